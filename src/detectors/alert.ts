@@ -1,0 +1,57 @@
+import type { Level } from '../sigma/ast.ts'
+
+/** A condition of a rule that an event met: what on-call reads as "why did this fire". */
+export interface Fact {
+  /** The search identifier of the rule it belongs to: `selection_path`. */
+  readonly selection: string
+  readonly field: string
+  /** The rule's words: `file.path|startswith: '/sensitive/'`. */
+  readonly test: string
+  /** The value that met it, as text, cut at 256 characters. */
+  readonly value: string
+}
+
+/** One event's part in an alert. */
+export interface Evidence {
+  readonly eventId: string
+  readonly time: number | null
+  readonly ingested: number
+  /** Input line (replay) or offset in the events log. */
+  readonly line: number
+  readonly facts: readonly { readonly rule: string; readonly title: string; readonly facts: readonly Fact[] }[]
+}
+
+/** A named thing that an alert is about, with what was known of it at event time. `id` is what responses target. */
+export interface Entity {
+  readonly kind: string
+  readonly id: string
+  /** Joined context by ECS name: `device.name`, `device.mdm.id`, `user.email` … */
+  readonly facts: Readonly<Record<string, string>>
+}
+
+/**
+ * One revision of an alert, as the alerts log holds it. The alert set is the fold of that log by `id`, highest `rev` last;
+ * `withdrawn` ones are no longer in the set (DESIGN.md section 5).
+ */
+export interface AlertRevision {
+  readonly kind: 'alert'
+  readonly id: string
+  /** The signals-log offset of the record that caused this revision. */
+  readonly rev: number
+  readonly state: 'open' | 'withdrawn'
+  /** With `open`: the alert whose place this one takes; it is no new detection. */
+  readonly supersedes?: string
+  readonly rule: { readonly id: string; readonly name?: string; readonly title: string; readonly level: Level; readonly hash: string }
+  readonly mode: 'shadow' | 'alert' | 'enforce'
+  /** The anchor's event time; for an event without a time, its ingestion time. Milliseconds. */
+  readonly time: number
+  readonly group: Readonly<Record<string, string>>
+  readonly evidence: readonly Evidence[]
+  /** An event that takes part was ingested more than `grace` after it happened. */
+  readonly late: boolean
+  /** More events could still falsify it: it may be shown, but must not act until a revision says `false`. */
+  readonly provisional: boolean
+  /** It exists only because a list or filter entry had expired by event time: it never contains by itself. */
+  readonly expiredEntry?: string
+  readonly entities: readonly Entity[]
+}

@@ -1,0 +1,31 @@
+/** A place in a text file. Lines and columns count from 1, as editors do. */
+export interface Position {
+  readonly file: string
+  readonly line: number
+  readonly column: number
+}
+
+/**
+ * The one error class of Cordon: what went wrong (`message`), a stable `code` that documentation and tests name,
+ * what to do about it (`hint`), and where (`where`), if it has a place.
+ *
+ * @example throw new CordonError('CONFIG_PORT_TAKEN', 'port 4318 is in use', { hint: 'change listen.port in cordon.yml' })
+ */
+export class CordonError extends Error {
+  readonly code: string
+  readonly hint: string | undefined
+  readonly where: Position | undefined
+
+  constructor(code: string, message: string, details: { hint?: string; where?: Position; cause?: unknown } = {}) {
+    super(message, details.cause === undefined ? undefined : { cause: details.cause })
+    this.name = 'CordonError'
+    this.code = code
+    this.hint = details.hint
+    this.where = details.where
+  }
+}
+
+/** The message of anything that was thrown. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}

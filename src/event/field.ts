@@ -1,0 +1,104 @@
+import type { Event } from './event.ts'
+import { isObject, type Json, type JsonObject } from './json.ts'
+
+/** Reads one field of an event: undefined if absent, an array if the path leads through an array (any element may be meant). */
+export type FieldReader = (event: Event) => Json | undefined
+
+/**
+ * Sigma field names whose ECS home has another name, tried between the native record and the ECS document.
+ * Only names that vendors spell differently for the same thing; a rule's own field always wins.
+ */
+const ALIASES: Readonly<Record<string, string>> = {
+  Image: 'process.executable',
+  CommandLine: 'process.command_line',
+  ParentImage: 'process.parent.executable',
+  ParentCommandLine: 'process.parent.command_line',
+  ProcessId: 'process.pid',
+  CurrentDirectory: 'process.working_directory',
+  User: 'user.name',
+  TargetFilename: 'file.path',
+  DestinationIp: 'destination.ip',
+  DestinationPort: 'destination.port',
+  DestinationHostname: 'destination.domain',
+  SourceIp: 'source.ip',
+  SourcePort: 'source.port',
+  QueryName: 'dns.question.name',
+}
+
+/**
+ * Compiles a field name of a rule to a reader. Order: native exact, alias, ECS, native case-insensitively (DESIGN.md section 2).
+ * In each, a literal key wins over walking the dots, spaces in the record's names are ignored, and a path through an array
+ * means any element. Only own properties count, so `constructor` and `__proto__` are fields like any other.
+ */
+export function compileField(name: string): FieldReader {
+  const native = compilePath(name)
+  const ecs = compilePath(ALIASES[name] ?? name)
+  const aliased = ALIASES[name] !== undefined
+  const folded = fold(name)
+  return (event) => {
+    const record = event.native
+    if (record !== undefined) {
+      const own = native(record)
+      if (own !== undefined) return own
+    }
+    const found = ecs(event.ecs) ?? (aliased ? native(event.ecs) : undefined)
+    if (found !== undefined) return found
+    return foldedLookup(record ?? event.ecs, folded)
+  }
+}
+
+/** Compiles an ECS path to a reader of the ECS document alone: what correlation keys, entities and responses use. */
+export function compileEcsField(name: string): FieldReader {
+  const path = compilePath(name)
+  return (event) => path(event.ecs)
+}
+
+function compilePath(name: string): (object: JsonObject) => Json | undefined {
+  const keys = name.split('.')
+  if (keys.length === 1) return (object) => (Object.hasOwn(object, name) ? object[name] : undefined)
+  return (object) => {
+    if (Object.hasOwn(object, name)) return object[name]
+    let at: Json | undefined = object
+    for (let depth = 0; depth < keys.length; depth++) {
+      if (Array.isArray(at)) return throughArray(at, keys.slice(depth))
+      if (typeof at !== 'object' || at === null) return undefined
+      const key = keys[depth]!
+      if (!Object.hasOwn(at, key)) return depth === 0 ? undefined : literalRest(at as JsonObject, keys.slice(depth))
+      at = (at as JsonObject)[key]
+    }
+    return at
+  }
+}
+
+/** `a.b.c` may be stored as `{a: {"b.c": …}}`. */
+function literalRest(object: JsonObject, rest: string[]): Json | undefined {
+  const key = rest.join('.')
+  return rest.length > 1 && Object.hasOwn(object, key) ? object[key] : undefined
+}
+
+function throughArray(items: Json[], rest: string[]): Json | undefined {
+  const read = compilePath(rest.join('.'))
+  const found: Json[] = []
+  for (const item of items) {
+    const value = Array.isArray(item) ? throughArray(item, rest) : isObject(item) ? read(item) : undefined
+    if (Array.isArray(value)) found.push(...value)
+    else if (value !== undefined) found.push(value)
+  }
+  return found.length === 0 ? undefined : found
+}
+
+const fold = (name: string) => name.replaceAll(' ', '').toLowerCase()
+
+/** Names of a record by their folded form. Records of one source share few shapes, so the index is kept per record, for its life. */
+const foldedNames = new WeakMap<JsonObject, Map<string, string>>()
+
+function foldedLookup(record: JsonObject, folded: string): Json | undefined {
+  let names = foldedNames.get(record)
+  if (names === undefined) {
+    names = new Map()
+    for (const key in record) if (Object.hasOwn(record, key)) names.set(fold(key), key)
+    foldedNames.set(record, names)
+  }
+  const key = names.get(folded)
+  return key === undefined ? undefined : record[key]
+}

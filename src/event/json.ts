@@ -1,0 +1,130 @@
+import { CordonError } from './error.ts'
+
+/** A JSON value as Cordon holds it: integers beyond ±2^53 are bigint, so that no digit is lost. */
+export type Json = null | boolean | number | bigint | string | Json[] | JsonObject
+export interface JsonObject {
+  [key: string]: Json
+}
+
+/** Deepest nesting that is accepted. JSON.parse takes a million levels, but JSON.stringify overflows its stack near 5,000. */
+export const MAX_DEPTH = 512
+
+const LONG_NUMBER = /\d{16}/
+const INTEGER = /^-?\d+$/
+
+/**
+ * Parses one JSON text from an untrusted sender.
+ *
+ * @throws CordonError `JSON_INVALID` (not JSON), `JSON_TOO_DEEP` (nested deeper than {@link MAX_DEPTH})
+ */
+export function parseJson(text: string): Json {
+  if (text.length > MAX_DEPTH && deeperThan(text, MAX_DEPTH)) {
+    throw new CordonError('JSON_TOO_DEEP', `nested deeper than ${MAX_DEPTH} levels`)
+  }
+  try {
+    // A reviver costs seven times the plain parse, so only texts that can hold a long integer pay for it.
+    return (LONG_NUMBER.test(text) ? JSON.parse(text, exactInteger) : JSON.parse(text)) as Json
+  } catch (error) {
+    throw new CordonError('JSON_INVALID', `not JSON: ${(error as Error).message}`)
+  }
+}
+
+/** As {@link parseJson}, but the text must be an object. @throws also `JSON_NOT_OBJECT` */
+export function parseJsonObject(text: string): JsonObject {
+  const value = parseJson(text)
+  if (!isObject(value)) throw new CordonError('JSON_NOT_OBJECT', `expected a JSON object, found ${describe(value)}`)
+  return value
+}
+
+/** The JSON text of a value, with bigint as a plain number. */
+export function stringifyJson(value: unknown): string {
+  try {
+    return JSON.stringify(value)
+  } catch (error) {
+    // A replacer slows every call down, so it is used only for the rare value that holds a bigint.
+    if (!(error instanceof TypeError)) throw error
+    return JSON.stringify(value, (_, item) => (typeof item === 'bigint' ? JSON.rawJSON(item.toString()) : item))
+  }
+}
+
+export function isObject(value: unknown): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+/** Sets an own property whatever the key: plain assignment of `__proto__` would change the prototype instead. */
+export function setOwn(object: JsonObject, key: string, value: Json): void {
+  if (key === '__proto__') Object.defineProperty(object, key, { value, writable: true, enumerable: true, configurable: true })
+  else object[key] = value
+}
+
+/** Sets `path` (`a.b.c`) in nested objects, making those that are missing. A scalar in the way is left, and nothing is set. */
+export function setPath(object: JsonObject, path: string, value: Json | undefined): void {
+  if (value === undefined) return
+  const keys = path.split('.')
+  let at = object
+  for (const key of keys.slice(0, -1)) {
+    const next = Object.hasOwn(at, key) ? at[key] : undefined
+    if (next === undefined || next === null) {
+      const made: JsonObject = {}
+      setOwn(at, key, made)
+      at = made
+    } else if (isObject(next)) at = next
+    else return
+  }
+  setOwn(at, keys.at(-1)!, value)
+}
+
+/** The value at `path` (`a.b.c`) in nested objects, else undefined. Own properties only. */
+export function getPath(object: JsonObject, path: string): Json | undefined {
+  let at: Json | undefined = object
+  for (const key of path.split('.')) {
+    if (!isObject(at) || !Object.hasOwn(at, key)) return undefined
+    at = at[key]
+  }
+  return at
+}
+
+/** The text at `path`, if there is one; numbers count as text. */
+export function getText(object: JsonObject, path: string): string | undefined {
+  const value = getPath(object, path)
+  if (typeof value === 'string') return value === '' ? undefined : value
+  return typeof value === 'number' || typeof value === 'bigint' ? String(value) : undefined
+}
+
+/** A text that is equal for equal values: keys sorted. For hashing, never for storage. */
+export function canonicalJson(value: unknown): string {
+  return stringifyJson(sorted(value))
+}
+
+function sorted(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(sorted)
+  if (typeof value !== 'object' || value === null) return value
+  const result: Record<string, unknown> = Object.create(null)
+  for (const key of Object.keys(value).sort()) result[key] = sorted((value as Record<string, unknown>)[key])
+  return result
+}
+
+function exactInteger(_key: string, value: unknown, context: { source: string }): unknown {
+  if (typeof value !== 'number' || Number.isSafeInteger(value)) return value
+  return INTEGER.test(context.source) ? BigInt(context.source) : value
+}
+
+function deeperThan(text: string, limit: number): boolean {
+  let depth = 0
+  let inString = false
+  for (let at = 0; at < text.length; at++) {
+    const code = text.charCodeAt(at)
+    if (inString) {
+      if (code === 0x5c) at++
+      else if (code === 0x22) inString = false
+    } else if (code === 0x22) inString = true
+    else if (code === 0x7b || code === 0x5b) {
+      if (++depth > limit) return true
+    } else if (code === 0x7d || code === 0x5d) depth--
+  }
+  return false
+}
+
+function describe(value: Json): string {
+  return value === null ? 'null' : Array.isArray(value) ? 'an array' : `a ${typeof value}`
+}

@@ -1,0 +1,50 @@
+import type { Draft } from '../event/event.ts'
+import type { JsonObject } from '../event/json.ts'
+
+/** One vendor record cut out of what a transport delivered. */
+export interface VendorRecord {
+  readonly value: JsonObject
+  /** Where its text starts: 1-based input line for a file or body, and the byte offset there. */
+  readonly line: number
+  readonly offset: number
+}
+
+/** What could not be read, for the dead-letter log: never an exception, because one bad line stops nothing. */
+export interface BadRecord {
+  readonly line: number
+  readonly offset: number
+  readonly code: string
+  readonly reason: string
+  readonly text: string
+}
+
+/** A line of input with its place. `text` is without the line break. */
+export interface InputLine {
+  readonly text: string
+  readonly line: number
+  readonly offset: number
+}
+
+/** Cuts lines into vendor records: one JSON object a line for most sources, several lines an event for kernel audit. */
+export interface Framer {
+  push(line: InputLine, now: number): readonly (VendorRecord | BadRecord)[]
+  /** Gives up records that have been open too long (`now`, milliseconds), or all that are open when `now` is omitted: the input has ended. */
+  flush(now?: number): readonly (VendorRecord | BadRecord)[]
+  /** Byte offset of the first line that is not part of a record given out yet; undefined if there is none. What a tail may acknowledge ends there. */
+  pendingOffset(): number | undefined
+}
+
+/** One vendor product: its framing and its mapping to events. Listed in `normalise/index.ts`. */
+export interface Normaliser {
+  /** The source name, as in `?source=` and `--source`. */
+  readonly name: string
+  readonly title: string
+  framer(): Framer
+  /** Whether a record without a declared source looks like this product's. */
+  recognises(record: JsonObject): boolean
+  /**
+   * Maps one record to its events (an OTLP request holds many). Pure: no clock, no state.
+   * @throws CordonError with the reason, if the record is not this product's
+   */
+  normalise(record: JsonObject): readonly Draft[]
+}

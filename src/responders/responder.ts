@@ -1,0 +1,118 @@
+import type { ZodType } from 'zod'
+import type { Entity } from '../detectors/alert.ts'
+import type { Verb } from '../sigma/ast.ts'
+import type { HttpClient } from './http.ts'
+
+/** What an effect does to the world, which decides how much approval it needs (DESIGN.md section 6). */
+export type EffectClass = 'notify' | 'record' | 'contain' | 'revoke' | 'destroy'
+
+/** What an action is about: chosen by the response room from the alert and its incident, never by the vendor code. */
+export interface Target {
+  /** `device`, `agent_session`, `incident` … */
+  readonly kind: string
+  readonly id: string
+  /** What was known of it at event time (`device.mdm.id`, `gen_ai.agent.name`, `user.email` …); for an incident, its summary. */
+  readonly facts: Readonly<Record<string, string>>
+}
+
+/** The incident as far as responders need it, to tell people. */
+export interface IncidentBrief {
+  readonly id: string
+  readonly title: string
+  readonly severity: string
+  readonly status: 'open' | 'resolved'
+  readonly openedAt: number
+  readonly rule: string
+  readonly entity: Entity
+  /** Plain sentences: what happened and what was done about it. */
+  readonly summary: string
+  readonly alerts: number
+}
+
+/** What `plan` decided: in words for the approver, and the vendor's terms for `run`. Stored with the attempt before anything is sent. */
+export interface Plan {
+  readonly summary: string
+  readonly calls: readonly string[]
+  /** Vendor terms (JSON), handed back to run, verify and undo unchanged. */
+  readonly details: Readonly<Record<string, unknown>>
+}
+
+/** What the vendor's system says about the effect, read back: never inferred from a 2xx. */
+export type Observation =
+  | { readonly state: 'present'; readonly proof: string; readonly residualUntil?: number }
+  | { readonly state: 'absent'; readonly proof: string }
+  /** Accepted, and not decided yet (the device has not answered): ask again after `retryAfter` milliseconds. */
+  | { readonly state: 'pending'; readonly reason: string; readonly retryAfter: number }
+  /** It will not happen: the device refused, or the target does not exist. */
+  | { readonly state: 'failed'; readonly reason: string }
+
+/** How a failed call is to be understood; each responder has its own classifier, because a vendor's 500 may mean "done already". */
+export type Failure =
+  | { readonly kind: 'retry'; readonly reason: string; readonly after?: number }
+  /** Not known whether it happened: read back before anything is sent again. */
+  | { readonly kind: 'unknown'; readonly reason: string }
+  | { readonly kind: 'final'; readonly reason: string }
+
+/** An answer that came later, by webhook: `key` is what the responder looks it up by. */
+export interface Receipt {
+  readonly key: string
+  readonly at: number
+  readonly body: Readonly<Record<string, unknown>>
+}
+
+export interface ResponderContext {
+  /** Derived from the effect: the same for every attempt at it, different for its undo. */
+  readonly idempotencyKey: string
+  readonly signal: AbortSignal
+  readonly http: HttpClient
+  /** Receipts that arrived for this key, oldest first. */
+  receipts(key: string): readonly Receipt[]
+  readonly incident: IncidentBrief
+  now(): number
+}
+
+/**
+ * One vendor action. `C` is its configuration in cordon.yml (zod: credentials by reference), validated when the engine starts.
+ * It knows nothing of rules, policy, stores or other responders; deciding whether and when it runs is the response room's.
+ */
+export interface Responder<C = unknown> {
+  readonly name: string
+  readonly title: string
+  readonly verb: Verb
+  readonly effect: EffectClass
+  readonly reversible: boolean
+  /** Kind of target that it acts on. */
+  readonly target: string
+  /** Facts of the target without which it cannot act. */
+  readonly needs: readonly string[]
+  /** Rights that it needs at the vendor. */
+  readonly permissions: readonly string[]
+  readonly config: ZodType<C>
+  /** A configuration in YAML, as documentation and the conformance kit use it. */
+  readonly example: string
+  /** Whether repeating the request after an unknown outcome, with nothing read back, is harmless: the vendor honours our key. */
+  readonly repeatable: boolean
+  /** Milliseconds a request may take; the claim's lease is longer. */
+  readonly timeout: number
+  /** How long after acceptance the effect must be confirmed before on-call is told, in milliseconds. */
+  readonly confirmWithin: number
+  connect(config: C): ConnectedResponder
+}
+
+export interface ConnectedResponder {
+  /** Reaches the vendor with the configured credentials and changes nothing. Throws with the remedy. */
+  check(context: Pick<ResponderContext, 'http' | 'signal'>): Promise<void>
+  /** Decides the calls. May read from the vendor, never changes anything. */
+  plan(target: Target, context: ResponderContext): Promise<Plan>
+  /** Sends. Resolves when the vendor has accepted, with what is worth keeping as a receipt. */
+  run(plan: Plan, context: ResponderContext): Promise<Readonly<Record<string, unknown>>>
+  /** Reads the remote state of the effect. */
+  verify(plan: Plan, context: ResponderContext): Promise<Observation>
+  /** Sends the reverse. Absent for effects that cannot be reversed. */
+  undo?(plan: Plan, context: ResponderContext): Promise<Readonly<Record<string, unknown>>>
+  /** Reads whether the reverse has happened: `absent` means it has. */
+  verifyUndo?(plan: Plan, context: ResponderContext): Promise<Observation>
+  classify(error: unknown): Failure
+  /** Takes the vendor's webhook apart. Throws if the signature is wrong. */
+  receive?(body: Uint8Array, headers: Readonly<Record<string, string>>): readonly Receipt[]
+}

@@ -1,0 +1,51 @@
+/** The logs of DESIGN.md section 1, each ordered within a partition and keyed. */
+export type LogName = 'events' | 'signals' | 'alerts' | 'dead-letters'
+
+export interface LogRecord<T> {
+  /** Records of one key keep their order: they share a partition. */
+  readonly key: string
+  readonly value: T
+  /**
+   * An append with an id that the log already holds changes nothing, so that a retry after a crash is harmless.
+   * Kafka keeps no such index: there readers recognise the repeat by the id (DESIGN.md section 5, "Stores").
+   */
+  readonly id?: string
+}
+
+export interface LogEntry<T> {
+  readonly partition: number
+  /** Grows by at least one from entry to entry of a partition. */
+  readonly offset: number
+  /** Milliseconds since the epoch; monotone within the partition. */
+  readonly appended: number
+  readonly value: T
+}
+
+/** One worker's view of a partition: where it stands is its own business, kept with its own state in one transaction. */
+export interface PartitionHandler<T> {
+  /** Called when the partition is assigned: recovers state and answers the offset of the first entry that it wants. */
+  open(partition: number): Promise<number>
+  /** Entries in order. Resolves when their effects are durable; a rejection stops the worker, and the batch comes again. */
+  handle(partition: number, entries: readonly LogEntry<T>[]): Promise<void>
+  close(partition: number): Promise<void>
+}
+
+export interface Consumer {
+  /** Resolves when everything that was in the log at the time of the call has been handled. */
+  drained(): Promise<void>
+  /** Finishes the batch in hand, closes the partitions. */
+  stop(): Promise<void>
+  /** Entries not handled yet, per partition. */
+  lag(): Promise<ReadonlyMap<number, number>>
+}
+
+/** The ordered, partitioned logs: embedded (SQLite) or Kafka. */
+export interface Streams {
+  partitions(log: LogName): number
+  /** Resolves when the records are durable, with the offset of each: the earlier entry's where the id was known. */
+  append<T>(log: LogName, records: readonly LogRecord<T>[]): Promise<readonly { partition: number; offset: number; duplicate: boolean }[]>
+  consume<T>(log: LogName, group: string, handler: PartitionHandler<T>): Consumer
+  /** The newest entry of a partition that `accept` takes, read backwards. For recovery, not for the hot path. */
+  last<T>(log: LogName, partition: number, accept: (value: T) => boolean): Promise<LogEntry<T> | undefined>
+  close(): Promise<void>
+}
