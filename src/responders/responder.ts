@@ -60,9 +60,19 @@ export interface Receipt {
   readonly body: Readonly<Record<string, unknown>>
 }
 
+/** One recorded attempt at an effect, or at its undo. */
+export interface Attempt {
+  /** When it was recorded, just before anything was sent: what was read earlier says nothing about it. Milliseconds since the epoch. */
+  readonly at: number
+  /** What `run` (`undo`) returned; absent while the outcome is unknown. */
+  readonly answer?: Readonly<Record<string, unknown>>
+}
+
 export interface ResponderContext {
   /** Derived from the effect: the same for every attempt at it, different for its undo. */
   readonly idempotencyKey: string
+  /** The latest attempt at this key; undefined before the first, so always in `plan`. */
+  readonly attempt: Attempt | undefined
   readonly signal: AbortSignal
   readonly http: HttpClient
   /** Receipts that arrived for this key, oldest first. */
