@@ -1,4 +1,5 @@
 import type { Level } from '../sigma/ast.ts'
+import type { RuleFacts } from './signal.ts'
 
 /** A condition of a rule that an event met: what on-call reads as "why did this fire". */
 export interface Fact {
@@ -18,7 +19,7 @@ export interface Evidence {
   readonly ingested: number
   /** Input line (replay) or offset in the events log. */
   readonly line: number
-  readonly facts: readonly { readonly rule: string; readonly title: string; readonly facts: readonly Fact[] }[]
+  readonly facts: readonly RuleFacts[]
 }
 
 /** A named thing that an alert is about, with what was known of it at event time. `id` is what responses target. */
@@ -39,8 +40,10 @@ export interface AlertRevision {
   /** The signals-log offset of the record that caused this revision. */
   readonly rev: number
   readonly state: 'open' | 'withdrawn'
-  /** With `open`: the alert whose place this one takes; it is no new detection. */
-  readonly supersedes?: string
+  /** With `open`: the alerts whose place this one takes; it is no new detection, but inherits their incident, holds and undo. */
+  readonly supersedes?: readonly string[]
+  /** With `withdrawn`: the alert that took its place, which was opened before. Absent: nothing did, the detection no longer stands. */
+  readonly supersededBy?: string
   readonly rule: { readonly id: string; readonly name?: string; readonly title: string; readonly level: Level; readonly hash: string }
   readonly mode: 'shadow' | 'alert' | 'enforce'
   /** The anchor's event time; for an event without a time, its ingestion time. Milliseconds. */

@@ -1,5 +1,12 @@
 import type { Entity, Fact } from './alert.ts'
 
+/** Facts of one matched rule, for people. */
+export interface RuleFacts {
+  readonly rule: string
+  readonly title: string
+  readonly facts: readonly Fact[]
+}
+
 /** A hit on its way from match to correlate: the event's ids and times, and the values used; never the event itself. */
 export interface Signal {
   readonly kind: 'signal'
@@ -17,7 +24,7 @@ export interface Signal {
   readonly refs: number
   /** value_count: the values of the counted fields, joined; undefined where one is absent. */
   readonly value?: string
-  readonly facts: readonly { readonly rule: string; readonly title: string; readonly facts: readonly Fact[] }[]
+  readonly facts: readonly RuleFacts[]
   readonly entities: readonly Entity[]
   /** The list or filter entry without whose expiry the event would not have matched. */
   readonly expiredEntry?: string

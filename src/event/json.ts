@@ -1,5 +1,13 @@
 import { CordonError } from './error.ts'
 
+// In V8 since Node 22 (ECMAScript proposal "JSON.parse source text access"); TypeScript's library does not declare it yet.
+declare global {
+  interface JSON {
+    rawJSON(text: string): object
+    parse(text: string, reviver: (key: string, value: unknown, context: { source: string }) => unknown): unknown
+  }
+}
+
 /** A JSON value as Cordon holds it: integers beyond ±2^53 are bigint, so that no digit is lost. */
 export type Json = null | boolean | number | bigint | string | Json[] | JsonObject
 export interface JsonObject {

@@ -1,0 +1,83 @@
+import type { CorrelationRule } from '../../sigma/ast.ts'
+import type { Signal } from '../signal.ts'
+import type { CorrelationCondition, View } from './condition.ts'
+
+/** Sigma correlation `event_count`: how many events of the group. An event that satisfies two referenced rules counts for both. */
+export function eventCount(rule: CorrelationRule): CorrelationCondition {
+  const bounds = new Bounds(rule)
+  return {
+    falsifiable: bounds.falsifiable,
+    holds(view) {
+      let count = 0
+      for (const signal of view.past()) {
+        count += bits(signal.refs)
+        if (count >= bounds.enough) return true
+      }
+      return bounds.admit(count)
+    },
+    evidence: (view) => [...view.past()],
+  }
+}
+
+/** Sigma correlation `value_count`: how many distinct values of the counted fields. An event without the field counts for nothing. */
+export function valueCount(rule: CorrelationRule): CorrelationCondition {
+  const bounds = new Bounds(rule)
+  return {
+    falsifiable: bounds.falsifiable,
+    holds(view) {
+      const values = new Set<string>()
+      for (const { value } of view.past()) {
+        if (value === undefined) continue
+        values.add(value)
+        if (values.size >= bounds.enough) return true
+      }
+      return bounds.admit(values.size)
+    },
+    evidence: (view) => counted(view),
+  }
+}
+
+function counted(view: View): Signal[] {
+  const signals: Signal[] = []
+  for (const signal of view.past()) if (signal.value !== undefined) signals.push(signal)
+  return signals
+}
+
+class Bounds {
+  readonly falsifiable: boolean
+  /** The count from which the answer is yes whatever else follows; infinite where an upper bound can still say no. */
+  readonly enough: number
+  private readonly bounds: CorrelationRule['bounds']
+
+  constructor(rule: CorrelationRule) {
+    this.bounds = rule.bounds
+    this.falsifiable = !rule.bounds.every(({ operator }) => operator === 'gt' || operator === 'gte')
+    const lowest = rule.bounds.map(({ operator, value }) => (operator === 'gt' ? Math.floor(value) + 1 : value))
+    this.enough = this.falsifiable ? Number.POSITIVE_INFINITY : Math.max(...lowest)
+  }
+
+  admit(count: number): boolean {
+    return this.bounds.every(({ operator, value }) => {
+      switch (operator) {
+        case 'gt':
+          return count > value
+        case 'gte':
+          return count >= value
+        case 'lt':
+          return count < value
+        case 'lte':
+          return count <= value
+        case 'eq':
+          return count === value
+        case 'neq':
+          return count !== value
+      }
+    })
+  }
+}
+
+function bits(mask: number): number {
+  let count = 0
+  for (let rest = mask; rest !== 0; rest &= rest - 1) count++
+  return count
+}

@@ -1,0 +1,292 @@
+import type { Signal } from '../signal.ts'
+import type { CorrelationCondition, View } from './condition.ts'
+
+/** One signal in a group's state, with what has been concluded of it. */
+export interface Entry {
+  readonly signal: Signal
+  /** Another copy of the same event was ingested in the G before it, so this one counts for nothing (but is remembered). */
+  counted: boolean
+  /** The condition holds at this signal. */
+  holds: boolean
+  /** The condition holds here and not at the signal before: this signal is an alert. */
+  anchor: boolean
+}
+
+/** What a change concluded anew; each list in the order of the group. */
+export interface Change {
+  /** Entries whose conclusion is another now. */
+  readonly changed: readonly Entry[]
+  /** Anchors that it made, unmade, or left as they were (though their evidence may be another). */
+  readonly opened: readonly Entry[]
+  readonly withdrawn: readonly Entry[]
+  readonly kept: readonly Entry[]
+}
+
+/** What taking a signal in did. A copy that counts for nothing changes nothing, but is remembered. */
+export interface Insertion {
+  readonly entry: Entry
+  readonly change: Change
+  /** The later copy of the same event that counted until now, and does no longer. */
+  readonly displaced: Entry | undefined
+}
+
+/** The parameters of a correlation that decide its alerts (DESIGN.md section 5, "What an alert is"). Milliseconds. */
+export interface Span {
+  readonly timespan: number
+  /** G = timespan + grace: two signals see each other if they were ingested at most this far apart. */
+  readonly sight: number
+}
+
+/**
+ * The signals of one group of one correlation in order of (event time, event id), and which of them are anchors. A signal is
+ * inserted where its event time puts it, whenever it arrives, and everything that it can have changed is concluded anew: so
+ * the anchors are a function of the set of signals, whatever the order of arrival.
+ */
+export class Group {
+  private readonly span: Span
+  private readonly condition: CorrelationCondition
+  /** Counted signals, sorted. */
+  private readonly entries: Entry[] = []
+  /** All copies of each event, oldest ingestion first: nearly always one. */
+  private readonly copies = new Map<string, Entry[]>()
+  /** How many counted signals each referenced rule has. */
+  private readonly refCounts: number[] = []
+  /** Latest ingestion stamp of the group's signals: a group whose newest is out of sight can be dropped whole. */
+  newest = Number.NEGATIVE_INFINITY
+
+  constructor(span: Span, condition: CorrelationCondition) {
+    this.span = span
+    this.condition = condition
+  }
+
+  /** Takes a signal in. Undefined: this very record is here already, and was sent again. */
+  insert(signal: Signal): Insertion | undefined {
+    const copies = this.copies.get(signal.eventId)
+    if (copies === undefined) {
+      const entry = newEntry(signal, true)
+      this.copies.set(signal.eventId, [entry])
+      return { entry, change: this.place(entry), displaced: undefined }
+    }
+    if (copies.some((copy) => copy.signal.partition === signal.partition && copy.signal.offset === signal.offset)) return undefined
+    return this.insertCopy(signal, copies)
+  }
+
+  /** Takes a checkpointed entry back as it was concluded, without concluding anew: its neighbours may have been evicted since. */
+  restore(entry: Entry): void {
+    const copies = this.copies.get(entry.signal.eventId) ?? []
+    this.copies.set(entry.signal.eventId, [...copies, entry].sort(copyOrder))
+    if (entry.counted) this.add(entry)
+    this.newest = Math.max(this.newest, entry.signal.ingested)
+  }
+
+  /** Forgets signals ingested before `horizon`; nothing that arrives from now on can see what they decided. */
+  evict(horizon: number): readonly Entry[] {
+    const gone: Entry[] = []
+    for (const [id, copies] of this.copies) {
+      if (copies[0]!.signal.ingested >= horizon) continue
+      const kept = copies.filter(({ signal }) => signal.ingested >= horizon)
+      for (const copy of copies) if (copy.signal.ingested < horizon) gone.push(copy)
+      if (kept.length === 0) this.copies.delete(id)
+      else this.copies.set(id, kept)
+    }
+    if (gone.length > 0) {
+      const dropped = new Set(gone)
+      let kept = 0
+      for (const entry of this.entries) {
+        if (dropped.has(entry)) this.countRefs(entry.signal.refs, -1)
+        else this.entries[kept++] = entry
+      }
+      this.entries.length = kept
+    }
+    return gone
+  }
+
+  get size(): number {
+    return this.copies.size
+  }
+
+  /** The signals that the condition rests on at an anchor, in order of event time. */
+  evidence(anchor: Entry): readonly Signal[] {
+    return [...this.condition.evidence(this.viewFrom(anchor))].sort(byEventTime)
+  }
+
+  /** The anchor whose episode the entry now belongs to: the nearest before it from which the condition has held unbroken. */
+  episodeOf(entry: Entry): Entry | undefined {
+    for (let at: Entry | undefined = entry; at?.holds; at = this.before(at)) if (at.anchor) return at
+    return undefined
+  }
+
+  private insertCopy(signal: Signal, copies: Entry[]): Insertion | undefined {
+    const entry = newEntry(signal, true)
+    copies.push(entry)
+    copies.sort(copyOrder)
+    const at = copies.indexOf(entry)
+    entry.counted = !this.follows(copies[at - 1], entry)
+    this.newest = Math.max(this.newest, signal.ingested)
+    // An earlier copy that comes late takes the place of the next one, if that counted.
+    const next = copies[at + 1]
+    const displaced = next?.counted && this.follows(entry, next) ? next : undefined
+    const changes: Change[] = []
+    if (displaced !== undefined) changes.push(this.displace(displaced))
+    if (entry.counted) changes.push(this.place(entry))
+    return { entry, change: merge(changes), displaced }
+  }
+
+  private follows(copy: Entry | undefined, next: Entry): boolean {
+    return copy !== undefined && next.signal.ingested - copy.signal.ingested <= this.span.sight
+  }
+
+  private place(entry: Entry): Change {
+    this.add(entry)
+    this.newest = Math.max(this.newest, entry.signal.ingested)
+    return this.conclude(entry.signal.time!)
+  }
+
+  private displace(entry: Entry): Change {
+    entry.counted = false
+    this.entries.splice(this.entries.indexOf(entry), 1)
+    this.countRefs(entry.signal.refs, -1)
+    const wasAnchor = entry.anchor
+    entry.anchor = false
+    entry.holds = false
+    const change = this.conclude(entry.signal.time!)
+    return wasAnchor ? { ...change, withdrawn: [entry, ...change.withdrawn] } : change
+  }
+
+  private add(entry: Entry): void {
+    // In-order arrival appends; a late one is found its place by bisection.
+    let low = 0
+    let high = this.entries.length
+    if (high > 0 && byEventTime(this.entries[high - 1]!.signal, entry.signal) <= 0) low = high
+    while (low < high) {
+      const middle = (low + high) >>> 1
+      if (byEventTime(this.entries[middle]!.signal, entry.signal) <= 0) low = middle + 1
+      else high = middle
+    }
+    this.entries.splice(low, 0, entry)
+    this.countRefs(entry.signal.refs, 1)
+  }
+
+  private countRefs(refs: number, by: 1 | -1): void {
+    for (let ref = 0, rest = refs; rest !== 0; ref++, rest >>>= 1) if (rest & 1) this.refCounts[ref] = (this.refCounts[ref] ?? 0) + by
+  }
+
+  /** Concludes anew all that a change at event time `time` can have touched. */
+  private conclude(time: number): Change {
+    const { timespan } = this.span
+    const back = this.condition.falsifiable ? timespan : 0
+    // The condition reads at most a timespan to each side; an anchor depends on the condition at most a timespan before it.
+    const first = this.firstFrom(time - back)
+    const changed = new Set<Entry>()
+    const opened: Entry[] = []
+    const withdrawn: Entry[] = []
+    const kept: Entry[] = []
+    for (let at = first; at < this.entries.length && this.entries[at]!.signal.time! < time + timespan; at++) {
+      const entry = this.entries[at]!
+      const holds = this.condition.holds(this.viewFrom(entry, at))
+      if (holds !== entry.holds) changed.add(entry)
+      entry.holds = holds
+    }
+    for (let at = first; at < this.entries.length && this.entries[at]!.signal.time! < time + 2 * timespan; at++) {
+      const entry = this.entries[at]!
+      const anchor = entry.holds && !this.before(entry, at)?.holds
+      if (anchor) (entry.anchor ? kept : opened).push(entry)
+      else if (entry.anchor) withdrawn.push(entry)
+      if (anchor !== entry.anchor) changed.add(entry)
+      entry.anchor = anchor
+    }
+    return { changed: [...changed], opened, withdrawn, kept }
+  }
+
+  /** The next lower signal that `entry` sees, less than a timespan earlier. */
+  private before(entry: Entry, index = this.entries.indexOf(entry)): Entry | undefined {
+    for (let at = index - 1; at >= 0; at--) {
+      const candidate = this.entries[at]!
+      if (entry.signal.time! - candidate.signal.time! >= this.span.timespan) return undefined
+      if (this.sees(entry, candidate)) return candidate
+    }
+    return undefined
+  }
+
+  private sees(entry: Entry, other: Entry): boolean {
+    return Math.abs(entry.signal.ingested - other.signal.ingested) <= this.span.sight
+  }
+
+  private viewFrom(entry: Entry, index = this.entries.indexOf(entry)): View {
+    const time = entry.signal.time!
+    return {
+      past: () => this.past(entry, time, index),
+      future: () => this.future(entry, time, index),
+      has: (ref) => (this.refCounts[ref] ?? 0) > 0,
+    }
+  }
+
+  private *past(entry: Entry, time: number, index: number): Iterable<Signal> {
+    let last = index
+    while (last + 1 < this.entries.length && this.entries[last + 1]!.signal.time === time) last++
+    for (let at = last; at >= 0; at--) {
+      const other = this.entries[at]!
+      if (other.signal.time! <= time - this.span.timespan) return
+      if (this.sees(entry, other)) yield other.signal
+    }
+  }
+
+  private *future(entry: Entry, time: number, index: number): Iterable<Signal> {
+    for (let at = index + 1; at < this.entries.length; at++) {
+      const other = this.entries[at]!
+      if (other.signal.time! >= time + this.span.timespan) return
+      if (other.signal.time! > time && this.sees(entry, other)) yield other.signal
+    }
+  }
+
+  private firstFrom(time: number): number {
+    let low = 0
+    let high = this.entries.length
+    while (low < high) {
+      const middle = (low + high) >>> 1
+      // With falsifiable conditions the lower edge is exclusive; one entry more is only concluded to the same again.
+      if (this.entries[middle]!.signal.time! < time) low = middle + 1
+      else high = middle
+    }
+    return low
+  }
+}
+
+function newEntry(signal: Signal, counted: boolean): Entry {
+  return { signal, counted, holds: false, anchor: false }
+}
+
+/** Two changes in a row as one: what the first opened and the second withdrew never was. */
+function merge(changes: readonly Change[]): Change {
+  if (changes.length === 1) return changes[0]!
+  const before = new Map<Entry, boolean>()
+  const after = new Map<Entry, boolean>()
+  for (const { opened, withdrawn, kept } of changes) {
+    for (const [entries, was, is] of [[opened, false, true], [withdrawn, true, false], [kept, true, true]] as const) {
+      for (const entry of entries) {
+        if (!before.has(entry)) before.set(entry, was)
+        after.set(entry, is)
+      }
+    }
+  }
+  const those = (was: boolean, is: boolean) => [...after.keys()].filter((entry) => before.get(entry) === was && after.get(entry) === is).sort(entryOrder)
+  return {
+    changed: [...new Set(changes.flatMap(({ changed }) => changed))],
+    opened: those(false, true),
+    withdrawn: those(true, false),
+    kept: those(true, true),
+  }
+}
+
+const entryOrder = (a: Entry, b: Entry) => byEventTime(a.signal, b.signal)
+const copyOrder = (a: Entry, b: Entry) => byIngestion(a.signal, b.signal)
+
+/** The order of a group: (event time, event id); copies of one event, which may both count if far apart, by ingestion. */
+export function byEventTime(a: Signal, b: Signal): number {
+  return a.time! - b.time! || (a.eventId < b.eventId ? -1 : a.eventId > b.eventId ? 1 : byIngestion(a, b))
+}
+
+/** Copies of one event by ingestion; those of one instant by their place in the events log. */
+function byIngestion(a: Signal, b: Signal): number {
+  return a.ingested - b.ingested || a.partition - b.partition || a.offset - b.offset
+}
