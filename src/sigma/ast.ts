@@ -33,6 +33,8 @@ export interface MatchNode {
   /** The rule's own words for it, for people: `file.path|startswith: '/sensitive/'`. */
   readonly text: string
   readonly where: Position
+  /** The leaf comes from a list or filter entry with an expiry: from that event time on (milliseconds) it is never met. */
+  readonly expires?: { readonly at: number; readonly list: string; readonly value: string }
 }
 
 /** `name` is the search identifier (`selection_agent`) or filter title that the node stands for, where it stands for one. */

@@ -7,7 +7,7 @@ export interface LogRecord<T> {
   readonly value: T
   /**
    * An append with an id that the log already holds changes nothing, so that a retry after a crash is harmless.
-   * Kafka keeps no such index: there readers recognise the repeat by the id (DESIGN.md section 5, "Stores").
+   * A distributed log keeps no such index: there readers recognise the repeat by the id (DESIGN.md section 5, "Stores").
    */
   readonly id?: string
 }
@@ -44,6 +44,8 @@ export interface Streams {
   partitions(log: LogName): number
   /** Resolves when the records are durable, with the offset of each: the earlier entry's where the id was known. */
   append<T>(log: LogName, records: readonly LogRecord<T>[]): Promise<readonly { partition: number; offset: number; duplicate: boolean }[]>
+  /** Up to `limit` entries from offset `from` on. For look-ups and backtests; a worker uses `consume`. */
+  read<T>(log: LogName, partition: number, from: number, limit: number): Promise<readonly LogEntry<T>[]>
   consume<T>(log: LogName, group: string, handler: PartitionHandler<T>): Consumer
   /** The newest entry of a partition that `accept` takes, read backwards. For recovery, not for the hot path. */
   last<T>(log: LogName, partition: number, accept: (value: T) => boolean): Promise<LogEntry<T> | undefined>

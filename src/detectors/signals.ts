@@ -1,0 +1,163 @@
+import { compileEcsField, compileField, type FieldReader } from '../event/field.ts'
+import type { Event } from '../event/event.ts'
+import type { Json } from '../event/json.ts'
+import type { CorrelationRule, DetectionRule, RuleSet } from '../sigma/ast.ts'
+import type { Entity } from './alert.ts'
+import type { RuleFacts, Signal } from './signal.ts'
+
+/** Where an event stands in the events log; in a replay, partition 0 and its input line. */
+export interface Place {
+  readonly partition: number
+  readonly offset: number
+}
+
+/** What on-call and responders want to know of whom an event is about, wherever it names it. */
+const ENTITY_FACTS = [
+  'device.id', 'device.name', 'device.mdm.id', 'device.owner', 'device.groups', 'device.protected', 'host.name', 'user.id', 'user.name', 'user.email',
+  'gen_ai.agent.name', 'gen_ai.conversation.id', 'token.id', 'process.executable', 'process.pid', 'file.path', 'destination.ip', 'destination.domain', 'destination.port',
+] as const
+const FACT_LENGTH = 256
+
+/** What the facts of a hit come from; injected, because a replay that prints only alerts need not pay for them. */
+export interface HitDetails {
+  facts(rule: DetectionRule, event: Event): RuleFacts['facts']
+  expiredEntry(rule: DetectionRule, event: Event): string | undefined
+}
+
+/** What one detection rule's hit feeds: its own alert, or its place in correlations. */
+interface Feed {
+  readonly rule: DetectionRule
+  readonly single: boolean
+  readonly entities: readonly (readonly [kind: string, read: FieldReader])[]
+  readonly correlations: readonly { readonly unit: CompiledUnit; readonly bit: number; readonly groupBy: readonly FieldReader[] }[]
+}
+
+interface CompiledUnit {
+  readonly id: string
+  readonly entities: readonly (readonly [kind: string, read: FieldReader])[]
+  readonly fields: readonly FieldReader[]
+}
+
+/**
+ * Turns hits into signals: for each unit that a matched rule feeds, one signal per group of the event. Two rules of one
+ * correlation that match the same event in the same group make one signal with both bits.
+ *
+ * @param alerting detection rules that alert by themselves (those that no correlation claims, or that it lets `generate`)
+ */
+export function createSignalMaker(rules: RuleSet, alerting: ReadonlySet<string>, details: HitDetails) {
+  const units = new Map(rules.correlations.map((rule) => [rule.id, compileUnit(rule)]))
+  const feeds = rules.detections.map((rule) => compileFeed(rule, rules.correlations, units, alerting))
+  const facts = ENTITY_FACTS.map((name) => [name, compileEcsField(name)] as const)
+
+  /** @param matched indexes into the rule set's detections */
+  return function signalsOf(event: Event, matched: readonly number[], place: Place): Signal[] {
+    const signals = new Map<string, Signal>()
+    let known: Readonly<Record<string, string>> | undefined
+    for (const index of matched) {
+      const feed = feeds[index]!
+      const { rule } = feed
+      const expiredEntry = details.expiredEntry(rule, event)
+      const ruleFacts: RuleFacts = { rule: rule.id, title: rule.title, facts: details.facts(rule, event) }
+      const emit = (unit: string, group: readonly string[], bit: number, entities: Feed['entities'], value: string | undefined) => {
+        const key = JSON.stringify([unit, group])
+        const other = signals.get(key)
+        known ??= entityFacts(event, facts)
+        signals.set(key, {
+          kind: 'signal',
+          unit,
+          group,
+          eventId: event.id,
+          time: event.time,
+          ingested: event.ingested,
+          ...place,
+          refs: (other?.refs ?? 0) | bit,
+          ...(value === undefined ? {} : { value }),
+          facts: [...(other?.facts ?? []), ruleFacts],
+          entities: other?.entities ?? entitiesOf(event, entities, known),
+          ...(expiredEntry === undefined ? (other?.expiredEntry === undefined ? {} : { expiredEntry: other.expiredEntry }) : { expiredEntry }),
+        })
+      }
+      if (feed.single) emit(rule.id, [], 1, feed.entities, undefined)
+      for (const { unit, bit, groupBy } of feed.correlations) {
+        const value = countedValue(event, unit.fields)
+        for (const group of groupsOf(event, groupBy)) emit(unit.id, group, bit, unit.entities, value)
+      }
+    }
+    return [...signals.values()]
+  }
+}
+
+function compileUnit(rule: CorrelationRule): CompiledUnit {
+  return { id: rule.id, entities: compileEntities(rule), fields: rule.fields.map(compileKey) }
+}
+
+function compileFeed(rule: DetectionRule, correlations: readonly CorrelationRule[], units: ReadonlyMap<string, CompiledUnit>, alerting: ReadonlySet<string>): Feed {
+  return {
+    rule,
+    single: alerting.has(rule.id) && rule.extension.mode !== 'off',
+    entities: compileEntities(rule),
+    correlations: correlations.flatMap((correlation) => {
+      const at = correlation.rules.indexOf(rule.id)
+      if (at < 0 || correlation.extension.mode === 'off') return []
+      const groupBy = correlation.groupBy.map((name) => compileKey(correlation.aliases[name]?.[rule.id] ?? name))
+      return [{ unit: units.get(correlation.id)!, bit: bitsOf(correlation, rule.id), groupBy }]
+    }),
+  }
+}
+
+/** A rule that stands twice in a correlation's list has two bits. */
+function bitsOf(correlation: CorrelationRule, id: string): number {
+  return correlation.rules.reduce((bits, rule, at) => (rule === id ? bits | (1 << at) : bits), 0)
+}
+
+function compileEntities(rule: CorrelationRule | DetectionRule) {
+  return Object.entries(rule.extension.entities).map(([kind, field]) => [kind, compileEcsField(field)] as const)
+}
+
+/**
+ * A correlation key is read from the ECS document, because a sender's own `device.id` must not decide whom we act upon. Only a
+ * name without dots, which no ECS key field has, may come from the vendor's record.
+ */
+function compileKey(name: string): FieldReader {
+  return name.includes('.') ? compileEcsField(name) : compileField(name)
+}
+
+/** Group values of the event: none where a field is absent, several where one is an array. */
+function groupsOf(event: Event, groupBy: readonly FieldReader[]): readonly (readonly string[])[] {
+  let groups: (readonly string[])[] = [[]]
+  for (const read of groupBy) {
+    const values = texts(read(event))
+    if (values.length === 0) return []
+    groups = groups.flatMap((group) => values.map((value) => [...group, value]))
+  }
+  return groups
+}
+
+function countedValue(event: Event, fields: readonly FieldReader[]): string | undefined {
+  const values = fields.map((read) => texts(read(event)))
+  if (values.length === 0 || values.some((value) => value.length === 0)) return undefined
+  return values.length === 1 && values[0]!.length === 1 ? values[0]![0] : JSON.stringify(values)
+}
+
+function entityFacts(event: Event, readers: readonly (readonly [string, FieldReader])[]): Readonly<Record<string, string>> {
+  const facts: Record<string, string> = {}
+  for (const [name, read] of readers) {
+    const value = texts(read(event)).join(', ')
+    if (value !== '') facts[name] = value.slice(0, FACT_LENGTH)
+  }
+  return facts
+}
+
+function entitiesOf(event: Event, fields: Feed['entities'], facts: Readonly<Record<string, string>>): Entity[] {
+  return fields.flatMap(([kind, read]) => {
+    const id = texts(read(event))[0]
+    return id === undefined ? [] : [{ kind, id, facts }]
+  })
+}
+
+/** The distinct scalar values as text; objects and null name nothing. */
+function texts(value: Json | undefined): string[] {
+  if (Array.isArray(value)) return [...new Set(value.flatMap(texts))]
+  if (value === undefined || value === null || typeof value === 'object') return []
+  return [String(value)]
+}
