@@ -1,0 +1,31 @@
+import { z } from 'zod'
+import type { HttpAccess } from './http.ts'
+
+/** What the configuration of every responder says of the server that it calls. */
+export const endpoint = {
+  url: z
+    .url({ protocol: /^https?$/ })
+    .transform((url) => url.replace(/\/+$/, ''))
+    .describe('address of the server'),
+  allow_private: z
+    .boolean()
+    .default(false)
+    .describe('the server stands in your own network: private addresses and plain http are accepted'),
+}
+export interface Endpoint {
+  readonly url: string
+  readonly allow_private: boolean
+}
+
+/** Refuses credentials in clear text over the internet. */
+export const encrypted = (config: Endpoint) => config.allow_private || config.url.startsWith('https:')
+export const ENCRYPTED_HINT = {
+  path: ['url'],
+  message: 'must start with https://, or allow_private: true must say that the server stands in your own network',
+}
+
+/** What a responder with this configuration may reach: the one host that it names. */
+export function accessOf(config: Endpoint): HttpAccess {
+  const { host } = new URL(config.url)
+  return { allowedHosts: [host], allowPrivate: config.allow_private ? [host] : [] }
+}

@@ -1,0 +1,41 @@
+import { readFileSync } from 'node:fs'
+import { z } from 'zod'
+import { CordonError } from '../event/error.ts'
+
+/** A credential by reference: configuration files hold where a secret is, never the secret. */
+export const secretRef = z.union([
+  z.strictObject({ env: z.string().regex(/^\w+$/) }).describe('name of an environment variable'),
+  z.strictObject({ file: z.string().min(1) }).describe('path of a file; the working folder is the base of a relative one'),
+])
+export type SecretRef = z.infer<typeof secretRef>
+
+/**
+ * Reads a secret. Spaces and line breaks around it are dropped, because every editor ends a file with one.
+ *
+ * @throws CordonError `SECRET_MISSING` naming the variable or file, never what is in it
+ */
+export function readSecret(ref: SecretRef): string {
+  const place = 'env' in ref ? `environment variable ${ref.env}` : `file ${ref.file}`
+  const secret = ('env' in ref ? process.env[ref.env] : readIfPresent(ref.file))?.trim()
+  if (secret === undefined || secret === '') {
+    throw new CordonError('SECRET_MISSING', `no secret in ${place}`, {
+      hint: 'env' in ref ? `set ${ref.env} where Cordon is started` : 'write the secret to that file, readable by Cordon alone',
+    })
+  }
+  return secret
+}
+
+function readIfPresent(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch {
+    return undefined
+  }
+}
+
+/** Replaces secrets in a text that a vendor wrote, before it becomes part of an error: some answers repeat what they were sent. */
+export function withoutSecrets(text: string, secrets: readonly string[]): string {
+  let clean = text
+  for (const secret of secrets) clean = clean.replaceAll(secret, '[secret]')
+  return clean
+}
