@@ -25,6 +25,16 @@ export interface Event {
   readonly native?: JsonObject
 }
 
+/** What the events log holds. Ticks say that ingest is alive, so that silence can be told from a pause, also in a replay. */
+export type EventRecord =
+  | {
+      readonly kind: 'event'
+      readonly event: Event
+      /** Digest of the record as it came, where its id is the producer's own: the same id with other content is found by it. */
+      readonly digest?: string
+    }
+  | { readonly kind: 'tick'; readonly node: string; readonly paused: boolean }
+
 /** What a normaliser makes of one vendor record: an event without the facts that only ingest knows (id, ingestion time, context). */
 export interface Draft {
   /** The producer's own id of the record, where it has one that is unique per producer. */

@@ -138,13 +138,13 @@ class EmbeddedLog {
     const stamps = this.stamps.map((stamp) => Math.max(stamp, now))
     this.database.exec('BEGIN IMMEDIATE')
     try {
-      for (const { key, value, id } of records) {
+      for (const { key, value, id, partition: wanted } of records) {
         const known = id === undefined ? undefined : (this.byId.get(id) as { partition: number; offset: number } | undefined)
         if (known !== undefined) {
           results.push({ ...known, duplicate: true })
           continue
         }
-        const partition = this.partitionOf(key)
+        const partition = wanted ?? this.partitionOf(key)
         const offset = next[partition]!++
         const appended = stamps[partition]!
         this.insert.run(partition, offset, appended, id ?? null, stringifyJson(value))

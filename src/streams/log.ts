@@ -4,6 +4,8 @@ export type LogName = 'events' | 'signals' | 'alerts' | 'dead-letters'
 export interface LogRecord<T> {
   /** Records of one key keep their order: they share a partition. */
   readonly key: string
+  /** For records that every partition gets, such as ticks and progress: where this copy goes, whatever its key. */
+  readonly partition?: number
   readonly value: T
   /**
    * An append with an id that the log already holds changes nothing, so that a retry after a crash is harmless.
