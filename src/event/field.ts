@@ -8,22 +8,22 @@ export type FieldReader = (event: Event) => Json | undefined
  * Sigma field names whose ECS home has another name, tried between the native record and the ECS document.
  * Only names that vendors spell differently for the same thing; a rule's own field always wins.
  */
-const ALIASES: Readonly<Record<string, string>> = {
-  Image: 'process.executable',
-  CommandLine: 'process.command_line',
-  ParentImage: 'process.parent.executable',
-  ParentCommandLine: 'process.parent.command_line',
-  ProcessId: 'process.pid',
-  CurrentDirectory: 'process.working_directory',
-  User: 'user.name',
-  TargetFilename: 'file.path',
-  DestinationIp: 'destination.ip',
-  DestinationPort: 'destination.port',
-  DestinationHostname: 'destination.domain',
-  SourceIp: 'source.ip',
-  SourcePort: 'source.port',
-  QueryName: 'dns.question.name',
-}
+const ALIASES: ReadonlyMap<string, string> = new Map([
+  ['Image', 'process.executable'],
+  ['CommandLine', 'process.command_line'],
+  ['ParentImage', 'process.parent.executable'],
+  ['ParentCommandLine', 'process.parent.command_line'],
+  ['ProcessId', 'process.pid'],
+  ['CurrentDirectory', 'process.working_directory'],
+  ['User', 'user.name'],
+  ['TargetFilename', 'file.path'],
+  ['DestinationIp', 'destination.ip'],
+  ['DestinationPort', 'destination.port'],
+  ['DestinationHostname', 'destination.domain'],
+  ['SourceIp', 'source.ip'],
+  ['SourcePort', 'source.port'],
+  ['QueryName', 'dns.question.name'],
+])
 
 /**
  * Compiles a field name of a rule to a reader. Order: native exact, alias, ECS, native case-insensitively (DESIGN.md section 2).
@@ -32,8 +32,8 @@ const ALIASES: Readonly<Record<string, string>> = {
  */
 export function compileField(name: string): FieldReader {
   const native = compilePath(name)
-  const ecs = compilePath(ALIASES[name] ?? name)
-  const aliased = ALIASES[name] !== undefined
+  const alias = ALIASES.get(name)
+  const ecs = compilePath(alias ?? name)
   const folded = fold(name)
   return (event) => {
     const record = event.native
@@ -41,7 +41,7 @@ export function compileField(name: string): FieldReader {
       const own = native(record)
       if (own !== undefined) return own
     }
-    const found = ecs(event.ecs) ?? (aliased ? native(event.ecs) : undefined)
+    const found = ecs(event.ecs) ?? (alias === undefined ? undefined : native(event.ecs))
     if (found !== undefined) return found
     return foldedLookup(record ?? event.ecs, folded)
   }

@@ -1,0 +1,32 @@
+import { styleText } from 'node:util'
+import { CordonError } from '../event/error.ts'
+
+/** Exit codes of every command (docs/reference/cli.md). The higher wins where several apply. */
+export const EXIT = { clean: 0, findings: 1, rules: 2, usage: 3 } as const
+export type ExitCode = (typeof EXIT)[keyof typeof EXIT]
+
+/** Where a command writes: results to `out`, everything said about the work to `err`. */
+export interface Io {
+  out(line: string): void
+  err(line: string): void
+  /** Results go to a terminal: people read them. */
+  readonly terminal: boolean
+  /** Colours the text for the terminal, if that is wanted (`NO_COLOR`, a pipe). */
+  style(format: 'bold' | 'dim' | 'red' | 'green' | 'yellow' | 'cyan', text: string): string
+}
+
+export function processIo(): Io {
+  return {
+    out: (line) => void process.stdout.write(`${line}\n`),
+    err: (line) => void process.stderr.write(`${line}\n`),
+    terminal: process.stdout.isTTY === true,
+    style: (format, text) => styleText(format, text, { stream: process.stdout, validateStream: true }),
+  }
+}
+
+/** An error in the field's habit: where, what, code, and what to do about it. */
+export function formatError(error: unknown): string {
+  if (!(error instanceof CordonError)) return `cordon: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`
+  const where = error.where === undefined ? '' : `${error.where.file}:${error.where.line}:${error.where.column} `
+  return `cordon: ${where}error ${error.code}: ${error.message}${error.hint === undefined ? '' : `\n  hint: ${error.hint}`}`
+}

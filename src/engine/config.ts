@@ -1,0 +1,124 @@
+import { existsSync, readFileSync } from 'node:fs'
+import { dirname, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { isMap, isScalar, LineCounter, type Node, parseDocument } from 'yaml'
+import { z } from 'zod'
+import { CordonError } from '../event/error.ts'
+
+/** Rules and policy that come with Cordon; `builtin` in a configuration names them. */
+export const PACKAGE_ROOT = dirname(dirname(dirname(fileURLToPath(import.meta.url))))
+export const BUILTIN = 'builtin'
+
+const duration = z
+  .string()
+  .regex(/^\d+(ms|s|m|h|d)$/, 'a duration such as 500ms, 30s, 15m, 24h, 7d')
+  .transform((text) => Number.parseInt(text, 10) * { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 }[/[a-z]+$/.exec(text)![0] as 'ms' | 's' | 'm' | 'h' | 'd'])
+const bytes = z
+  .union([z.number().int().positive(), z.string().regex(/^\d+ ?(KB|MB|GB)$/, 'a size such as 512MB or 20GB')])
+  .transform((size) => (typeof size === 'number' ? size : Number.parseInt(size, 10) * { K: 1e3, M: 1e6, G: 1e9 }[/[KMG]/.exec(size)![0] as 'K' | 'M' | 'G']))
+const port = z.number().int().min(0).max(65_535)
+
+const listener = (defaultPort: number) =>
+  z.strictObject({
+    host: z.string().default('127.0.0.1'),
+    port: port.default(defaultPort),
+    /** Host names that a request may be addressed to besides loopback: anything else is refused (DNS rebinding). */
+    hosts: z.array(z.string()).default([]),
+  })
+
+const fileSource = z.strictObject({
+  type: z.literal('file'),
+  path: z.string(),
+  /** Normaliser: `linux.auditd`, `ecs.passthrough` … Recognised by itself where it is left out. */
+  source: z.string().optional(),
+  /** Device id of records that name none, such as a host's own audit log. */
+  device: z.string().optional(),
+  /** Where a file that was never read before begins. */
+  from: z.enum(['start', 'end']).default('end'),
+})
+
+/** cordon.yml. Unknown keys are refused: a typo must not switch off a quarantine. */
+const schema = z.strictObject({
+  /** Shown on every incident and page, so that a lab or staging run is never taken for the real thing. */
+  label: z.string().optional(),
+  data: z.string().default('./data'),
+  node: z.string().default('cordon-1'),
+  listen: z
+    .strictObject({ ingest: listener(4318).prefault({}), api: listener(4319).prefault({}) })
+    .prefault({}),
+  sources: z.array(fileSource).default([]),
+  rules: z.array(z.string()).default([BUILTIN, './rules']),
+  policy: z.string().default('./policy'),
+  inventory: z.string().optional(),
+  responders: z.array(z.looseObject({ use: z.string(), name: z.string().optional() })).default([]),
+  incidents: z.strictObject({ join_within: duration.default(86_400_000) }).prefault({}),
+  streams: z.strictObject({ kind: z.literal('embedded').default('embedded'), partitions: z.number().int().min(1).max(64).default(1) }).prefault({}),
+  retention: z
+    .strictObject({ events: z.strictObject({ age: duration.default(7 * 86_400_000), size: bytes.default(20e9) }).prefault({}) })
+    .prefault({}),
+  log: z.strictObject({ level: z.enum(['debug', 'info', 'warn', 'error']).default('info') }).prefault({}),
+})
+
+export type Config = Readonly<z.infer<typeof schema>>
+export type FileSourceConfig = z.infer<typeof fileSource>
+
+/**
+ * Reads and checks a configuration. Relative paths in it are resolved from its own folder.
+ *
+ * @throws CordonError `CONFIG_NOT_FOUND`, `CONFIG_YAML`, `CONFIG_INVALID`, each with the line where there is one
+ */
+export function loadConfig(path: string): Config {
+  const file = resolve(path)
+  if (!existsSync(file)) {
+    throw new CordonError('CONFIG_NOT_FOUND', `no configuration at ${path}`, {
+      hint: 'run "cordon init" to write a commented one here, or name one with --config',
+    })
+  }
+  const text = readFileSync(file, 'utf8')
+  const lines = new LineCounter()
+  const document = parseDocument(text, { lineCounter: lines })
+  const broken = document.errors[0]
+  if (broken !== undefined) {
+    const { line, col } = lines.linePos(broken.pos[0])
+    throw new CordonError('CONFIG_YAML', broken.message.split('\n')[0]!, { where: { file: path, line, column: col }, hint: 'check the indentation and quotes there' })
+  }
+  const result = schema.safeParse(document.toJS() ?? {})
+  if (!result.success) {
+    const issue = result.error.issues[0]!
+    const extra = issue.code === 'unrecognized_keys' ? [issue.keys[0]!] : []
+    const node = nodeAt(document.contents, [...issue.path, ...extra])
+    const { line, col } = lines.linePos(node?.range?.[0] ?? 0)
+    throw new CordonError('CONFIG_INVALID', `${issue.path.join('.') || 'the configuration'}: ${issue.message}`, {
+      where: { file: path, line, column: col },
+      hint: 'docs/reference/configuration.md lists every key with its default',
+    })
+  }
+  return resolvePaths(result.data, dirname(file))
+}
+
+/** The deepest node on the path that exists: for a key that is missing, the map that lacks it. */
+function nodeAt(root: unknown, path: readonly PropertyKey[]): Node | undefined {
+  let at = root as Node | undefined
+  for (const key of path) {
+    let next: unknown
+    if (isMap(at)) {
+      const pair = at.items.find((item) => isScalar(item.key) && item.key.value === key)
+      next = pair?.value ?? pair?.key
+    } else next = (at as { items?: unknown[] } | undefined)?.items?.[Number(key)]
+    if (next === undefined || next === null) return at
+    at = next as Node
+  }
+  return at
+}
+
+function resolvePaths(config: z.infer<typeof schema>, folder: string): Config {
+  const from = (path: string, builtin: string) => (path === BUILTIN ? resolve(PACKAGE_ROOT, builtin) : resolve(folder, path))
+  return {
+    ...config,
+    data: resolve(folder, config.data),
+    sources: config.sources.map((source) => ({ ...source, path: resolve(folder, source.path) })),
+    rules: config.rules.map((path) => from(path, 'rules')),
+    policy: from(config.policy, 'policy'),
+    ...(config.inventory === undefined ? {} : { inventory: resolve(folder, config.inventory) }),
+  }
+}

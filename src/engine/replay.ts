@@ -1,0 +1,136 @@
+import { Correlator } from '../detectors/correlation/correlator.ts'
+import type { AlertRevision } from '../detectors/alert.ts'
+import type { Detector } from '../detectors/detector.ts'
+import { firstFailure } from '../detectors/match/explain.ts'
+import type { Signal } from '../detectors/signal.ts'
+import { messageOf } from '../event/error.ts'
+import type { Draft, Event } from '../event/event.ts'
+import { getPath, stringifyJson } from '../event/json.ts'
+import { identity } from '../event/id.ts'
+import { parseTime } from '../event/time.ts'
+import { recognise } from '../normalise/index.ts'
+import type { BadRecord, Framer, InputLine, Normaliser, VendorRecord } from '../normalise/normaliser.ts'
+import type { DetectionRule } from '../sigma/ast.ts'
+
+export interface ReplaySettings {
+  readonly detector: Detector
+  /** The normaliser of every record; recognised record by record where it is left out. */
+  readonly normaliser: Normaliser | undefined
+  /** How lines are cut into records where no normaliser is named. */
+  readonly framer: () => Framer
+  /** What the event is joined with: agent identity by process ancestry. */
+  readonly join: (draft: Draft) => Draft
+  readonly onBadRecord: (record: Pick<BadRecord, 'line' | 'code' | 'reason'>) => void
+  /** Detection rules of which every event's first failed condition is wanted. */
+  readonly whyNot: readonly DetectionRule[]
+  readonly onWhyNot: (answer: WhyNot) => void
+  /** Called with the number of lines read, now and then. */
+  readonly onProgress: (lines: number) => void
+}
+
+/** Why a rule did not match an event: the first condition that failed; or that it did match. */
+export interface WhyNot {
+  readonly line: number
+  readonly rule: DetectionRule
+  readonly failure: ReturnType<typeof firstFailure>
+}
+
+export interface ReplayResult {
+  /** The alert set in its last revisions, by (time, id). */
+  readonly alerts: readonly AlertRevision[]
+  readonly lines: number
+  readonly events: number
+  readonly bad: number
+}
+
+/** A signal before it is known by which clock the file was ingested. */
+interface Matched {
+  readonly signal: Signal
+  readonly stamped: number | null
+}
+
+/**
+ * Recorded events → the alert set, by the engine's own detectors; it can never act. All input is matched first and its
+ * signals sorted, then correlated, so the order of the lines means nothing. `event.ingested` counts where every record has
+ * it; else each event was ingested when it happened (DESIGN.md section 5, "File replay").
+ */
+export async function replay(input: AsyncIterable<InputLine>, settings: ReplaySettings): Promise<ReplayResult> {
+  const matched: Matched[] = []
+  const copies = new Map<string, number>()
+  let lines = 0
+  let events = 0
+  let bad = 0
+  let everyStamped = true
+
+  const reject = (record: Pick<BadRecord, 'line' | 'code' | 'reason'>) => {
+    bad++
+    settings.onBadRecord(record)
+  }
+  const take = (record: VendorRecord) => {
+    let drafts: readonly Draft[]
+    try {
+      drafts = (settings.normaliser ?? recognise(record.value)).normalise(record.value)
+    } catch (error) {
+      reject({ line: record.line, code: codeOf(error), reason: messageOf(error) })
+      return
+    }
+    drafts.forEach((draft, index) => {
+      events++
+      const stamped = parseTime(getPath(draft.ecs, 'event.ingested'))
+      everyStamped &&= stamped !== null
+      const event = seal(settings.join(draft), draft.producerId ?? copyId(record, index, copies), stamped)
+      for (const rule of settings.whyNot) settings.onWhyNot({ line: record.line, rule, failure: firstFailure(rule, event) })
+      for (const signal of settings.detector.detect(event, { partition: 0, offset: record.line })) matched.push({ signal, stamped })
+    })
+  }
+
+  const framer = settings.normaliser?.framer() ?? settings.framer()
+  const takeAll = (records: readonly (VendorRecord | BadRecord)[]) => {
+    for (const record of records) 'reason' in record ? reject(record) : take(record)
+  }
+  for await (const line of input) {
+    lines++
+    takeAll(framer.push(line, 0))
+    if (lines % 50_000 === 0) settings.onProgress(lines)
+  }
+  takeAll(framer.flush())
+
+  return { alerts: correlate(settings.detector, matched, everyStamped), lines, events, bad }
+}
+
+function correlate(detector: Detector, matched: readonly Matched[], stamped: boolean): readonly AlertRevision[] {
+  const signals = matched
+    .map(({ signal, stamped: own }) => ({ ...signal, ingested: (stamped ? own : signal.time) ?? 0 }))
+    .sort((a, b) => a.ingested - b.ingested || (a.time ?? 0) - (b.time ?? 0) || (a.eventId < b.eventId ? -1 : a.eventId > b.eventId ? 1 : a.offset - b.offset))
+  const correlator = new Correlator(detector.rules, 1)
+  const alerts = new Map<string, AlertRevision>()
+  const fold = (revision: AlertRevision) => {
+    // A copy of an event names the same single-event alert again: the first is the one that counts.
+    const isCopy = alerts.has(revision.id) && detector.isSingle(revision.rule.id)
+    if (!isCopy) alerts.set(revision.id, revision)
+  }
+  signals.forEach((signal, at) => {
+    for (const revision of correlator.handle(signal, at).revisions) fold(revision)
+  })
+  for (const revision of correlator.end(signals.length)) fold(revision)
+  return [...alerts.values()]
+    .filter(({ state }) => state === 'open')
+    .sort((a, b) => a.time - b.time || (a.id < b.id ? -1 : 1))
+}
+
+function seal(draft: Draft, id: string, stamped: number | null): Event {
+  const { time, logsource, ecs, native } = draft
+  return { id, time, ingested: stamped ?? time ?? 0, logsource, ecs, ...(native === undefined ? {} : { native }) }
+}
+
+/** A record without an id is named by its contents and which identical copy it is, so a shuffled file gives the same ids. */
+function copyId(record: VendorRecord, index: number, copies: Map<string, number>): string {
+  const content = identity(stringifyJson(record.value), index)
+  const copy = copies.get(content) ?? 0
+  copies.set(content, copy + 1)
+  return copy === 0 ? content : identity(content, copy)
+}
+
+function codeOf(error: unknown): string {
+  return (error as { code?: string }).code ?? 'NORMALISE_FAILED'
+}

@@ -1,0 +1,110 @@
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import type { Event } from './event.ts'
+import { compileEcsField, compileField } from './field.ts'
+import { identity } from './id.ts'
+import { getPath, type Json, MAX_DEPTH, parseJson, setPath, stringifyJson } from './json.ts'
+import { formatTime, parseTime } from './time.ts'
+
+describe('JSON from strangers', () => {
+  it('keeps every digit of long integers', () => {
+    expect(stringifyJson(parseJson('{"a":12345678901234567890,"b":[-9007199254740993,1.5,9007199254740991]}'))).toBe(
+      '{"a":12345678901234567890,"b":[-9007199254740993,1.5,9007199254740991]}',
+    )
+  })
+
+  it('comes back as it was', () => {
+    fc.assert(
+      fc.property(fc.jsonValue(), (value) => {
+        expect(parseJson(stringifyJson(value))).toEqual(JSON.parse(JSON.stringify(value)))
+      }),
+    )
+  })
+
+  it('refuses what would overflow a later stage', () => {
+    const nested = (depth: number) => '['.repeat(depth) + ']'.repeat(depth)
+    expect(() => parseJson(nested(100_000))).toThrow(expect.objectContaining({ code: 'JSON_TOO_DEEP' }))
+    expect(() => parseJson(nested(MAX_DEPTH + 1))).toThrow(expect.objectContaining({ code: 'JSON_TOO_DEEP' }))
+    expect(stringifyJson(parseJson(nested(MAX_DEPTH)))).toBe(nested(MAX_DEPTH))
+    expect(parseJson(`"${'['.repeat(2_000)}"`)).toHaveLength(2_000)
+  })
+
+  it('cannot be made to change a prototype', () => {
+    const parsed = parseJson('{"__proto__":{"polluted":1},"constructor":{"prototype":{"polluted":1}}}') as Record<string, Json>
+    const target = {}
+    setPath(target, '__proto__.polluted', 1)
+    expect(({} as { polluted?: number }).polluted).toBeUndefined()
+    expect(Object.keys(parsed)).toEqual(['__proto__', 'constructor'])
+    expect(getPath(target, '__proto__.polluted')).toBe(1)
+    expect(getPath({}, 'constructor.name')).toBeUndefined()
+  })
+})
+
+describe('times', () => {
+  it.each([
+    ['2026-09-21T14:13:20Z', 1_790_000_000_000],
+    ['2026-09-21T14:13:20.123456789Z', 1_790_000_000_123.4568],
+    ['2026-09-21T16:13:20+02:00', 1_790_000_000_000],
+    ['2026-09-21T10:13:20-0400', 1_790_000_000_000],
+    ['2026-09-21 14:13:20.5', 1_790_000_000_500],
+    ['1790000000', 1_790_000_000_000],
+    ['1790000000.25', 1_790_000_000_250],
+    [1_790_000_000_123, 1_790_000_000_123],
+    ['1790000000123456', 1_790_000_000_123.456],
+    ['1790000000123456789', 1_790_000_000_123.4568],
+    ['Mon Sep 21 14:13:20 2026', 1_790_000_000_000],
+  ])('reads %s', (text, expected) => {
+    expect(parseTime(text)).toBeCloseTo(expected, 2)
+  })
+
+  it.each([null, undefined, '', 0, '0', 'yesterday', '2026-13-01T00:00:00Z', {}, [], true, 'NaN', '9'.repeat(30)])('reads nothing from %j', (value) => {
+    expect(parseTime(value as Json)).toBeNull()
+  })
+
+  it('writes what it reads, to the microsecond', () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 4e15 }), (micros) => {
+        const time = micros / 1000
+        expect(parseTime(formatTime(time))!).toBeCloseTo(time, 2)
+      }),
+    )
+  })
+})
+
+describe('identities', () => {
+  it('differ where the parts differ, however they are split', () => {
+    fc.assert(
+      fc.property(fc.array(fc.string()), fc.array(fc.string()), (a, b) => {
+        expect(identity(...a) === identity(...b)).toBe(JSON.stringify(a) === JSON.stringify(b))
+      }),
+    )
+  })
+})
+
+describe('fields', () => {
+  const event = (ecs: Record<string, unknown>, native?: Record<string, unknown>) => ({ id: '1', time: 0, ingested: 0, logsource: [], ecs, ...(native ? { native } : {}) }) as unknown as Event
+  const read = (name: string, ecs: Record<string, unknown>, native?: Record<string, unknown>) => compileField(name)(event(ecs, native))
+
+  it('prefers the native record, then the alias, then ECS, then native in any case', () => {
+    expect(read('a', { a: 1 }, { a: 2 })).toBe(2)
+    expect(read('Image', { process: { executable: '/x' } }, {})).toBe('/x')
+    expect(read('file.path', { file: { path: '/y' } }, { other: 1 })).toBe('/y')
+    expect(read('OperationName', {}, { operationName: 'z' })).toBe('z')
+    expect(read('SourceName', { 'Source Name': 'w' })).toBe('w')
+  })
+
+  it('takes a literal dotted key before walking, and any element of an array', () => {
+    expect(read('id.orig_h', {}, { 'id.orig_h': '10.0.0.1', id: { orig_h: 'no' } })).toBe('10.0.0.1')
+    expect(read('target.displayName', {}, { target: [{ displayName: 'a' }, { displayName: 'b' }, {}] })).toEqual(['a', 'b'])
+    expect(read('a.b.c', { a: { 'b.c': 5 } })).toBe(5)
+  })
+
+  it('knows own properties only', () => {
+    for (const name of ['constructor', '__proto__', 'toString', 'constructor.name', 'hasOwnProperty']) expect(read(name, {}, {})).toBeUndefined()
+    expect(read('constructor', { constructor: 'mine' })).toBe('mine')
+  })
+
+  it('gives keys of responses from the ECS document alone', () => {
+    expect(compileEcsField('device.id')(event({ device: { id: 'real' } }, { 'device.id': 'claimed' }))).toBe('real')
+  })
+})
