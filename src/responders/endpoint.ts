@@ -3,10 +3,7 @@ import type { HttpAccess } from './http.ts'
 
 /** What the configuration of every responder says of the server that it calls. */
 export const endpoint = {
-  url: z
-    .url({ protocol: /^https?$/ })
-    .transform((url) => url.replace(/\/+$/, ''))
-    .describe('address of the server'),
+  url: z.url({ protocol: /^https?$/ }).describe('address of the server'),
   allow_private: z
     .boolean()
     .default(false)
@@ -22,6 +19,11 @@ export const encrypted = (config: Endpoint) => config.allow_private || config.ur
 export const ENCRYPTED_HINT = {
   path: ['url'],
   message: 'must start with https://, or allow_private: true must say that the server stands in your own network',
+}
+
+/** The address of a path below the server's, which may end in a slash or not. */
+export function below(config: Endpoint, path: string): string {
+  return `${config.url.replace(/\/+$/, '')}/${path}`
 }
 
 /** What a responder with this configuration may reach: the one host that it names. */

@@ -1,0 +1,9 @@
+import { alertmanagerIncident } from './alertmanager-incident.ts'
+import type { Endpoint } from './endpoint.ts'
+import { nanomdmQuarantine } from './nanomdm-quarantine.ts'
+import { openbaoRevokeTokens } from './openbao-revoke-tokens.ts'
+import type { Responder } from './responder.ts'
+import { webhook } from './webhook.ts'
+
+/** Every responder that there is. The configuration of each names the one server that it calls: see `accessOf`. */
+export const RESPONDERS: readonly Responder<Endpoint>[] = [nanomdmQuarantine, openbaoRevokeTokens, alertmanagerIncident, webhook]

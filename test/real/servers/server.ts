@@ -1,0 +1,98 @@
+import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { mkdir, mkdtemp, rm } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { homedir, tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { promisify } from 'node:util'
+
+/** A real server of another project, on loopback, with its data in a folder of its own. */
+export interface RealServer {
+  readonly url: string
+  /** What it wrote so far, for the message of a failed test. */
+  output(): string
+  stop(): Promise<void>
+}
+
+/** Runs a program to its end; an error carries what it wrote. */
+export const run = promisify(execFile)
+
+/** Where the binaries of real servers are kept between runs. */
+export async function cacheFolder(): Promise<string> {
+  const folder = join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'cordon-real')
+  await mkdir(folder, { recursive: true })
+  return folder
+}
+
+/**
+ * A server, or why there is none. Under CI=true a missing server fails the run: a skipped test proves nothing. Elsewhere the tests of
+ * that server are skipped, visibly.
+ */
+export async function realOrSkip<T>(name: string, start: () => Promise<T>): Promise<{ server: T | undefined; note: string }> {
+  try {
+    return { server: await start(), note: '' }
+  } catch (error) {
+    if (process.env.CI === 'true') throw error
+    const reason = error instanceof Error ? error.message.split('\n')[0] : String(error)
+    console.warn(`SKIPPED: no real ${name}: ${reason}`)
+    return { server: undefined, note: ` (skipped: ${reason})` }
+  }
+}
+
+export async function freePort(): Promise<number> {
+  const probe = createServer()
+  await new Promise<void>((ready) => probe.listen(0, '127.0.0.1', ready))
+  const { port } = probe.address() as { port: number }
+  await new Promise((closed) => probe.close(closed))
+  return port
+}
+
+/** Starts a program, waits until `ready` answers over HTTP, and stops it together with its folder. */
+export async function startProcess(options: {
+  readonly name: string
+  readonly program: string
+  readonly args: (folder: string) => Promise<readonly string[]>
+  readonly url: string
+  readonly ready: string
+}): Promise<RealServer & { readonly folder: string }> {
+  const folder = await mkdtemp(join(tmpdir(), `cordon-${options.name}-`))
+  const child = spawn(options.program, await options.args(folder), { cwd: folder, stdio: ['ignore', 'pipe', 'pipe'] })
+  let output = ''
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => (output = (output + chunk).slice(-20_000)))
+  const stop = async () => {
+    await ended(child)
+    await rm(folder, { recursive: true, force: true })
+  }
+  process.once('exit', () => child.kill('SIGKILL'))
+  try {
+    await answers(options.ready, child)
+  } catch (error) {
+    await stop()
+    throw new Error(`${options.name} did not start: ${String(error)}\n${output}`)
+  }
+  return { url: options.url, folder, output: () => output, stop }
+}
+
+async function ended(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return
+  const exit = new Promise((done) => child.once('exit', done))
+  child.kill('SIGTERM')
+  await Promise.race([exit, sleep(5_000).then(() => child.kill('SIGKILL'))])
+}
+
+async function answers(url: string, child: ChildProcess): Promise<void> {
+  const failed = new Promise<never>((_, fail) => child.once('error', fail))
+  for (let attempt = 0; attempt < 300; attempt++) {
+    if (child.exitCode !== null) throw new Error(`it ended with ${child.exitCode}`)
+    const up = await Promise.race([
+      fetch(url).then(
+        (response) => response.ok || response.status < 500,
+        () => false,
+      ),
+      failed,
+    ])
+    if (up) return
+    await sleep(100)
+  }
+  throw new Error(`${url} does not answer after 30 s`)
+}
