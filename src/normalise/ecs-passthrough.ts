@@ -1,0 +1,170 @@
+import type { Draft, LogSource } from '../event/event.ts'
+import { getPath, isObject, type Json, type JsonObject, setOwn, setPath } from '../event/json.ts'
+import { formatTime, parseTime } from '../event/time.ts'
+import { jsonFramer } from './json-framer.ts'
+import type { Normaliser } from './normaliser.ts'
+import { textOf } from './shape.ts'
+import { logsourcesOf } from './taxonomy.ts'
+
+/** Where records that are not ECS keep their time, most exact first. */
+const OTHER_TIMES = ['timestamp', 'TimeCreated', 'UtcTime', 'ts', 'time']
+/** Numbers before this are counters or durations, not times: 2000-01-01. */
+const EARLIEST = Date.UTC(2000)
+
+/** ECS field sets that Cordon writes to. A record that has something else under the name keeps it in `native`; text has a home for two of them. */
+const FIELD_SETS: Readonly<Record<string, string | undefined>> = {
+  event: undefined,
+  host: 'host.name',
+  user: 'user.name',
+  device: undefined,
+  process: undefined,
+  file: undefined,
+  gen_ai: undefined,
+  context: undefined,
+}
+
+/**
+ * ECS documents, 8.x and 9.x, nested or with dotted keys, as they are; any other JSON object faithfully, with what ECS it has.
+ * A document that Cordon printed (`toDocument`) reads back to the same event.
+ */
+export const ecsPassthrough: Normaliser = {
+  name: 'ecs.passthrough',
+  title: 'ECS documents and any other JSON',
+  framer: jsonFramer,
+  recognises: () => true,
+  normalise: (record) => [fromCordon(record) ?? fromAny(record)],
+}
+
+/** Only Cordon prints `logsource` as a list of tags; such a document's `native` is the vendor's record, and its tags are final. */
+function fromCordon(record: JsonObject): Draft | undefined {
+  const { logsource, native, ...ecs } = record
+  if (!Array.isArray(logsource) || !logsource.every(isTag) || (native !== undefined && !isObject(native))) return undefined
+  return { ...identified(ecs), time: parseTime(ecs['@timestamp']), logsource, ecs, ...(native === undefined ? {} : { native }) }
+}
+
+function fromAny(record: JsonObject): Draft {
+  const { document, declared } = takeDeclared(record)
+  const expanded = expandDots(document)
+  const time = timeOf(expanded)
+  const ecs = settle(expanded, time)
+  // Equal text needs no second copy; a time that was added, or a log source that became a tag, is no difference to keep one for.
+  const faithful = expanded === document && ecs === expanded
+  const stamped = time === null || typeof ecs['@timestamp'] === 'string' ? ecs : { '@timestamp': formatTime(time), ...ecs }
+  return {
+    ...identified(stamped),
+    time,
+    logsource: logsourcesOf(stamped, declared),
+    ecs: stamped,
+    ...(faithful ? {} : { native: record }),
+  }
+}
+
+/** Rule tests and hand-written events may name their log source: a category, or a map of Sigma's three fields. */
+function takeDeclared(record: JsonObject): { document: JsonObject; declared: readonly LogSource[] } {
+  if (!Object.hasOwn(record, 'logsource')) return { document: record, declared: [] }
+  const { logsource = null, ...document } = record
+  if (typeof logsource === 'string' && /^[a-z][a-z0-9_]*$/.test(logsource)) return { document, declared: [{ category: logsource }] }
+  if (isTag(logsource)) return { document, declared: [logsource] }
+  return { document: record, declared: [] }
+}
+
+function isTag(value: Json): value is JsonObject & LogSource {
+  if (!isObject(value)) return false
+  for (const key in value) if (!['product', 'category', 'service'].includes(key) || typeof value[key] !== 'string') return false
+  return true
+}
+
+function identified(ecs: JsonObject): { producerId?: string } {
+  const id = textOf(getPath(ecs, 'event.id'))
+  return id === undefined ? {} : { producerId: id }
+}
+
+function timeOf(ecs: JsonObject): number | null {
+  const own = parseTime(ecs['@timestamp'])
+  if (own !== null || ecs['@timestamp'] !== undefined) return own
+  for (const name of OTHER_TIMES) {
+    const time = Object.hasOwn(ecs, name) ? parseTime(ecs[name]) : null
+    if (time !== null && time >= EARLIEST) return time
+  }
+  return null
+}
+
+/** Puts in order what would stand in the way of Cordon's own fields. The same object, if nothing does. */
+function settle(document: JsonObject, time: number | null): JsonObject {
+  let result = document
+  const change = () => {
+    if (result === document) result = { ...document }
+    return result
+  }
+  for (const name in FIELD_SETS) {
+    const value = document[name]
+    if (value === undefined || isObject(value)) continue
+    delete change()[name]
+    const home = FIELD_SETS[name]
+    if (home !== undefined && typeof value === 'string') setPath(result, home, value)
+  }
+  const stamp = document['@timestamp']
+  if (stamp !== undefined && typeof stamp !== 'string') {
+    delete change()['@timestamp']
+    if (time !== null) result['@timestamp'] = formatTime(time)
+  }
+  return result
+}
+
+/** Dotted keys as nested objects, at every level, also in lists. The same object, if it has none. */
+function expandDots(object: JsonObject): JsonObject {
+  let result: JsonObject | undefined
+  for (const key in object) {
+    const value = object[key]!
+    const inner = typeof value === 'object' && value !== null ? expandValue(value) : value
+    if (inner === value && !key.includes('.')) continue
+    result ??= mergeable(object)
+    if (!key.includes('.')) setOwn(result, key, inner)
+  }
+  if (result === undefined) return object
+  // Nested keys first, so that `host.name` joins a `host` that stands after it.
+  for (const key in object) {
+    if (!key.includes('.')) continue
+    const value = object[key]!
+    setMerged(result, key, typeof value === 'object' && value !== null ? expandValue(value) : value)
+  }
+  return result
+}
+
+function expandValue(value: Json): Json {
+  if (isObject(value)) return expandDots(value)
+  if (!Array.isArray(value)) return value
+  let result: Json[] | undefined
+  for (let at = 0; at < value.length; at++) {
+    const item = value[at]!
+    const inner = expandValue(item)
+    if (inner === item) continue
+    result ??= [...value]
+    result[at] = inner
+  }
+  return result ?? value
+}
+
+/** A copy without the dotted keys, whose nested objects may be written to without touching the record. */
+function mergeable(object: JsonObject): JsonObject {
+  const copy: JsonObject = {}
+  for (const key in object) if (!key.includes('.')) setOwn(copy, key, object[key]!)
+  return copy
+}
+
+/** Sets a dotted path, copying the objects on the way: the record keeps its own. What is in the way stays; the dotted value is in `native`. */
+function setMerged(target: JsonObject, path: string, value: Json): void {
+  const keys = path.split('.')
+  let at = target
+  for (const key of keys.slice(0, -1)) {
+    const next = Object.hasOwn(at, key) ? at[key]! : {}
+    if (!isObject(next)) return
+    const copy = { ...next }
+    setOwn(at, key, copy)
+    at = copy
+  }
+  const last = keys.at(-1)!
+  const there = Object.hasOwn(at, last) ? at[last] : undefined
+  if (there === undefined) setOwn(at, last, value)
+  else if (isObject(there) && isObject(value)) setOwn(at, last, { ...value, ...there })
+}

@@ -1,0 +1,28 @@
+import { CordonError } from '../event/error.ts'
+import type { JsonObject } from '../event/json.ts'
+import { agentNormalisers, otlpNormaliser } from './agent-otel.ts'
+import { ecsPassthrough } from './ecs-passthrough.ts'
+import { linuxAuditd } from './linux-auditd.ts'
+import type { Normaliser } from './normaliser.ts'
+
+/** Every source that Cordon reads, in the order in which records without a declared source are tried: the last takes anything. */
+export const NORMALISERS: readonly Normaliser[] = [...agentNormalisers, otlpNormaliser, linuxAuditd, ecsPassthrough]
+
+/**
+ * The normaliser of a source name.
+ *
+ * @throws CordonError `SOURCE_UNKNOWN`, naming those that exist
+ */
+export function normaliserFor(name: string): Normaliser {
+  const found = NORMALISERS.find((normaliser) => normaliser.name === name)
+  if (found === undefined) {
+    const known = NORMALISERS.map((normaliser) => normaliser.name).join(', ')
+    throw new CordonError('SOURCE_UNKNOWN', `unknown source "${name}"`, { hint: `known sources: ${known}` })
+  }
+  return found
+}
+
+/** The normaliser of a record whose source nobody declared. */
+export function recognise(record: JsonObject): Normaliser {
+  return NORMALISERS.find((normaliser) => normaliser.recognises(record)) ?? ecsPassthrough
+}

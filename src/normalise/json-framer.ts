@@ -1,0 +1,70 @@
+import { CordonError } from '../event/error.ts'
+import { isObject, type Json, parseJson, stringifyJson } from '../event/json.ts'
+import type { BadRecord, Framer, InputLine, VendorRecord } from './normaliser.ts'
+
+/** Characters of one pretty-printed document: as much as one line may have. */
+const DOCUMENT_LIMIT = 16 * 1024 * 1024
+
+/**
+ * One JSON object a line. Also takes what people have at hand: an array of objects on one line, and pretty-printed JSON
+ * (a line that is only `{` or `[`, continued by lines that are indented or begin with a closing bracket). A line that
+ * fits neither ends the attempt, so a stray bracket costs itself and nothing after it.
+ */
+export function jsonFramer(): Framer {
+  let open: InputLine[] = []
+  let size = 0
+
+  const close = () => {
+    const [first] = open
+    if (first === undefined) return []
+    const text = open.map((line) => line.text).join('\n')
+    open = []
+    size = 0
+    return readRecords({ text, line: first.line, offset: first.offset })
+  }
+
+  return {
+    push(line) {
+      const text = line.text.trimEnd()
+      if (open.length > 0) {
+        if (size < DOCUMENT_LIMIT && (/^[\s\]}]/.test(text) || text === '')) {
+          open.push(line)
+          size += text.length
+          return /^[\]}]$/.test(text) ? close() : []
+        }
+        return [...close(), ...this.push(line, 0)]
+      }
+      if (text === '{' || text === '[') {
+        open.push(line)
+        return []
+      }
+      return text.trimStart() === '' ? [] : readRecords({ ...line, text })
+    },
+    // An unfinished document is given up only when the input ends: a tail's writer may simply be slow.
+    flush: (now) => (now === undefined ? close() : []),
+    pendingOffset: () => open[0]?.offset,
+  }
+}
+
+/**
+ * The records in one JSON text: an object, or an array of objects. Elements of an array take the offset of the text plus
+ * their index, which no other record of the input can have.
+ */
+export function readRecords({ text, line, offset }: InputLine): readonly (VendorRecord | BadRecord)[] {
+  let value: Json
+  try {
+    value = parseJson(text)
+  } catch (error) {
+    if (!(error instanceof CordonError)) throw error
+    return [{ line, offset, code: error.code, reason: error.message, text }]
+  }
+  if (isObject(value)) return [{ value, line, offset }]
+  if (!Array.isArray(value)) return [notAnObject(text, line, offset)]
+  return value.map((item, index) =>
+    isObject(item) ? { value: item, line, offset: offset + index } : notAnObject(stringifyJson(item), line, offset + index),
+  )
+}
+
+function notAnObject(text: string, line: number, offset: number): BadRecord {
+  return { line, offset, code: 'JSON_NOT_OBJECT', reason: 'a record must be a JSON object', text }
+}
