@@ -120,18 +120,24 @@ function exactInteger(_key: string, value: unknown, context: { source: string })
 
 function deeperThan(text: string, limit: number): boolean {
   let depth = 0
-  let inString = false
   for (let at = 0; at < text.length; at++) {
     const code = text.charCodeAt(at)
-    if (inString) {
-      if (code === 0x5c) at++
-      else if (code === 0x22) inString = false
-    } else if (code === 0x22) inString = true
+    if (code === 0x22) at = closingQuote(text, at)
     else if (code === 0x7b || code === 0x5b) {
       if (++depth > limit) return true
     } else if (code === 0x7d || code === 0x5d) depth--
   }
   return false
+}
+
+/** The end of the string that begins at `start`: the first quote after it with an even number of backslashes before it. */
+function closingQuote(text: string, start: number): number {
+  for (let at = text.indexOf('"', start + 1); at >= 0; at = text.indexOf('"', at + 1)) {
+    let slashes = 0
+    while (text.charCodeAt(at - 1 - slashes) === 0x5c) slashes++
+    if (slashes % 2 === 0) return at
+  }
+  return text.length
 }
 
 function describe(value: Json): string {

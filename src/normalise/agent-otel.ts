@@ -8,7 +8,7 @@ import { baseName, fileFields } from './file-fields.ts'
 import { jsonFramer } from './json-framer.ts'
 import type { Normaliser } from './normaliser.ts'
 import { isOtlp, type OtlpItem, readOtlp, resourcesOf } from './otlp.ts'
-import { firstNumber, firstText, oneOrList, some, textOf } from './shape.ts'
+import { ECS_VERSION, firstNumber, firstText, oneOrList, some, textOf } from './shape.ts'
 
 /** One normaliser an agent: they share the reader and differ in their dialect. A request that mixes agents is read by each record's own. */
 export const agentNormalisers: readonly Normaliser[] = DIALECTS.map((dialect) => ({
@@ -75,7 +75,7 @@ function draftOf(item: OtlpItem, fallback: AgentDialect | undefined): Draft {
     parseTime(record.observedTimeUnixNano)
   const [, category, type] = tool !== undefined && isTool ? [undefined, ...TOOL_CLASSES[tool.kind]] : (ACTION_CLASSES[action ?? ''] ?? [])
 
-  const ecs: JsonObject = {}
+  const ecs: JsonObject = { ecs: { version: ECS_VERSION } }
   if (time !== null) ecs['@timestamp'] = formatTime(time)
   const fields: Record<string, JsonObject | undefined> = {
     event: some({
@@ -112,7 +112,8 @@ function draftOf(item: OtlpItem, fallback: AgentDialect | undefined): Draft {
     span: some({ id: textOf(record.spanId) }),
   }
   for (const name in fields) if (fields[name] !== undefined) ecs[name] = fields[name]
-  if (typeof record.body === 'string') ecs.message = record.body
+  // A body that only repeats the event's name is no message.
+  if (typeof record.body === 'string' && record.body.includes(' ')) ecs.message = record.body
 
   const producerId = producerIdOf(attributes, record)
   return {

@@ -9,7 +9,7 @@ import { addField } from './audit-line.ts'
 import { errorName, syscallName } from './audit-syscalls.ts'
 import { baseName, fileFields, joinPath } from './file-fields.ts'
 import type { Normaliser } from './normaliser.ts'
-import { numberOf, some, textOf } from './shape.ts'
+import { ECS_VERSION, numberOf, some, textOf } from './shape.ts'
 
 const STAMP = /^\d{1,12}\.\d{1,9}:\d{1,20}$/
 
@@ -62,6 +62,7 @@ function draftOf(stamp: string, node: string | undefined, records: readonly Json
   const keys = keysOf(main)
   const ecs: JsonObject = {
     '@timestamp': formatTime(time),
+    ecs: { version: ECS_VERSION },
     event: some({
       kind: 'event',
       category: act.category === undefined ? undefined : [act.category],

@@ -1,5 +1,8 @@
 import type { Json, JsonObject } from '../event/json.ts'
 
+/** The version of the Elastic Common Schema that Cordon's own mappings write. */
+export const ECS_VERSION = '9.0.0'
+
 /** The fields that have a value, or undefined if none has: ECS documents hold no empty objects and no nulls. */
 export function some(fields: Readonly<Record<string, Json | undefined>>): JsonObject | undefined {
   let result: JsonObject | undefined
