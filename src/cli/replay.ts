@@ -1,0 +1,119 @@
+import { createReadStream, openSync } from 'node:fs'
+import { Command, Option } from 'commander'
+import type { AlertRevision } from '../detectors/alert.ts'
+import { compileDetector } from '../detectors/detector.ts'
+import { replayContext } from '../engine/replay-context.ts'
+import { replay, type WhyNot } from '../engine/replay.ts'
+import { readRuleFiles } from '../engine/rule-files.ts'
+import { CordonError, messageOf } from '../event/error.ts'
+import { formatTime } from '../event/time.ts'
+import { normaliserFor } from '../normalise/index.ts'
+import type { DetectionRule, RuleSet } from '../sigma/ast.ts'
+import { loadRuleSet } from '../sigma/load.ts'
+import { formatDiagnostic } from '../sigma/problems.ts'
+import { readLines } from '../sources/lines.ts'
+import { EXIT, type Io } from './io.ts'
+import type { CommandFactory } from './main.ts'
+
+interface Options {
+  rules: string[]
+  lists?: string[]
+  logsource?: 'any'
+  source?: string
+  format?: 'text' | 'ndjson'
+  strict?: boolean
+  failOnAlert?: boolean
+  whyNot?: string
+}
+
+export const replayCommand: CommandFactory = (io, done) =>
+  new Command('replay')
+    .description('Run recorded events through rules and print the alert set. Nothing can act: no response is planned, sent or stored.')
+    .requiredOption('--rules <path...>', 'files and folders with rules, filters and lists')
+    .option('--lists <path...>', 'more list files; a list here replaces one of the same name')
+    .addOption(new Option('--logsource <which>', 'treat every event as belonging to every log source').choices(['any']))
+    .option('--source <name>', 'what the records are, such as linux.auditd (default: recognised record by record)')
+    .addOption(new Option('--format <format>', 'default: text on a terminal, ndjson in a pipe').choices(['text', 'ndjson']))
+    .option('--strict', 'exit 3 if a line cannot be read')
+    .option('--fail-on-alert', 'exit 1 if there is an alert')
+    .option('--why-not <rule>', 'id, name or title of a rule: print for each event the first condition that failed')
+    .argument('<file>', 'events, one a line; - for standard input')
+    .action(async (file: string, options: Options) => {
+      const rules = loadRuleSet(readRuleFiles([...options.rules, ...(options.lists ?? [])]))
+      const errors = rules.diagnostics.filter(({ severity }) => severity === 'error')
+      for (const error of errors) io.err(formatDiagnostic(error))
+
+      const ndjson = options.format === undefined ? !io.terminal : options.format === 'ndjson'
+      const { join } = replayContext(rules)
+      const result = await replay(linesOf(file), {
+        detector: compileDetector(rules, { anyLogsource: options.logsource === 'any', factless: ndjson }),
+        normaliser: options.source === undefined ? undefined : normaliserFor(options.source),
+        framer: () => normaliserFor('ecs.passthrough').framer(),
+        join,
+        onBadRecord: ({ line, code, reason }) => io.err(`${file === '-' ? 'standard input' : file}:${line} skipped ${code}: ${reason}`),
+        whyNot: options.whyNot === undefined ? [] : rulesNamed(rules, options.whyNot),
+        onWhyNot: (answer) => io.out(ndjson ? whyNotJson(answer) : whyNotText(answer)),
+        onProgress: (lines) => io.err(`${lines} lines read …`),
+      })
+
+      for (const alert of result.alerts) io.out(ndjson ? alertJson(alert) : alertText(alert, io))
+      io.err(`${result.lines} lines, ${result.events} events, ${result.bad} skipped, ${result.alerts.length} alerts`)
+      if (options.strict && result.bad > 0) done(EXIT.usage)
+      else if (errors.length > 0) done(EXIT.rules)
+      else done(options.failOnAlert && result.alerts.length > 0 ? EXIT.findings : EXIT.clean)
+    })
+
+function linesOf(file: string) {
+  if (file === '-') return readLines(process.stdin)
+  try {
+    return readLines(createReadStream(file, { fd: openSync(file, 'r') }))
+  } catch (error) {
+    throw new CordonError('INPUT_UNREADABLE', `cannot read ${file}: ${messageOf(error)}`, { hint: 'check the path and its permissions' })
+  }
+}
+
+/** The detection rules that a name stands for: itself, or a correlation's children. */
+function rulesNamed(rules: RuleSet, name: string): readonly DetectionRule[] {
+  const named = (rule: { id: string; name: string | undefined; title: string }) => [rule.id, rule.name, rule.title].includes(name)
+  const detection = rules.detections.find(named)
+  if (detection !== undefined) return [detection]
+  const correlation = rules.correlations.find(named)
+  if (correlation !== undefined) return rules.detections.filter(({ id }) => correlation.rules.includes(id))
+  throw new CordonError('RULE_UNKNOWN', `no rule called "${name}" was loaded`, { hint: 'give the id, name or title of a rule under --rules' })
+}
+
+/** The contract that other tools read: docs/reference/cli.md. */
+function alertJson({ id, rule, time, group, evidence, late }: AlertRevision): string {
+  return JSON.stringify({
+    kind: 'alert',
+    id,
+    rule: { id: rule.id, name: rule.name ?? null, title: rule.title, level: rule.level },
+    time: evidence.every((item) => item.time === null) ? null : formatTime(time),
+    group,
+    lines: inputLines(evidence),
+    late,
+  })
+}
+
+function alertText(alert: AlertRevision, io: Io): string {
+  const group = Object.entries(alert.group).map(([field, value]) => `${field}=${value}`)
+  const head = `${formatTime(alert.time)} ${io.style('bold', alert.rule.level)} ${alert.rule.title}${alert.late ? ' (late)' : ''}`
+  const facts = alert.evidence.flatMap(({ line, facts: parts }) =>
+    parts.flatMap((part) => part.facts.map(({ test, value }) => `    line ${line}: ${test}  ← ${value}`)),
+  )
+  return [head, `  ${group.join(' ')}${group.length > 0 ? ' ' : ''}lines ${inputLines(alert.evidence).join(', ')}`, ...facts].join('\n')
+}
+
+function inputLines(evidence: AlertRevision['evidence']): number[] {
+  return [...new Set(evidence.map(({ line }) => line))].sort((a, b) => a - b)
+}
+
+function whyNotJson({ line, rule, failure }: WhyNot): string {
+  const head = { kind: 'why-not', line, rule: { id: rule.id, title: rule.title } }
+  return JSON.stringify(failure === undefined ? { ...head, matched: true } : { ...head, matched: false, selection: failure.selection, test: failure.text, value: failure.value ?? null })
+}
+
+function whyNotText({ line, rule, failure }: WhyNot): string {
+  if (failure === undefined) return `line ${line}: ${rule.title}: matched`
+  return `line ${line}: ${rule.title}: ${failure.selection} failed: ${failure.text}  (the event has ${failure.value === undefined ? 'nothing there' : JSON.stringify(failure.value)})`
+}
