@@ -1,5 +1,5 @@
-import type { LogSource } from '../event/event.ts'
 import type { Position } from '../event/error.ts'
+import type { LogSource } from '../event/event.ts'
 
 /** Severity levels of Sigma 2.1, lowest first. */
 export const LEVELS = ['informational', 'low', 'medium', 'high', 'critical'] as const
@@ -23,7 +23,12 @@ export type Test =
   | { readonly kind: 'cidr'; readonly network: string }
   | { readonly kind: 'compare'; readonly operator: 'lt' | 'lte' | 'gt' | 'gte'; readonly value: number | bigint }
   | { readonly kind: 'timepart'; readonly part: 'minute' | 'hour' | 'day' | 'week' | 'month' | 'year'; readonly value: number }
-  | { readonly kind: 'fieldref'; readonly field: string; readonly position: 'equals' | 'startswith' | 'endswith' | 'contains'; readonly cased: boolean }
+  | {
+      readonly kind: 'fieldref'
+      readonly field: string
+      readonly position: 'equals' | 'startswith' | 'endswith' | 'contains'
+      readonly cased: boolean
+    }
 
 /** A leaf: one field (null for keywords, which search every value of the event) and one test. */
 export interface MatchNode {
@@ -85,6 +90,8 @@ export interface DetectionRule extends RuleHead {
   readonly filters: readonly string[]
   /** List entries and filter literals that carry an expiry, by the text of the value. Times are milliseconds since the epoch. */
   readonly expiries: readonly { readonly list: string; readonly value: string; readonly expires: number }[]
+  /** Only feeds correlations that refer to it (also where these did not load), and does not alert by itself. */
+  readonly silent?: true
 }
 
 export type CorrelationType = 'event_count' | 'value_count' | 'temporal' | 'temporal_ordered'
@@ -119,8 +126,17 @@ export interface CorrelationRule extends RuleHead {
 export type Rule = DetectionRule | CorrelationRule
 
 export const VERBS = [
-  'create_incident', 'notify', 'quarantine_device', 'lock_device', 'block_egress', 'revoke_agent_tokens', 'revoke_sessions',
-  'disable_user', 'rotate_keys', 'pause_agent', 'collect_forensics',
+  'create_incident',
+  'notify',
+  'quarantine_device',
+  'lock_device',
+  'block_egress',
+  'revoke_agent_tokens',
+  'revoke_sessions',
+  'disable_user',
+  'rotate_keys',
+  'pause_agent',
+  'collect_forensics',
 ] as const
 export type Verb = (typeof VERBS)[number]
 

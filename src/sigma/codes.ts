@@ -1,0 +1,87 @@
+import type { Diagnostic } from './ast.ts'
+
+/**
+ * Every diagnostic of the rule language, by its stable code. Codes are for machines and documentation: they are never
+ * renamed. docs/reference/sigma.md explains each, and a test keeps that page complete.
+ */
+const ERRORS = [
+  'SIGMA-YAML',
+  'SIGMA-YAML-ALIAS',
+  'SIGMA-YAML-DUPLICATE-KEY',
+  'SIGMA-YAML-DEPTH',
+  'SIGMA-DOCUMENT-KIND',
+  'SIGMA-KEY-MISSING',
+  'SIGMA-KEY-TYPE',
+  'SIGMA-ID-DUPLICATE',
+  'SIGMA-LOGSOURCE-EMPTY',
+  'SIGMA-DETECTION-EMPTY',
+  'SIGMA-VALUE-TYPE',
+  'SIGMA-MODIFIER-UNKNOWN',
+  'SIGMA-MODIFIER-MISMATCH',
+  'SIGMA-BASE64-WILDCARD',
+  'SIGMA-BASE64-SHORT',
+  'SIGMA-REGEX-INVALID',
+  'SIGMA-CIDR-INVALID',
+  'SIGMA-EXPANSION-LIMIT',
+  'SIGMA-PLACEHOLDER-UNRESOLVED',
+  'SIGMA-CONDITION-SYNTAX',
+  'SIGMA-CONDITION-UNKNOWN',
+  'SIGMA-CONDITION-AGGREGATION',
+  'SIGMA-LIST-ENTRY',
+  'SIGMA-FILTER-TARGET',
+  'SIGMA-REFERENCE-UNKNOWN',
+  'SIGMA-REFERENCE-AMBIGUOUS',
+  'SIGMA-REFERENCE-REFUSED',
+  'SIGMA-REFERENCE-CYCLE',
+  'SIGMA-CORRELATION-TYPE',
+  'SIGMA-CORRELATION-NOT-BUILT',
+  'SIGMA-CORRELATION-CHAIN',
+  'SIGMA-CORRELATION-RULES',
+  'SIGMA-CORRELATION-TIMESPAN',
+  'SIGMA-CORRELATION-CONDITION',
+  'SIGMA-CORRELATION-ALIAS',
+  'CORDON-KEY-UNKNOWN',
+  'CORDON-KEY-NOT-BUILT',
+  'CORDON-VALUE',
+  'CORDON-ENTITY-UNKNOWN',
+  'CORDON-TEST',
+] as const
+
+const WARNINGS = [
+  'LINT-ID-MISSING',
+  'LINT-ID-UUID',
+  'LINT-TITLE-LONG',
+  'LINT-STATUS-UNKNOWN',
+  'LINT-LEVEL-MISSING',
+  'LINT-LEVEL-UNKNOWN',
+  'LINT-TAG-FORMAT',
+  'LINT-TIMEFRAME',
+  'LINT-IDENTIFIER-UNUSED',
+  'LINT-SELECTOR-SINGLE',
+  'LINT-ALL-SINGLE',
+  'LINT-EXPAND-NOTHING',
+  'LINT-REGEX-BACKTRACKS',
+  'LINT-FILTER-NO-NEGATION',
+  'LINT-FILTER-UNKNOWN-RULE',
+  'LINT-FILTER-LOGSOURCE',
+  'LINT-ENTRY-MISSING',
+  'LINT-ENTRY-UNUSED',
+  'LINT-ENTRY-UNACCOUNTED',
+  'LINT-ENTRY-EXPIRED',
+  'LINT-ENTRY-EXPIRING',
+  'LINT-ALIAS-PARTIAL',
+  'LINT-RESPONSE-MODE',
+  'LINT-RESPONSE-UNTESTED',
+] as const
+
+export type ErrorCode = (typeof ERRORS)[number]
+export type WarningCode = (typeof WARNINGS)[number]
+export type Code = ErrorCode | WarningCode
+
+export const CODES: readonly Code[] = [...ERRORS, ...WARNINGS]
+
+const errors: ReadonlySet<string> = new Set(ERRORS)
+
+export function severityOf(code: Code): Diagnostic['severity'] {
+  return errors.has(code) ? 'error' : 'warning'
+}

@@ -1,0 +1,193 @@
+import { z } from 'zod'
+import { type Extension, LEVELS, type ResponseRequest, VERBS } from './ast.ts'
+import { parseDuration } from './duration.ts'
+import { readTests } from './extension-tests.ts'
+import type { Account } from './list.ts'
+import { parseDate } from './list.ts'
+import { didYouMean, editDistance, type Problems } from './problems.ts'
+import { entryOf, nodeAt, toData, type YamlMap, type YamlNode } from './yaml.ts'
+
+export const SECTION = 'x-cordon'
+
+const DEFAULT_GRACE = 15 * 60_000
+const DEFAULT_ENTITIES = { device: 'device.id', user: 'user.id', agent: 'gen_ai.agent.name', agent_session: 'gen_ai.conversation.id' }
+export const DEFAULT_EXTENSION: Extension = {
+  mode: 'alert',
+  grace: DEFAULT_GRACE,
+  entities: DEFAULT_ENTITIES,
+  suppress: undefined,
+  response: [],
+  tests: [],
+}
+
+/** Of the design, and refused until they work: a rule that asks for one must not run as if it had not. */
+const NOT_BUILT = ['risk', 'posture', 'first_seen', 'silence', 'version']
+
+const text = z.string().min(1)
+const duration = text.transform((value, context) => {
+  const milliseconds = parseDuration(value)
+  if (milliseconds !== undefined) return milliseconds
+  context.addIssue({ code: 'custom', message: 'expected a duration such as 90s, 15m, 1h or 7d' })
+  return z.NEVER
+})
+const date = text.transform((value, context) => {
+  const time = parseDate(value)
+  if (time !== null) return time
+  context.addIssue({ code: 'custom', message: 'expected a date such as 2027-06-30' })
+  return z.NEVER
+})
+
+const responseSchema = z.strictObject({
+  do: z.enum(VERBS),
+  target: text.optional(),
+  title: text.optional(),
+  message: text.optional(),
+})
+
+const testSchema = z.strictObject({
+  name: text,
+  events: z.array(z.record(z.string(), z.unknown())).min(1).optional(),
+  like: text.optional(),
+  set: z.record(z.string(), z.unknown()).optional(),
+  shuffle: z.boolean().default(false),
+  expect: z.strictObject({
+    alerts: z.int().min(0),
+    level: z.enum(LEVELS).optional(),
+    entities: z.record(z.string(), z.coerce.string()).optional(),
+    actions: z.array(z.enum(VERBS)).optional(),
+    late: z.boolean().optional(),
+  }),
+})
+export type WrittenTest = z.infer<typeof testSchema>
+
+const ruleSchema = z.strictObject({
+  mode: z.enum(['off', 'shadow', 'alert', 'enforce']).default('alert'),
+  time: z.strictObject({ grace: duration }).optional(),
+  entities: z.record(z.string(), text).default({}),
+  suppress: z.strictObject({ by: z.union([text.transform((by) => [by]), z.array(text).min(1)]), for: duration }).optional(),
+  response: z.array(responseSchema).default([]),
+  tests: z.array(testSchema).default([]),
+})
+
+const filterSchema = z.strictObject({
+  list: z.strictObject({
+    owner: text.optional(),
+    entries: z.record(
+      z.string(),
+      z.strictObject({ reason: text.optional(), owner: text.optional(), expires: date.optional(), approved_by: text.optional() }),
+    ),
+  }),
+})
+
+const KEYS = [
+  ...Object.keys(ruleSchema.shape),
+  ...Object.keys(filterSchema.shape),
+  ...Object.keys(responseSchema.shape),
+  ...Object.keys(testSchema.shape),
+  ...Object.keys(testSchema.shape.expect.shape),
+  ...['grace', 'by', 'for', 'owner', 'entries', 'reason', 'expires', 'approved_by'],
+]
+
+/** Reads the `x-cordon` section of a rule or correlation, with defaults filled in; undefined where something in it is wrong. */
+export function readExtension(root: YamlMap, kind: 'detection' | 'correlation', problems: Problems): Extension | undefined {
+  const section = sectionOf(root, problems)
+  if (section === undefined) return DEFAULT_EXTENSION
+  const written = parse(section, ruleSchema, problems)
+  if (written === undefined) return undefined
+  const entities = { ...DEFAULT_ENTITIES, ...written.entities }
+  for (const [index, { target }] of written.response.entries()) {
+    if (target !== undefined) checkEntity(target, entities, nodeAt(section, ['response', index, 'target']), problems)
+  }
+  for (const [index, { expect }] of written.tests.entries()) {
+    for (const name of Object.keys(expect.entities ?? {}))
+      checkEntity(name, entities, nodeAt(section, ['tests', index, 'expect', 'entities', name]), problems)
+  }
+  const tests = readTests(written.tests, nodeAt(section, ['tests']), kind, problems)
+  return {
+    mode: written.mode,
+    grace: written.time?.grace ?? DEFAULT_GRACE,
+    entities,
+    suppress: written.suppress,
+    response: written.response as readonly ResponseRequest[],
+    tests,
+  }
+}
+
+/** Reads the `x-cordon` section of a filter: who answers for each of its values. Undefined where there is none, or it is wrong. */
+export function readAccounts(root: YamlMap, problems: Problems): ReadonlyMap<string, Account> | undefined {
+  const section = sectionOf(root, problems)
+  const written = section === undefined ? undefined : parse(section, filterSchema, problems)
+  if (written === undefined) return undefined
+  const { owner, entries } = written.list
+  return new Map(
+    Object.entries(entries).map(([value, entry]) => [value, { reason: entry.reason, owner: entry.owner ?? owner, expires: entry.expires }]),
+  )
+}
+
+function sectionOf(root: YamlMap, problems: Problems): YamlNode | undefined {
+  const slip = root.entries.find(({ key }) => key.text !== SECTION && editDistance(key.text.toLowerCase(), SECTION, 3) < 3)
+  if (slip !== undefined)
+    problems.error('CORDON-KEY-UNKNOWN', slip.key, `"${slip.key.text}" is no key of a rule`, `Did you mean "${SECTION}"?`)
+  return entryOf(root, SECTION)?.value
+}
+
+/** Checks a section against its schema. Mistakes are reported where they stand. */
+function parse<S extends z.ZodType>(section: YamlNode, schema: S, problems: Problems): z.infer<S> | undefined {
+  const unbuilt = section.kind === 'map' ? section.entries.filter(({ key }) => NOT_BUILT.includes(key.text)) : []
+  for (const { key } of unbuilt)
+    problems.error(
+      'CORDON-KEY-NOT-BUILT',
+      key,
+      `"${key.text}" is not built yet`,
+      'take it out: a rule must not seem to do what it does not',
+    )
+  const rest = section.kind === 'map' ? { ...section, entries: section.entries.filter((entry) => !unbuilt.includes(entry)) } : section
+  const result = schema.safeParse(toData(rest))
+  if (result.success) return result.data
+  for (const issue of result.error.issues.flatMap(flatten)) report(section, issue, problems)
+  return undefined
+}
+
+type Issue = z.core.$ZodIssue
+
+/** Of a union, the issues of the branch that got furthest. */
+function flatten(issue: Issue): Issue[] {
+  if (issue.code !== 'invalid_union') return [issue]
+  const furthest = issue.errors.toSorted((one, other) => depth(other) - depth(one))[0] ?? []
+  return furthest.map((inner) => ({ ...inner, path: [...issue.path, ...inner.path] }))
+}
+
+const depth = (issues: readonly Issue[]) => Math.max(0, ...issues.map((issue) => issue.path.length))
+
+function report(section: YamlNode, issue: Issue, problems: Problems): void {
+  const at = nodeAt(section, issue.path)
+  if (issue.code === 'unrecognized_keys') {
+    for (const key of issue.keys) {
+      const place = at.kind === 'map' ? entryOf(at, key)?.key : undefined
+      problems.error(
+        'CORDON-KEY-UNKNOWN',
+        place ?? at,
+        `${[SECTION, ...issue.path].join('.')} has no key "${key}"`,
+        didYouMean(
+          key,
+          KEYS.filter((known) => known !== key),
+        ),
+      )
+    }
+    return
+  }
+  const value = at.kind === 'scalar' ? at.text : undefined
+  const hint = issue.code === 'invalid_value' && value !== undefined ? didYouMean(value, issue.values.map(String)) : undefined
+  problems.error('CORDON-VALUE', at, `${[SECTION, ...issue.path].join('.')}: ${issue.message}`, hint)
+}
+
+function checkEntity(name: string, entities: Readonly<Record<string, string>>, at: YamlNode, problems: Problems): void {
+  if (Object.hasOwn(entities, name)) return
+  const known = Object.keys(entities)
+  problems.error(
+    'CORDON-ENTITY-UNKNOWN',
+    at,
+    `there is no entity "${name}"`,
+    didYouMean(name, known) ?? `entities are ${known.join(', ')}; add others under ${SECTION}.entities`,
+  )
+}

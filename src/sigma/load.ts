@@ -1,0 +1,289 @@
+import { digest } from '../event/id.ts'
+import type { CorrelationRule, DetectionRule, RulePart, RuleSet } from './ast.ts'
+import { readAttributes, readLogSource, section } from './attributes.ts'
+import { readCorrelation, referencesOf, type WrittenCorrelation } from './correlation.ts'
+import { combine, compileDetection, type DetectionContext, leaves } from './detection.ts'
+import { type Document, type RuleFile, RuleIndex, readDocuments, settleIdentities } from './documents.ts'
+import { readAccounts, readExtension } from './extension.ts'
+import { compileFilter, covers, type Filter } from './filter.ts'
+import { filterPart, hashOf, listPart, rulePart } from './fingerprint.ts'
+import { lintCorrelation, lintDetection, lintFilter, lintList, lintRule } from './lint.ts'
+import { type Account, readList, type ValueList } from './list.ts'
+import type { Expiry } from './modifiers.ts'
+import { fail, type Problems } from './problems.ts'
+import type { YamlScalar } from './yaml.ts'
+
+/** `now` (milliseconds) is for lint alone: it warns of entries that have expired or soon will. Loading never asks the clock. */
+export interface LoadOptions {
+  readonly now?: number
+}
+
+/**
+ * Loads rules, correlations, filters and lists. What does not load is left out, with its diagnostics, and never stops the rest.
+ * Of two lists with one name, or filters with one id, the later file's counts: a site's files come after the shipped ones.
+ */
+export function loadRuleSet(files: readonly RuleFile[], options: LoadOptions = {}): RuleSet {
+  const { documents: read, unreadable } = readDocuments(files)
+  const documents = settleIdentities(read)
+  const ofKind = (kind: Document['kind']) => documents.filter((document) => document.kind === kind)
+  const lists = loadLists(ofKind('list'), options)
+  const index = new RuleIndex(documents)
+  const filters = ofKind('filter').flatMap((document) => loadFilter(document, lists, index, options) ?? [])
+  const silent = silenced(ofKind('correlation'), index)
+  const detections = new Map(
+    ofKind('detection').flatMap((document) => entry(document, loadDetection(document, lists, filters, silent.has(document)))),
+  )
+  for (const filter of filters) lintTargets(filter, detections, index)
+  const correlations = ofKind('correlation').flatMap((document) => loadCorrelation(document, index, detections) ?? [])
+  const problems = [...read.map((document) => document.problems), ...unreadable]
+  const rules = read.filter(({ kind }) => kind === 'detection' || kind === 'correlation')
+  return {
+    detections: [...detections.values()],
+    correlations,
+    diagnostics: inOrder(files, problems),
+    refused: rules.filter((document) => document.problems.failed).length + unreadable.length,
+    hash: digest(files.map(({ text }) => `${text.length}:${text}`).join('')),
+  }
+}
+
+/** The detection rules that alert by themselves: not those that only feed correlations, nor those that are switched off. */
+export function alertingDetections(rules: RuleSet): readonly DetectionRule[] {
+  return rules.detections.filter((rule) => rule.silent !== true && rule.extension.mode !== 'off')
+}
+
+const entry = <T>(document: Document, rule: T | undefined): [Document, T][] => (rule === undefined ? [] : [[document, rule]])
+
+function inOrder(files: readonly RuleFile[], problems: readonly Problems[]): RuleSet['diagnostics'] {
+  const order = new Map(files.map(({ path }, index) => [path, index]))
+  const found = problems.flatMap((problem) => problem.found)
+  return found.sort(
+    (one, other) =>
+      order.get(one.where.file)! - order.get(other.where.file)! ||
+      one.where.line - other.where.line ||
+      one.where.column - other.where.column,
+  )
+}
+
+/** Lists by name; undefined for one that did not load. */
+type Lists = ReadonlyMap<string, ValueList | undefined>
+
+function loadLists(documents: readonly Document[], { now }: LoadOptions): Lists {
+  return new Map(
+    documents.map((document) => {
+      const { root, problems, name, title } = document
+      const list = readList(root, problems)
+      if (list !== undefined) lintList(list, now, problems)
+      return [name ?? title, problems.failed ? undefined : list]
+    }),
+  )
+}
+
+/** What a document's searches may use, and, in `used`, which lists they did. */
+function contextOf(
+  lists: Lists,
+  owner: string,
+  accounts?: ReadonlyMap<string, Account>,
+): DetectionContext & { readonly used: ReadonlySet<string> } {
+  const used = new Set<string>()
+  const expiry = (list: string, value: string, at: number | undefined): Expiry | undefined =>
+    at === undefined ? undefined : { at, list, value }
+  return {
+    used,
+    listNames: lists.keys(),
+    expiryOf: (literal) => expiry(owner, literal, accounts?.get(literal)?.expires),
+    fill(name, at) {
+      if (!lists.has(name)) return undefined
+      const list = lists.get(name)
+      if (list === undefined)
+        return fail('SIGMA-PLACEHOLDER-UNRESOLVED', at, `the list "${name}" did not load`, 'mend the list; its errors are above or below')
+      used.add(name)
+      return list.entries.map(({ value, expires }) => ({ text: value, expires: expiry(name, value, expires) }))
+    },
+  }
+}
+
+/** A filter with what it brings to the rules it is for. */
+interface LoadedFilter extends Filter {
+  readonly document: Document
+  /** The rules that it names, as far as they were found. */
+  readonly targets: 'any' | ReadonlySet<Document>
+  readonly part: RulePart
+  /** Lists that decide when it keeps an event; the entries of a filter that only excludes are among its exclusions. */
+  readonly lists: ReadonlySet<string>
+}
+
+function loadFilter(document: Document, lists: Lists, index: RuleIndex, { now }: LoadOptions): LoadedFilter | undefined {
+  const { root, problems, title } = document
+  readAttributes(root, document, problems)
+  const accounts = readAccounts(root, problems)
+  const context = contextOf(lists, title, accounts)
+  const filter = compileFilter(root, document, context, problems)
+  if (filter === undefined) return undefined
+  const targets =
+    filter.rules === 'any'
+      ? 'any'
+      : new Set(filter.rules.flatMap((reference) => problems.attempt(() => targetOf(reference, index, problems)) ?? []))
+  lintFilter(root, filter, accounts, now, problems)
+  if (problems.failed) return undefined
+  const part = filterPart(filter)
+  return { ...filter, document, targets, part, lists: part.exclusions === undefined ? context.used : new Set() }
+}
+
+function targetOf(reference: YamlScalar, index: RuleIndex, problems: Problems): Document | undefined {
+  const target = index.find(reference)
+  if (target === undefined)
+    problems.warn('LINT-FILTER-UNKNOWN-RULE', reference, `no rule has the id or name "${reference.text}"`, index.suggest(reference))
+  if (target?.kind === 'correlation') {
+    return fail(
+      'SIGMA-FILTER-TARGET',
+      reference,
+      `"${reference.text}" is a correlation, and filters are for the detection rules under it`,
+      'name those rules instead',
+    )
+  }
+  return target
+}
+
+/** A filter for another log source than the rule that it names is an exception that is not made. */
+function lintTargets(
+  { targets, logsource, rules, document }: LoadedFilter,
+  detections: ReadonlyMap<Document, DetectionRule>,
+  index: RuleIndex,
+): void {
+  if (targets === 'any' || rules === 'any') return
+  for (const reference of rules) {
+    const rule = detections.get(index.find(reference)!)
+    if (rule === undefined || covers(logsource, rule.logsource)) continue
+    document.problems.warn(
+      'LINT-FILTER-LOGSOURCE',
+      reference,
+      `the filter does not apply to "${reference.text}": the rule has another log source`,
+      'make the logsource of both agree, or leave out what differs',
+    )
+  }
+}
+
+function loadDetection(document: Document, lists: Lists, filters: readonly LoadedFilter[], silent: boolean): DetectionRule | undefined {
+  const { root, problems } = document
+  const attributes = readAttributes(root, document, problems)
+  const logsource = problems.attempt(() => readLogSource(root))
+  const extension = readExtension(root, 'detection', problems)
+  const body = problems.attempt(() => section(root, 'detection'))
+  const context = contextOf(lists, document.title)
+  const detection = body === undefined ? undefined : compileDetection(body, context, problems)
+  if (problems.failed || body === undefined || detection === undefined || logsource === undefined || extension === undefined)
+    return undefined
+  lintRule(root, extension, problems)
+  lintDetection(body, detection, problems)
+  const applied = filters.filter(
+    (filter) => (filter.targets === 'any' || filter.targets.has(document)) && covers(filter.logsource, logsource),
+  )
+  const condition = combine('and', [detection.condition, ...applied.map((filter) => filter.condition)])
+  const used = new Set([...context.used, ...applied.flatMap((filter) => [...filter.lists])])
+  const parts = [rulePart(root, document), ...applied.map((filter) => filter.part), ...[...used].map((name) => listPart(lists.get(name)!))]
+  const expiries = leaves(condition).flatMap(({ expires }) =>
+    expires === undefined ? [] : [{ list: expires.list, value: expires.value, expires: expires.at }],
+  )
+  return {
+    kind: 'detection',
+    ...attributes,
+    extension,
+    where: root.position,
+    parts,
+    hash: hashOf(parts),
+    logsource,
+    condition,
+    filters: applied.map(({ id }) => id),
+    expiries: [...new Map(expiries.map((item) => [`${item.list}\0${item.value}`, item])).values()],
+    ...(silent ? { silent } : {}),
+  }
+}
+
+/** The rules that correlations refer to, unless one of these has `generate`. A correlation that does not load counts too. */
+function silenced(correlations: readonly Document[], index: RuleIndex): ReadonlySet<Document> {
+  const referred = (generate: boolean) =>
+    correlations
+      .map(({ root }) => referencesOf(root))
+      .filter((written) => written.generate === generate)
+      .flatMap(({ references }) => references.flatMap((reference) => index.all(reference)))
+  return new Set(referred(false)).difference(new Set(referred(true)))
+}
+
+function loadCorrelation(
+  document: Document,
+  index: RuleIndex,
+  detections: ReadonlyMap<Document, DetectionRule>,
+): CorrelationRule | undefined {
+  const { root, problems } = document
+  const attributes = readAttributes(root, document, problems)
+  const extension = readExtension(root, 'correlation', problems)
+  const written = readCorrelation(root, problems)
+  const children = written?.rules.map((reference) => problems.attempt(() => childOf(reference, document, index, detections)))
+  if (problems.failed || extension === undefined || written === undefined) return undefined
+  const rules = children as DetectionRule[]
+  const parts = distinct([rulePart(root, document), ...rules.flatMap((child) => child.parts)])
+  const { type, groupBy, timespan, bounds, fields, expression, generate } = written
+  const rule: CorrelationRule = {
+    kind: 'correlation',
+    ...attributes,
+    extension,
+    where: root.position,
+    parts,
+    hash: hashOf(parts),
+    type,
+    rules: rules.map(({ id }) => id),
+    groupBy,
+    aliases: aliasesOf(written, rules),
+    timespan,
+    bounds,
+    fields,
+    expression,
+    generate,
+  }
+  lintCorrelation(root, rule, rules, problems)
+  return rule
+}
+
+function childOf(
+  reference: YamlScalar,
+  parent: Document,
+  index: RuleIndex,
+  detections: ReadonlyMap<Document, DetectionRule>,
+): DetectionRule {
+  const child = index.find(reference)
+  if (child === undefined)
+    return fail('SIGMA-REFERENCE-UNKNOWN', reference, `no rule has the id or name "${reference.text}"`, index.suggest(reference))
+  if (reaches(child, parent, index, new Set()))
+    return fail('SIGMA-REFERENCE-CYCLE', reference, `"${reference.text}" leads back to this correlation`)
+  if (child.kind === 'correlation') {
+    return fail(
+      'SIGMA-CORRELATION-CHAIN',
+      reference,
+      `"${reference.text}" is a correlation, and correlations over correlations are not built yet`,
+      'refer to detection rules',
+    )
+  }
+  const rule = detections.get(child)
+  return (
+    rule ??
+    fail('SIGMA-REFERENCE-REFUSED', reference, `the rule "${reference.text}" did not load`, 'mend that rule; its errors are above or below')
+  )
+}
+
+function reaches(from: Document, to: Document, index: RuleIndex, seen: Set<Document>): boolean {
+  if (from === to) return true
+  if (from.kind !== 'correlation' || seen.has(from)) return false
+  seen.add(from)
+  return referencesOf(from.root).references.some((reference) => index.all(reference).some((next) => reaches(next, to, index, seen)))
+}
+
+function aliasesOf({ aliases, rules: references }: WrittenCorrelation, rules: readonly DetectionRule[]): CorrelationRule['aliases'] {
+  const idOf = new Map(references.map(({ text }, at) => [text, rules[at]!.id]))
+  return Object.fromEntries(
+    [...aliases].map(([alias, fields]) => [alias, Object.fromEntries(fields.map(({ rule, field }) => [idOf.get(rule.text)!, field]))]),
+  )
+}
+
+function distinct(parts: readonly RulePart[]): RulePart[] {
+  return [...new Map(parts.map((part) => [`${part.kind} ${part.id}`, part])).values()]
+}
