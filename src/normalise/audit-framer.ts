@@ -1,6 +1,6 @@
 import type { JsonObject } from '../event/json.ts'
 import { type AuditLine, readAuditLine } from './audit-line.ts'
-import type { BadRecord, Framer, InputLine, VendorRecord } from './normaliser.ts'
+import { type BadRecord, type Framer, type InputLine, unreadable, type VendorRecord } from './normaliser.ts'
 
 /** Records of one event arrive within milliseconds; auditd 3.0.9 writes no end record for most, so silence ends an event too. */
 const OPEN_MILLIS = 2000
@@ -83,6 +83,7 @@ export function auditFramer(): Framer {
 
   return {
     push(line, now) {
+      if (line.problem !== undefined) return [unreadable(line, line.problem)]
       if (line.text.trim() === '') return []
       const read = readAuditLine(line.text)
       if (read === undefined) return [badLine(line)]
@@ -125,5 +126,5 @@ export function stampTime(stamp: string): number {
 
 function badLine(line: InputLine): BadRecord {
   const reason = 'not a line of the kernel audit log: expected "type=… msg=audit(time:serial): …"'
-  return { line: line.line, offset: line.offset, code: 'AUDIT_LINE_INVALID', reason, text: line.text }
+  return unreadable(line, { code: 'AUDIT_LINE_INVALID', reason })
 }

@@ -37,8 +37,9 @@ export const ecsPassthrough: Normaliser = {
 
 /** Only Cordon prints `logsource` as a list of tags; such a document's `native` is the vendor's record, and its tags are final. */
 function fromCordon(record: JsonObject): Draft | undefined {
-  const { logsource, native, ...ecs } = record
+  const { logsource, native, ...document } = record
   if (!Array.isArray(logsource) || !logsource.every(isTag) || (native !== undefined && !isObject(native))) return undefined
+  const ecs = expandDots(document) // hand-written ones have dotted keys, printed ones have none
   return { ...identified(ecs), time: parseTime(ecs['@timestamp']), logsource, ecs, ...(native === undefined ? {} : { native }) }
 }
 

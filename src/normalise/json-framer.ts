@@ -1,6 +1,6 @@
 import { CordonError } from '../event/error.ts'
 import { isObject, type Json, parseJson, stringifyJson } from '../event/json.ts'
-import type { BadRecord, Framer, InputLine, VendorRecord } from './normaliser.ts'
+import { type BadRecord, type Framer, type InputLine, unreadable, type VendorRecord } from './normaliser.ts'
 
 /** Characters of one pretty-printed document: as much as one line may have. */
 const DOCUMENT_LIMIT = 16 * 1024 * 1024
@@ -25,6 +25,7 @@ export function jsonFramer(): Framer {
 
   return {
     push(line) {
+      if (line.problem !== undefined) return [...close(), unreadable(line, line.problem)]
       const text = line.text.trimEnd()
       if (open.length > 0) {
         if (size < DOCUMENT_LIMIT && (/^[\s\]}]/.test(text) || text === '')) {

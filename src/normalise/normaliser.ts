@@ -23,6 +23,13 @@ export interface InputLine {
   readonly text: string
   readonly line: number
   readonly offset: number
+  /** Why the line cannot be read, whatever its source (too long, not UTF-8): a framer answers with a {@link BadRecord}. */
+  readonly problem?: { readonly code: string; readonly reason: string }
+}
+
+/** A line that cannot be read, as a record for the dead-letter log. */
+export function unreadable({ text, line, offset }: InputLine, { code, reason }: { code: string; reason: string }): BadRecord {
+  return { line, offset, code, reason, text }
 }
 
 /** Cuts lines into vendor records: one JSON object a line for most sources, several lines an event for kernel audit. */
