@@ -52,14 +52,17 @@ export type Alternatives = readonly { readonly test: Test; readonly expires: Exp
 /** Alternatives of one value, beyond which the rule is refused: six flags under windash make 15,625. */
 const MAX_ALTERNATIVES = 20_000
 
-/** One modifier at work on one value. `refuse` says that the two do not go together. */
+/** One modifier at work on one value. */
 interface Step {
   readonly value: Value
   /** The value's text in the rule. */
   readonly written: string
   readonly modifier: NamedModifier
   readonly keyword: boolean
-  refuse(message: string, hint?: string, code?: ErrorCode): never
+  /** The modifier and this kind of value do not go together. */
+  refuse(applies: string, hint?: string): never
+  /** The value itself is wrong. */
+  reject(code: ErrorCode, message: string, hint?: string): never
 }
 type ValueModifier = (step: Step) => Value | readonly Value[]
 
@@ -72,11 +75,11 @@ const VALUE_MODIFIERS: Readonly<Record<string, ValueModifier>> = {
   endswith: position('endswith', (parts) => [ANYTHING, ...parts]),
   cased: ({ value, refuse }) =>
     value.kind === 'string' || value.kind === 'fieldref' ? { ...value, cased: true } : refuse('applies to strings'),
-  windash: onString((text, { refuse }) => {
+  windash: onString((text, { reject }) => {
     const variants = windashVariants(text.parts, MAX_ALTERNATIVES)
     return (
       variants?.map((parts) => changed(text, parts)) ??
-      refuse('makes too many variants of this value', 'split the value', 'SIGMA-EXPANSION-LIMIT')
+      reject('SIGMA-EXPANSION-LIMIT', 'windash makes too many variants of this value', 'split the value')
     )
   }),
   wide: utf16le,
@@ -86,13 +89,15 @@ const VALUE_MODIFIERS: Readonly<Record<string, ValueModifier>> = {
   base64: onString((text, step) => encoded(text, [bytesOf(text, step).toString('base64')])),
   base64offset: onString((text, step) => {
     const variants = base64Offsets(bytesOf(text, step))
-    if (variants.includes('')) step.refuse('needs at least two bytes', 'a longer value', 'SIGMA-BASE64-SHORT')
+    if (variants.includes(''))
+      step.reject('SIGMA-BASE64-SHORT', 'base64offset needs a value of two bytes at least: shorter ones are found everywhere')
     return variants.map((variant) => encoded(text, [variant]))
   }),
-  re: onRaw((source, { refuse }) => {
-    const engine = regexEngine(source)
-    if (engine.error !== undefined) refuse(`"${source}" is not a regular expression: ${engine.error}`, undefined, 'SIGMA-REGEX-INVALID')
-    return { kind: 'regex', source, ignoreCase: false, multiline: false, dotAll: false }
+  re: onRaw((source, { reject }) => {
+    const { error } = regexEngine(source)
+    return error === undefined
+      ? { kind: 'regex', source, ignoreCase: false, multiline: false, dotAll: false }
+      : reject('SIGMA-REGEX-INVALID', `"${source}" is not a regular expression: ${error}`)
   }),
   i: regexFlag({ ignoreCase: true }),
   ignorecase: regexFlag({ ignoreCase: true }),
@@ -100,11 +105,11 @@ const VALUE_MODIFIERS: Readonly<Record<string, ValueModifier>> = {
   multiline: regexFlag({ multiline: true }),
   s: regexFlag({ dotAll: true }),
   dotall: regexFlag({ dotAll: true }),
-  cidr: onRaw((raw, { refuse }) => {
-    const network = networkOf(raw)
-    return network.cidr === undefined
-      ? refuse(`"${raw}" is not a CIDR network: ${network.error}`, network.hint, 'SIGMA-CIDR-INVALID')
-      : { kind: 'cidr', network: network.cidr }
+  cidr: onRaw((raw, { reject }) => {
+    const { network, error, hint } = networkOf(raw)
+    return network === undefined
+      ? reject('SIGMA-CIDR-INVALID', `"${raw}" is not a CIDR network: ${error}`, hint)
+      : { kind: 'cidr', network }
   }),
   exists: ({ value, keyword, refuse }) => {
     if (keyword) refuse('needs a field')
@@ -179,15 +184,16 @@ const stringOf = ({ value, written }: Step): Text | undefined =>
   value.kind === 'string' ? value : value.kind === 'number' ? plain(written) : undefined
 
 function apply(value: Value, scalar: YamlScalar, modifier: NamedModifier, keyword: boolean): readonly Value[] {
-  const refuse = (message: string, hint?: string, code: ErrorCode = 'SIGMA-MODIFIER-MISMATCH'): never =>
-    fail(
-      code,
-      code === 'SIGMA-MODIFIER-MISMATCH' ? modifier.position : scalar,
-      message.startsWith('"') ? message : `|${modifier.name} ${message}, not ${nameOf(value)}`,
-      hint,
-    )
-  const result = VALUE_MODIFIERS[modifier.name]!({ value, written: scalar.text, modifier, keyword, refuse })
-  return Array.isArray(result) ? (result as readonly Value[]) : [result as Value]
+  const result = VALUE_MODIFIERS[modifier.name]!({
+    value,
+    written: scalar.text,
+    modifier,
+    keyword,
+    refuse: (applies, hint) =>
+      fail('SIGMA-MODIFIER-MISMATCH', modifier.position, `|${modifier.name} ${applies}, not ${nameOf(value)}`, hint),
+    reject: (code, message, hint) => fail(code, scalar, message, hint),
+  })
+  return 'kind' in result ? [result] : result
 }
 
 /** Keywords look for their text anywhere in a value; all that a modifier made of them is already what it says. */
@@ -209,9 +215,8 @@ function nameOf(value: Value): string {
     case 'string':
       return value.raw === undefined ? 'a string that another modifier has changed' : 'a string'
     case 'number':
-      return 'a number'
     case 'boolean':
-      return 'a boolean'
+      return String(value.value)
     case 'regex':
       return 'a regular expression'
     case 'fieldref':
@@ -260,10 +265,10 @@ function utf16le(step: Step): Value | readonly Value[] {
   return onString((text) => encoded(text, toUtf16(text.parts, 'le')))(step)
 }
 
-function bytesOf(text: Text, { refuse, modifier }: Step): Buffer {
+function bytesOf(text: Text, { reject, modifier }: Step): Buffer {
   if (hasWildcard(text.parts)) {
     const hint = `put contains, startswith and endswith after ${modifier.name}, and write a literal * as \\*`
-    refuse('cannot encode wildcards: it applies to plain text', hint, 'SIGMA-BASE64-WILDCARD')
+    reject('SIGMA-BASE64-WILDCARD', `${modifier.name} cannot encode a wildcard`, hint)
   }
   return Buffer.from(text.parts.join(''), text.encoded ? 'latin1' : 'utf8')
 }
@@ -368,18 +373,16 @@ export function regexEngine(source: string): { readonly linear: boolean; readonl
 }
 
 /** The network that a text is, with its prefix length; a bare address is the network of itself. */
-function networkOf(
-  text: string,
-): { cidr: string; error?: undefined; hint?: undefined } | { cidr?: undefined; error: string; hint?: string } {
+function networkOf(text: string): { network?: string; error?: string; hint?: string } {
   const [address = '', prefix, ...more] = text.split('/')
   const version = ipaddr.IPv4.isValidFourPartDecimal(address) ? 4 : ipaddr.IPv6.isValid(address) && !address.includes('%') ? 6 : undefined
   if (version === undefined || more.length > 0)
     return { error: 'it begins with no IP address', hint: 'write an address and a prefix length: 10.0.0.0/24' }
   const bits = version === 4 ? 32 : 128
-  if (prefix === undefined) return { cidr: `${address}/${bits}` }
+  if (prefix === undefined) return { network: `${address}/${bits}` }
   if (!/^\d{1,3}$/.test(prefix) || Number(prefix) > bits) return { error: `the prefix length is a number from 0 to ${bits}` }
-  const network = (version === 4 ? ipaddr.IPv4 : ipaddr.IPv6).networkAddressFromCIDR(text).toString()
-  if (network !== ipaddr.parse(address).toString())
-    return { error: `it has bits set beyond its prefix`, hint: `did you mean ${network}/${prefix}?` }
-  return { cidr: text }
+  const first = (version === 4 ? ipaddr.IPv4 : ipaddr.IPv6).networkAddressFromCIDR(text).toString()
+  if (first !== ipaddr.parse(address).toString())
+    return { error: 'it has bits set beyond its prefix', hint: `did you mean ${first}/${prefix}?` }
+  return { network: text }
 }
