@@ -9,6 +9,30 @@ export interface Literal {
   readonly predicate: number
 }
 
+/**
+ * All literals of one field. Those with characters beyond ASCII are few but have many different ones, which would make every row
+ * of one common table long; they have their own, used only for values with such characters.
+ */
+export class LiteralIndex {
+  readonly #narrow: Automaton | undefined
+  readonly #wide: Automaton | undefined
+
+  constructor(literals: readonly Literal[]) {
+    const { narrow = [], wide = [] } = Object.groupBy(literals, ({ text }) => (WIDE.test(text) ? 'wide' : 'narrow'))
+    this.#narrow = narrow.length > 0 ? new Automaton(narrow) : undefined
+    this.#wide = wide.length > 0 ? new Automaton(wide) : undefined
+  }
+
+  /** Sets every predicate whose literal stands in the text where it must. */
+  scan(text: string, truth: Truth): void {
+    this.#narrow?.scan(text, truth)
+    if (this.#wide !== undefined && WIDE.test(text)) this.#wide.scan(text, truth)
+  }
+}
+
+/** Beyond ASCII, out of which no case folding leads: a text without such characters cannot hold a literal that has one. */
+const WIDE = /[^\0-\x7f]/
+
 const AT_START = 1
 const AT_END = 2
 /** Numbers per output: predicate, where it must stand, length. */
@@ -17,9 +41,10 @@ const OUTPUT_SIZE = 3
 /**
  * Finds all literals of one field in one pass over its value (Aho and Corasick 1975), as a complete automaton: one table look-up
  * for each UTF-16 unit, no failure links at run time. Case is folded in the table that gives a unit its class, so the value is
- * read as it is. States are stored as row offsets; a negative one has outputs.
+ * read as it is. States are stored as row offsets, those near the root first, since most steps are among these; a negative one
+ * has outputs.
  */
-export class Automaton {
+class Automaton {
   readonly #classes: UnitClasses
   readonly #next: Int32Array
   /** Per state, where its outputs start in `#outputs`; they end where those of the next state start. */
@@ -32,20 +57,22 @@ export class Automaton {
     this.#classes = new UnitClasses(literals)
     this.#foldFirst = literals.some(({ text }) => hasWideCase(text))
     const width = this.#classes.count
-    const { next, own } = buildTrie(literals, this.#classes)
-    const { order, fallback } = complete(next, width)
-    const outputs: number[][] = own.map((ends) => ends.flatMap(outputOf))
-    // In breadth-first order the fallback, being nearer to the root, has its outputs complete already.
-    for (const state of order) outputs[state]!.push(...outputs[fallback[state]!]!)
-    this.#outputStart = new Int32Array(own.length + 1)
-    outputs.forEach((list, state) => {
-      this.#outputStart[state + 1] = this.#outputStart[state]! + list.length
+    const { next, ends } = buildTrie(literals, this.#classes)
+    const fallback = complete(next, width)
+    const outputs: number[] = []
+    this.#outputStart = new Int32Array(ends.length + 1)
+    ends.forEach((own, state) => {
+      for (const literal of own) outputs.push(...outputOf(literal))
+      // The fallback is nearer to the root and so complete already. What ends there ends here too.
+      const shorter = fallback[state]!
+      const end = state === 0 ? 0 : this.#outputStart[shorter + 1]!
+      for (let at = this.#outputStart[shorter]!; at < end; at++) outputs.push(outputs[at]!)
+      this.#outputStart[state + 1] = outputs.length
     })
-    this.#outputs = Int32Array.from(outputs.flat())
-    this.#next = next.map((state) => (outputs[state]!.length > 0 ? -state * width : state * width))
+    this.#outputs = Int32Array.from(outputs)
+    this.#next = next.map((state) => (this.#outputStart[state + 1]! > this.#outputStart[state]! ? -state * width : state * width))
   }
 
-  /** Sets every predicate whose literal stands in the text where it must. */
   scan(value: string, truth: Truth): void {
     const text = this.#foldFirst && SURROGATE.test(value) ? fold(value) : value
     const next = this.#next
@@ -111,26 +138,27 @@ class UnitClasses {
   }
 }
 
-/** The trie of all literals as a table of states × classes (0: no such edge), and the literals that end in each state. */
-function buildTrie(literals: readonly Literal[], classes: UnitClasses): { next: Int32Array; own: Literal[][] } {
+/**
+ * The trie of all literals as a table of states × classes (0: no such edge) with the states in breadth-first order, and the
+ * literals that end in each state.
+ */
+function buildTrie(literals: readonly Literal[], classes: UnitClasses): { next: Int32Array; ends: readonly (readonly Literal[])[] } {
   const width = classes.count
   const sorted = literals.toSorted((a, b) => (a.text < b.text ? -1 : a.text > b.text ? 1 : 0))
   const states = sorted.reduce((sum, { text }, index) => sum + text.length - sharedPrefix(text, sorted[index - 1]?.text ?? ''), 1)
   const next = new Int32Array(states * width)
-  const own: Literal[][] = [[]]
-  for (const literal of sorted) {
-    let state = 0
-    for (let at = 0; at < literal.text.length; at++) {
-      const edge = state * width + classes.of(literal.text.charCodeAt(at))
-      if (next[edge] === 0) {
-        next[edge] = own.length
-        own.push([])
-      }
-      state = next[edge]!
+  const ends: Literal[][] = [[]]
+  let level = sorted.map((literal) => ({ literal, state: 0 }))
+  for (let depth = 0; level.length > 0; depth++) {
+    for (const path of level) {
+      const edge = path.state * width + classes.of(path.literal.text.charCodeAt(depth))
+      if (next[edge] === 0) next[edge] = ends.push([]) - 1
+      path.state = next[edge]!
+      if (path.literal.text.length === depth + 1) ends[path.state]!.push(path.literal)
     }
-    own[state]!.push(literal)
+    level = level.filter(({ literal }) => literal.text.length > depth + 1)
   }
-  return { next, own }
+  return { next, ends }
 }
 
 function sharedPrefix(a: string, b: string): number {
@@ -139,25 +167,19 @@ function sharedPrefix(a: string, b: string): number {
   return length
 }
 
-/** Fills every missing edge with that of the longest proper suffix, breadth first. `order` lists the states but the root. */
-function complete(next: Int32Array, width: number): { order: Int32Array; fallback: Int32Array } {
-  const states = next.length / width
-  const order = new Int32Array(states - 1)
-  const fallback = new Int32Array(states)
-  let filled = 0
-  for (let symbol = 0; symbol < width; symbol++) if (next[symbol] !== 0) order[filled++] = next[symbol]!
-  for (let index = 0; index < filled; index++) {
-    const row = order[index]! * width
-    const suffixRow = fallback[order[index]!]! * width
+/** Fills every missing edge with that of the longest proper suffix, and returns that suffix for each state. */
+function complete(next: Int32Array, width: number): Int32Array {
+  const fallback = new Int32Array(next.length / width)
+  // The root's missing edges lead to the root already, and its children fall back to it.
+  for (let state = 0; state < fallback.length; state++) {
+    const row = state * width
+    const suffixRow = fallback[state]! * width
     for (let symbol = 0; symbol < width; symbol++) {
       const child = next[row + symbol]!
-      const other = next[suffixRow + symbol]!
+      const other = state === 0 ? 0 : next[suffixRow + symbol]!
       if (child === 0) next[row + symbol] = other
-      else {
-        fallback[child] = other
-        order[filled++] = child
-      }
+      else fallback[child] = other
     }
   }
-  return { order, fallback }
+  return fallback
 }

@@ -1,7 +1,7 @@
 import type { Event } from '../../event/event.ts'
 import type { FieldReader } from '../../event/field.ts'
 import type { Json } from '../../event/json.ts'
-import { Automaton, type Literal } from './automaton.ts'
+import { type Literal, LiteralIndex } from './automaton.ts'
 import { fold } from './fold.ts'
 import type { Probe } from './lower.ts'
 import { type Address, maskBigint, maskNumber, type Network, parseAddress } from './network.ts'
@@ -30,7 +30,7 @@ export class FieldIndex {
   readonly #exists: readonly number[]
   readonly #empty: readonly number[]
   readonly #equal: EqualTexts | undefined
-  readonly #automaton: Automaton | undefined
+  readonly #literals: LiteralIndex | undefined
   readonly #numbers: ReadonlyMap<number | bigint, number> | undefined
   readonly #networks: NetworkIndex | undefined
 
@@ -44,7 +44,7 @@ export class FieldIndex {
     const texts = literals.filter(({ text }) => text !== '')
     const onlyEqual = texts.every(({ start, end }) => start && end)
     this.#equal = onlyEqual && texts.length > 0 ? new EqualTexts(texts) : undefined
-    this.#automaton = onlyEqual ? undefined : new Automaton(texts)
+    this.#literals = onlyEqual ? undefined : new LiteralIndex(texts)
     const numbers = entriesOf(entries, 'number')
     this.#numbers = numbers.length > 0 ? new Map(numbers.map(({ probe, predicate }) => [probe.value, predicate])) : undefined
     const networks = entriesOf(entries, 'network')
@@ -76,7 +76,7 @@ export class FieldIndex {
 
   #text(text: string): void {
     if (text === '') for (const predicate of this.#empty) this.#truth.set(predicate)
-    if (this.#automaton !== undefined) this.#automaton.scan(text, this.#truth)
+    if (this.#literals !== undefined) this.#literals.scan(text, this.#truth)
     else if (this.#equal !== undefined) this.#equal.find(text, this.#truth)
     if (this.#networks !== undefined) this.#networks.find(text, this.#truth)
   }

@@ -16,7 +16,7 @@ export type ValueTest = (value: Json | undefined, event: Event) => boolean
  * What each test of a rule means: the one place that says so. The matcher finds most literals through its index instead and
  * must agree with this.
  *
- * @throws CordonError where a rule that parsed cannot be run: `SIGMA_REGEX_*`, `SIGMA_CIDR_INVALID`
+ * @throws CordonError where a rule that parsed cannot be run: `SIGMA-REGEX-*`, `SIGMA-CIDR-INVALID`
  */
 export function compileTest(test: Test): ValueTest {
   switch (test.kind) {

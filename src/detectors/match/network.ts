@@ -21,7 +21,7 @@ export function parseAddress(text: string): Address | undefined {
   return address.isIPv4MappedAddress() ? { bits: 32, value: asNumber(address.toIPv4Address()) } : { bits: 128, value: asBigint(address) }
 }
 
-/** @throws CordonError `SIGMA_CIDR_INVALID` */
+/** @throws CordonError `SIGMA-CIDR-INVALID` */
 export function parseNetwork(text: string): Network {
   try {
     const [address, prefix] = ipaddr.parseCIDR(text)
@@ -29,7 +29,7 @@ export function parseNetwork(text: string): Network {
     if (address.isIPv4MappedAddress() && prefix >= 96) return masked({ bits: 32, value: asNumber(address.toIPv4Address()) }, prefix - 96)
     return masked({ bits: 128, value: asBigint(address) }, prefix)
   } catch (cause) {
-    throw new CordonError('SIGMA_CIDR_INVALID', `not a CIDR network: ${text}`, {
+    throw new CordonError('SIGMA-CIDR-INVALID', `not a CIDR network: ${text}`, {
       hint: 'write an address and a prefix length: 10.0.0.0/24',
       cause,
     })

@@ -83,7 +83,7 @@ export function complement(ranges: readonly Range[]): Range[] {
  * Parses the common ground of PCRE, RE2 and JavaScript, which is what Sigma's `re` allows. Flags at the start, `(?i)abc`, and
  * within a group, `(?i:abc)`, are taken.
  *
- * @throws CordonError `SIGMA_REGEX_INVALID`
+ * @throws CordonError `SIGMA-REGEX-INVALID`
  */
 export function parseRegex(source: string, flags: Flags): Regex {
   const parser = new Parser(source)
@@ -247,7 +247,7 @@ class Parser {
   }
 
   #error(problem: string): CordonError {
-    return new CordonError('SIGMA_REGEX_INVALID', `regular expression ${this.#source}: ${problem}, at character ${this.#at + 1}`)
+    return new CordonError('SIGMA-REGEX-INVALID', `regular expression ${this.#source}: ${problem}, at character ${this.#at + 1}`)
   }
 }
 
