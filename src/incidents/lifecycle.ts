@@ -1,0 +1,168 @@
+import type { AlertRevision, Entity } from '../detectors/alert.ts'
+import { identity } from '../event/id.ts'
+import { compileTemplate, oneLine } from '../responders/template.ts'
+import type { Rule } from '../sigma/ast.ts'
+import { entityName, higher, type Incident, type Recommendation, type TimelineEntry } from './incident.ts'
+
+/** Opens the incident of an alert that has none to join. */
+export function openIncident(revision: AlertRevision, entity: Entity, rule: Rule | undefined, now: number): Incident {
+  const incident: Incident = {
+    id: identity('incident', entity.kind, entity.id, revision.id),
+    version: 0,
+    revision: 1,
+    title: titleOf(revision, rule),
+    status: 'open',
+    severity: revision.rule.level,
+    entity,
+    rule: { id: revision.rule.id, title: revision.rule.title },
+    openedAt: now,
+    firstAlert: revision.time,
+    lastAlert: revision.time,
+    alerts: 1,
+    withdrawn: 0,
+    silent: 0,
+    quiet: quietSince(revision, rule, {}),
+    effects: [],
+    recommendations: [],
+    timeline: [],
+  }
+  return tell(incident, {
+    at: now,
+    kind: 'opened',
+    text: `Opened by "${revision.rule.title}" (${revision.rule.level}) on ${entityName(entity)}.`,
+  })
+}
+
+/**
+ * Adds an alert. On-call hears of it where the severity rises, or where the rule's `suppress` says that a repetition after this
+ * long is news again; any other alert joins silently and is counted.
+ */
+export function joinAlert(incident: Incident, revision: AlertRevision, rule: Rule | undefined, now: number): Incident {
+  const quiet = quietSince(revision, rule, incident.quiet)
+  // A key that was there and began anew: its time of silence was over. A new key is the first such alert, which the incident covers.
+  const repeated = Object.keys(incident.quiet).some((key) => quiet[key] !== incident.quiet[key])
+  const joined: Incident = {
+    ...tellJoined(incident, revision, now),
+    firstAlert: Math.min(incident.firstAlert, revision.time),
+    lastAlert: Math.max(incident.lastAlert, revision.time),
+    alerts: incident.alerts + 1,
+    quiet,
+  }
+  const severity = higher(incident.severity, revision.rule.level)
+  const raised =
+    severity === incident.severity
+      ? joined
+      : tell({ ...joined, severity }, { at: now, kind: 'severity', text: `Severity is now ${severity}.` })
+  return repeated || raised !== joined ? withNews(raised) : { ...raised, silent: raised.silent + 1 }
+}
+
+/** Takes an alert out. The incident whose last alert goes is resolved: nothing in it stands any more. */
+export function withdrawAlert(incident: Incident, revision: AlertRevision, now: number): Incident {
+  const withdrawn = { ...incident, withdrawn: incident.withdrawn + 1 }
+  if (revision.supersededBy !== undefined) return withdrawn
+  const told = tell(withdrawn, {
+    at: now,
+    kind: 'withdrawn',
+    text: `An alert of "${revision.rule.title}" was withdrawn: later events show that its condition did not hold.`,
+  })
+  const done = told.withdrawn === told.alerts && told.status !== 'resolved'
+  return done ? resolveIncident(told, 'every alert in it was withdrawn', now) : told
+}
+
+/** Puts a withdrawn alert back: still later events show that its condition holds after all. */
+export function restoreAlert(incident: Incident, now: number): Incident {
+  return reopen({ ...incident, withdrawn: incident.withdrawn - 1 }, now)
+}
+
+/** An incident that was resolved because nothing in it stood is open again, now that something does. */
+export function reopen(incident: Incident, now: number): Incident {
+  if (incident.status !== 'resolved') return incident
+  const { resolved: _, ...rest } = incident
+  return withNews(
+    tell({ ...rest, status: 'open' }, { at: now, kind: 'reopened', text: 'Open again: a withdrawn detection holds after all.' }),
+  )
+}
+
+export function resolveIncident(incident: Incident, reason: string, now: number): Incident {
+  const text = `Resolved: ${reason}.`
+  return withNews(tell({ ...incident, status: 'resolved', resolved: { at: now, reason } }, { at: now, kind: 'resolved', text }))
+}
+
+/** Records what became of an effect that was asked for in this incident. */
+export function tellAction(
+  incident: Incident,
+  entry: Pick<TimelineEntry, 'kind' | 'text'> & { readonly effect: string },
+  news: boolean,
+  now: number,
+): Incident {
+  const effects = incident.effects.includes(entry.effect) ? incident.effects : [...incident.effects, entry.effect]
+  const told = tell({ ...incident, effects }, { at: now, ...entry })
+  return news ? withNews(told) : told
+}
+
+/** Adds a recommendation, once for each verb, target and reason. */
+export function recommend(incident: Incident, recommendation: Recommendation, now: number): Incident {
+  const { verb, target, reason } = recommendation
+  if (incident.recommendations.some((known) => known.verb === verb && known.target === target && known.reason === reason)) return incident
+  const text = `Recommended: ${verb}${target === '' ? '' : ` on ${target}`} (${reason}).`
+  return tell({ ...incident, recommendations: [...incident.recommendations, recommendation] }, { at: now, kind: 'recommended', text })
+}
+
+function withNews(incident: Incident): Incident {
+  return { ...incident, revision: incident.revision + 1 }
+}
+
+function tell(incident: Incident, entry: TimelineEntry): Incident {
+  return { ...incident, timeline: [...incident.timeline, entry] }
+}
+
+function tellJoined(incident: Incident, { rule }: AlertRevision, now: number): Incident {
+  const index = incident.timeline.findIndex((entry) => entry.kind === 'alerts' && entry.rule === rule.id)
+  const known = incident.timeline[index]
+  if (known === undefined)
+    return tell(incident, { at: now, kind: 'alerts', text: `Joined by an alert of "${rule.title}".`, rule: rule.id, count: 1, last: now })
+  const count = (known.count ?? 1) + 1
+  return {
+    ...incident,
+    timeline: incident.timeline.with(index, { ...known, text: `Joined by ${count} alerts of "${rule.title}".`, count, last: now }),
+  }
+}
+
+/** When repetitions of this alert began to be silent: now, if none did or the rule's time for it is over. The same object if nothing changes. */
+function quietSince(revision: AlertRevision, rule: Rule | undefined, quiet: Incident['quiet']): Incident['quiet'] {
+  const suppress = rule?.extension.suppress
+  if (rule === undefined || suppress === undefined) return quiet
+  const key = identity(rule.id, ...suppress.by.map((field) => fieldValue(revision, rule, field)))
+  const since = quiet[key]
+  return since !== undefined && revision.time < since + suppress.for ? quiet : { ...quiet, [key]: revision.time }
+}
+
+/** An ECS field of the alert: a group value, or what is known of its entities; empty where the alert does not have it. */
+function fieldValue({ group, entities }: AlertRevision, { extension }: Rule, field: string): string {
+  return (
+    group[field] ??
+    entities.find((entity) => extension.entities[entity.kind] === field)?.id ??
+    entities.map((entity) => entity.facts[field]).find((value) => value !== undefined) ??
+    ''
+  )
+}
+
+function titleOf(revision: AlertRevision, rule: Rule | undefined): string {
+  const template = rule?.extension.response.find((request) => request.do === 'create_incident')?.title
+  return template === undefined ? revision.rule.title : render(template, revision, rule, revision.rule.title)
+}
+
+/** A rule's wording, filled from its alert; `otherwise` where the wording is invalid or the alert lacks a value that it names. */
+export function render(template: string, revision: AlertRevision, rule: Rule | undefined, otherwise: string): string {
+  const data: Record<string, string> = { 'rule.title': revision.rule.title, 'rule.level': revision.rule.level }
+  for (const entity of revision.entities) {
+    Object.assign(data, entity.facts)
+    const field = rule?.extension.entities[entity.kind]
+    if (field !== undefined) data[field] = entity.id
+  }
+  try {
+    return compileTemplate(template).render({ ...data, ...revision.group }, oneLine)
+  } catch {
+    return otherwise
+  }
+}

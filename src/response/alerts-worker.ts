@@ -1,0 +1,75 @@
+import type { AlertRevision } from '../detectors/alert.ts'
+import { DEFAULT_PLACING, type PlacingOptions, place } from '../incidents/placing.ts'
+import type { Responder } from '../responders/responder.ts'
+import type { Rule } from '../sigma/ast.ts'
+import type { Policy } from './policy.ts'
+import { propose } from './propose.ts'
+import { type Recording, type RecordingPorts, record } from './recording.ts'
+
+const CONSUMER = 'response'
+const HOUR = 3_600_000
+
+export interface AlertsWorkerPorts extends RecordingPorts {
+  /** The rule as it is loaded now. */
+  readonly ruleOf: (id: string) => Rule | undefined
+  readonly policy: () => Policy
+  /** The configured responders. */
+  readonly responders: readonly Responder[]
+  readonly placing?: PlacingOptions
+  /** See {@link ProposalContext.cooldown}; an hour by default. */
+  readonly cooldown?: number
+  /** Called when a batch is durable: there may be something to dispatch. */
+  readonly committed?: () => void
+}
+
+/** An entry of the alerts log, as far as it matters here. */
+interface Entry {
+  readonly offset: number
+  readonly value: AlertRevision
+}
+
+/** A `PartitionHandler` of the alerts log. */
+export interface AlertsWorker {
+  open(partition: number): Promise<number>
+  handle(partition: number, entries: readonly Entry[]): Promise<void>
+  close(partition: number): Promise<void>
+}
+
+/**
+ * Consumes the alerts log. Each batch is one transaction of the ledger: alerts and their standing, incidents, proposed effects,
+ * and the next offset. A batch that comes again, or a revision that is sent twice, changes nothing.
+ */
+export function alertsWorker(ports: AlertsWorkerPorts): AlertsWorker {
+  return {
+    open: async (partition) => (await ports.ledger.offset(CONSUMER, partition)) ?? 0,
+    handle: async (partition, entries) => {
+      await record(ports, (recording) => takeBatch(recording, partition, entries, ports))
+      ports.committed?.()
+    },
+    close: async () => {},
+  }
+}
+
+async function takeBatch(recording: Recording, partition: number, entries: readonly Entry[], ports: AlertsWorkerPorts): Promise<void> {
+  const from = (await recording.read.offset(CONSUMER, partition)) ?? 0
+  const news = entries.filter((entry) => entry.offset >= from)
+  for (const { value } of news) await take(recording, value, ports)
+  const last = news.at(-1)
+  if (last !== undefined) await recording.read.putOffset(CONSUMER, partition, last.offset + 1)
+}
+
+async function take(recording: Recording, revision: AlertRevision, ports: AlertsWorkerPorts): Promise<void> {
+  const rule = ports.ruleOf(revision.rule.id)
+  await recording.read.addAlert(revision)
+  const placement = await place(recording.read, revision, rule, ports.placing ?? DEFAULT_PLACING, recording.now)
+  if (placement === undefined) return
+  const { standing, before, after, fresh } = placement
+  await recording.read.putStanding(standing)
+  if (after !== undefined) await recording.incident(before, after)
+  if (revision.state === 'withdrawn') return
+  await propose(recording, revision, standing.incident, rule, fresh, {
+    policy: ports.policy(),
+    responders: ports.responders,
+    cooldown: ports.cooldown ?? HOUR,
+  })
+}

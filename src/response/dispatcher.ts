@@ -1,0 +1,149 @@
+import type { Receipt } from '../responders/responder.ts'
+import type { Effect } from './effect.ts'
+import { record } from './recording.ts'
+import { Runner, type RunnerPorts } from './runner.ts'
+import { amend } from './transitions.ts'
+import type { Link } from './vendor.ts'
+
+export interface DispatcherPorts extends RunnerPorts {
+  readonly links: readonly Link[]
+  /** Effects of one responder under way at once: a slow vendor keeps nobody waiting but itself. Default 8. */
+  readonly concurrency?: number
+  /** A step that could not be recorded: the ledger is out of reach, or the policy does not load. Actions stop, and are tried again. */
+  readonly onError: (error: unknown) => void
+}
+
+/** Longest time without a look at the ledger, which other processes write to. Milliseconds. */
+const POLL = 1_000
+const PAUSE_AFTER_ERROR = 1_000
+const MANY = 10_000
+
+/** Runs the effects that are due, each responder in a lane of its own. */
+export class Dispatcher {
+  readonly #ports: DispatcherPorts
+  readonly #lanes: readonly Lane[]
+  #running: Promise<void> | undefined
+  #stopping = false
+  #wake: () => void = () => {}
+
+  constructor(ports: DispatcherPorts) {
+    this.#ports = ports
+    this.#lanes = ports.links.map((link) => new Lane(link, ports, () => this.wake()))
+  }
+
+  start(): void {
+    this.#running ??= this.#loop()
+  }
+
+  /** There may be something due: a batch was committed, a receipt came, an operator spoke. */
+  wake(): void {
+    this.#wake()
+  }
+
+  /** Starts nothing more, and resolves when what is under way is recorded. */
+  async stop(): Promise<void> {
+    this.#stopping = true
+    this.wake()
+    await this.#running
+    await Promise.all(this.#lanes.map((lane) => lane.idle()))
+  }
+
+  /** Runs until nothing is due any more. */
+  async drain(): Promise<void> {
+    for (;;) {
+      const started = await Promise.all(this.#lanes.map((lane) => lane.fill()))
+      await Promise.all(this.#lanes.map((lane) => lane.idle()))
+      if (started.every((count) => count === 0)) return
+    }
+  }
+
+  /** Keeps what a vendor's webhook brought, and wakes the effects that wait for it. */
+  async receive(responder: string, receipts: readonly Receipt[]): Promise<void> {
+    const keys = new Set(receipts.map(({ key }) => key))
+    await record(this.#ports, async (recording) => {
+      await recording.read.addReceipts(responder, receipts)
+      for (const effect of await recording.read.effects({ responder, states: ['SENT', 'UNKNOWN', 'REVERTING'], limit: MANY })) {
+        if (waitsFor(effect, keys)) await recording.effect(effect, amend(effect, { dueAt: Math.min(effect.dueAt, recording.now) }))
+      }
+    })
+    this.wake()
+  }
+
+  async #loop(): Promise<void> {
+    while (!this.#stopping) {
+      const woken = new Promise<void>((resolve) => {
+        this.#wake = resolve
+      })
+      await Promise.all(this.#lanes.map((lane) => lane.fill()))
+      await Promise.race([woken, this.#nextDue()])
+    }
+  }
+
+  async #nextDue(): Promise<void> {
+    const due = await Promise.all(this.#lanes.map((lane) => lane.nextDue()))
+    const wait = Math.min(POLL, ...due.map((time) => time - this.#ports.now()))
+    await new Promise((resolve) => setTimeout(resolve, Math.max(0, wait)))
+  }
+}
+
+class Lane {
+  readonly #name: string
+  readonly #runner: Runner
+  readonly #ports: DispatcherPorts
+  readonly #freed: () => void
+  readonly #busy = new Map<string, Promise<void>>()
+  #pausedUntil = 0
+
+  constructor(link: Link, ports: DispatcherPorts, freed: () => void) {
+    this.#name = link.responder.name
+    this.#runner = new Runner(link, ports)
+    this.#ports = ports
+    this.#freed = freed
+  }
+
+  /** Starts what is due, as far as there is room, and answers how many. */
+  async fill(): Promise<number> {
+    const room = (this.#ports.concurrency ?? 8) - this.#busy.size
+    if (room <= 0 || this.#ports.now() < this.#pausedUntil) return 0
+    try {
+      const due = await this.#ports.ledger.effects({ responder: this.#name, due: this.#ports.now(), limit: room + this.#busy.size })
+      const startable = due.filter(({ id }) => !this.#busy.has(id)).slice(0, room)
+      for (const { id } of startable) this.#busy.set(id, this.#run(id))
+      return startable.length
+    } catch (error) {
+      this.#pause(error)
+      return 0
+    }
+  }
+
+  async idle(): Promise<void> {
+    await Promise.all(this.#busy.values())
+  }
+
+  /** When this lane has something to do: later than its pause, and not before it has room. */
+  async nextDue(): Promise<number> {
+    const due = await this.#ports.ledger.nextDue(this.#name).catch(() => undefined)
+    if (due === undefined || this.#busy.size >= (this.#ports.concurrency ?? 8)) return Number.POSITIVE_INFINITY
+    return Math.max(due, this.#pausedUntil)
+  }
+
+  async #run(id: string): Promise<void> {
+    try {
+      await this.#runner.run(id)
+    } catch (error) {
+      this.#pause(error)
+    } finally {
+      this.#busy.delete(id)
+      this.#freed()
+    }
+  }
+
+  #pause(error: unknown): void {
+    this.#pausedUntil = this.#ports.now() + PAUSE_AFTER_ERROR
+    this.#ports.onError(error)
+  }
+}
+
+function waitsFor({ awaits, lease }: Effect, keys: ReadonlySet<string>): boolean {
+  return lease === undefined && (awaits?.some((key) => keys.has(key)) ?? false)
+}

@@ -1,0 +1,80 @@
+import { CordonError } from '../event/error.ts'
+import type { LedgerReader } from '../stores/ledger.ts'
+import { type Effect, NEVER } from './effect.ts'
+import { type RecordingPorts, record } from './recording.ts'
+import { apply, callOff } from './transitions.ts'
+
+/** What was held back longer than this is not sent when actions start again: a new detection proposes it anew. Milliseconds. */
+const HELD_FOR = 24 * 3_600_000
+const MANY = 100_000
+
+/** What an operator's command does to the ledger. A running engine sees it within a second, also from another process. */
+export type OperatorPorts = RecordingPorts
+
+/**
+ * Calls an effect off: rejects what was not sent yet, asks for the undo of what was. The undo itself is the dispatcher's.
+ *
+ * @throws CordonError `EFFECT_NOT_FOUND`; `EFFECT_NOT_REVERSIBLE` where the responder cannot undo it; `EFFECT_OVER` where nothing is in force
+ */
+export function requestUndo(ports: OperatorPorts, id: string, by: string, reason: string): Promise<Effect> {
+  return record(ports, async (recording) => {
+    const effect = await recording.read.effect(id)
+    if (effect === undefined)
+      throw new CordonError('EFFECT_NOT_FOUND', `there is no action ${id}`, { hint: 'cordon actions list shows them' })
+    const next = callOff(effect, by, reason, recording.now)
+    if (next !== undefined) return recording.effect(effect, next)
+    if (!effect.reversible && effect.attempts > 0) {
+      throw new CordonError('EFFECT_NOT_REVERSIBLE', `${effect.verb} through ${effect.responder} cannot be undone`, {
+        hint: 'the incident says what it did; reverse it by hand where that is possible',
+      })
+    }
+    throw new CordonError('EFFECT_OVER', `the action is ${effect.state}: there is nothing to undo`, { hint: effect.reason })
+  })
+}
+
+/** The kill switch: nothing that acts on the world is sent from now on. What is under way at a vendor is read back, not repeated. */
+export function stopActions(ports: OperatorPorts, by: string, reason: string): Promise<void> {
+  return record(ports, async (recording) => {
+    const guard = await recording.read.guard()
+    await recording.guard({ ...guard, version: guard.version + 1, stopped: { by, reason, at: recording.now } })
+    recording.notice('ACTIONS_STOPPED', `Actions are stopped by ${by}: ${reason}`)
+  })
+}
+
+/** Switches the kill switch off and lets what was held back try again: the guards, limits included, decide about each anew. */
+export function startActions(ports: OperatorPorts, by: string): Promise<{ readonly released: number; readonly expired: number }> {
+  return record(ports, async (recording) => {
+    const { stopped, ...guard } = await recording.read.guard()
+    if (stopped !== undefined) await recording.guard({ ...guard, version: guard.version + 1 })
+    const held = await recording.read.effects({ states: ['HELD'], limit: MANY })
+    let expired = 0
+    for (const effect of held) {
+      if (recording.now - effect.times.proposed <= HELD_FOR) {
+        await recording.effect(effect, apply(effect, 'release', `${by} let actions go on`, { dueAt: recording.now }))
+      } else {
+        expired++
+        const times = { ...effect.times, ended: recording.now }
+        await recording.effect(effect, apply(effect, 'expire', 'held back for more than a day', { dueAt: NEVER, times }))
+      }
+    }
+    recording.notice('ACTIONS_STARTED', `Actions are on, says ${by}: ${held.length - expired} held back try again, ${expired} too old`)
+    return { released: held.length - expired, expired }
+  })
+}
+
+/**
+ * The full id of an alert, incident or action from the beginning of it that a person typed.
+ *
+ * @throws CordonError `ID_NOT_FOUND`, `ID_AMBIGUOUS`
+ */
+export async function fullId(ledger: LedgerReader, kind: 'alert' | 'incident' | 'effect', prefix: string): Promise<string> {
+  const [first, second] = await ledger.idsLike(kind, prefix.toLowerCase())
+  const noun = kind === 'effect' ? 'action' : kind
+  if (first === undefined || prefix === '') {
+    throw new CordonError('ID_NOT_FOUND', `no ${noun} begins with "${prefix}"`, { hint: `cordon ${noun}s list shows them` })
+  }
+  if (second !== undefined && first !== prefix) {
+    throw new CordonError('ID_AMBIGUOUS', `several ${noun}s begin with "${prefix}"`, { hint: 'type more of the id' })
+  }
+  return first
+}

@@ -1,0 +1,163 @@
+import type { Failure, Observation, Responder } from '../responders/responder.ts'
+import { type Effect, isTelling, NEVER, neverSent } from './effect.ts'
+import { backOff, failedOnceMore, isGivenUp } from './retry.ts'
+import { amend, apply, type EffectChanges, type EffectEvent } from './transitions.ts'
+
+/** What a decision about an outcome goes by, besides the effect. */
+export interface Terms {
+  readonly now: number
+  /** Uniform in [0, 1). */
+  readonly random: () => number
+  readonly responder: Pick<Responder, 'confirmWithin' | 'repeatable' | 'timeout'>
+}
+
+/** Each function is pure: the effect after an outcome, with its lease given back and the time to look at it again. */
+
+export function notPlanned(effect: Effect, failure: Failure, terms: Terms): Effect {
+  return failure.kind === 'final' ? ended(effect, 'fail', failure.reason, terms) : again(effect, 'retry', failure, terms)
+}
+
+/** The attempt, or its calling off: whoever asked for the effect may have let go of it while it was planned. */
+export function attempted(effect: Effect, changes: EffectChanges, terms: Terms): Effect {
+  const { undoRequested, reversible, attempts } = effect
+  if (undoRequested !== undefined) {
+    const reason = `${undoRequested.by}: ${undoRequested.reason}`
+    if (neverSent(effect) || !reversible) return ended(effect, 'reject', reason, terms)
+    return apply(effect, 'undo', reason, { lease: undefined, dueAt: terms.now, reversal: undefined })
+  }
+  if (effect.holds.length === 0 && !isTelling(effect)) return ended(effect, 'reject', 'no incident holds it any more', terms)
+  return apply(effect, 'attempt', `being sent to ${effect.responder}`, {
+    ...changes,
+    attempts: attempts + 1,
+    attempt: { at: terms.now },
+    awaits: undefined,
+    times: { ...effect.times, sent: effect.times.sent ?? terms.now },
+  })
+}
+
+export function notSent(effect: Effect, failure: Failure, terms: Terms): Effect {
+  if (failure.kind === 'final') return ended(effect, 'fail', failure.reason, terms)
+  if (failure.kind === 'retry') return again(effect, 'retry', failure, terms)
+  const { repeatable, timeout } = terms.responder
+  // The vendor may still be at it. Where a repetition is harmless that need not be waited out.
+  const dueAt = terms.now + (repeatable ? 0 : timeout)
+  return apply(effect, 'lose', failure.reason, { lease: undefined, dueAt, failing: failedOnceMore(effect, terms.now) })
+}
+
+export function accepted(effect: Effect, answer: Readonly<Record<string, unknown>>, terms: Terms): Effect {
+  return apply(effect, 'accept', `accepted by ${effect.responder}, to be confirmed`, {
+    attempt: { at: effect.attempt?.at ?? terms.now, answer },
+    receipt: answer,
+    failing: undefined,
+    times: acceptedAt(effect, terms.now),
+  })
+}
+
+export function observed(effect: Effect, seen: Observation, terms: Terms): Effect {
+  const { now } = terms
+  const settled = { lease: undefined, failing: undefined, times: acceptedAt(effect, now) }
+  switch (seen.state) {
+    case 'present': {
+      const { proof, residualUntil } = seen
+      if (residualUntil !== undefined && residualUntil > now) {
+        const reason = `in force, but what was issued before stays valid for a while (${proof})`
+        return apply(effect, 'accept', reason, { ...settled, proof, residualUntil, dueAt: residualUntil })
+      }
+      const times = { ...settled.times, confirmed: effect.times.confirmed ?? now }
+      return apply(effect, 'confirm', proof, { ...settled, proof, residualUntil: undefined, overdue: undefined, dueAt: NEVER, times })
+    }
+    case 'absent':
+      // Right after acceptance a vendor's own view may lag behind.
+      return effect.state === 'SENT' && now - (effect.attempt?.at ?? 0) < terms.responder.confirmWithin
+        ? wait(effect, { kind: 'retry', reason: `accepted, not to be seen yet (${seen.proof})` }, terms)
+        : again(effect, 'absent', { kind: 'retry', reason: seen.proof }, terms)
+    case 'pending':
+      return apply(effect, 'accept', seen.reason, { ...settled, dueAt: now + seen.retryAfter })
+    case 'failed':
+      return ended(effect, 'fail', seen.reason, terms)
+  }
+}
+
+/** Whether the undo must be sent (again): not while one that was accepted may still take effect. */
+export function mustSendUndo({ reversal }: Effect, seen: Observation, { now, responder }: Terms): boolean {
+  if (seen.state !== 'present' && seen.state !== 'pending') return false
+  if (reversal === undefined || now - reversal.at >= responder.confirmWithin) return true
+  return reversal.answer === undefined && seen.state === 'present'
+}
+
+export function undoObserved(effect: Effect, seen: Observation, terms: Terms): Effect {
+  switch (seen.state) {
+    case 'absent':
+      return ended(effect, 'revert', seen.proof, terms, {
+        residualUntil: undefined,
+        times: { ...effect.times, reverted: terms.now, ended: terms.now },
+      })
+    case 'failed':
+      return kept(effect, seen.reason, terms)
+    case 'pending':
+      return amend(effect, { lease: undefined, failing: undefined, reason: seen.reason, dueAt: terms.now + seen.retryAfter })
+    case 'present':
+      return wait(effect, { kind: 'retry', reason: `undo sent, still in force (${seen.proof})` }, terms)
+  }
+}
+
+export function notUndone(effect: Effect, failure: Failure, terms: Terms): Effect {
+  return failure.kind === 'final' ? kept(effect, failure.reason, terms) : wait(effect, failure, terms)
+}
+
+/** The read-back itself failed: nothing is known yet, whatever the failure's kind. */
+export function unread(effect: Effect, failure: Failure, terms: Terms): Effect {
+  return wait(effect, { ...failure, reason: `cannot be read back: ${failure.reason}` }, terms)
+}
+
+/** At rest: only a new detection or a person leads on from here. */
+export function ended(
+  effect: Effect,
+  event: EffectEvent,
+  reason: string,
+  { now }: Pick<Terms, 'now'>,
+  changes: EffectChanges = {},
+): Effect {
+  return apply(effect, event, reason, { lease: undefined, dueAt: NEVER, times: { ...effect.times, ended: now }, ...changes })
+}
+
+/** The undo failed for good. What was confirmed is still in force; of what never was, nobody knows. */
+function kept(effect: Effect, reason: string, terms: Terms): Effect {
+  const why = `the undo failed: ${reason}`
+  const changes = { lease: undefined, failing: undefined, undoRequested: undefined, dueAt: NEVER }
+  return effect.times.confirmed === undefined ? ended(effect, 'fail', why, terms, changes) : apply(effect, 'keep', why, changes)
+}
+
+/** Looks again later, in the same state. */
+function wait(effect: Effect, failure: Failure, terms: Terms): Effect {
+  const failing = failedOnceMore(effect, terms.now)
+  if (isGivenUp(failing, terms.now)) {
+    return effect.state === 'REVERTING'
+      ? kept(effect, failure.reason, terms)
+      : ended(effect, 'fail', `given up, and it is not known whether it is in force: ${failure.reason}`, terms)
+  }
+  return amend(effect, {
+    lease: undefined,
+    failing,
+    reason: failure.reason,
+    dueAt: terms.now + backOff(failing, terms.random, afterOf(failure)),
+  })
+}
+
+/** Sends again later, because it is known not to be there. */
+function again(effect: Effect, event: 'retry' | 'absent', failure: Failure, terms: Terms): Effect {
+  const failing = failedOnceMore(effect, terms.now)
+  return apply(effect, event, failure.reason, {
+    lease: undefined,
+    failing,
+    dueAt: terms.now + backOff(failing, terms.random, afterOf(failure)),
+  })
+}
+
+function afterOf(failure: Failure): number {
+  return failure.kind === 'retry' ? (failure.after ?? 0) : 0
+}
+
+function acceptedAt({ times }: Effect, now: number): Effect['times'] {
+  return { ...times, accepted: times.accepted ?? now }
+}

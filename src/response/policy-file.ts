@@ -1,0 +1,199 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { type Document, isNode, LineCounter, parseDocument } from 'yaml'
+import { z } from 'zod'
+import { CordonError, messageOf, type Position } from '../event/error.ts'
+import { VERBS } from '../sigma/ast.ts'
+import type { Grant, Limit, Policy, Protected } from './policy.ts'
+
+/** Used where limits.yml sets none for the verb, so that a lost or emptied file does not lift the limit. */
+const DEFAULT_LIMITS: readonly Limit[] = [{ verb: 'quarantine_device', most: 10, per: 3_600_000 }]
+
+const UNITS: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 }
+
+const text = z.string().min(1)
+const verb = z.enum(VERBS)
+const duration = z
+  .string()
+  .regex(/^[1-9]\d{0,5}[smhd]$/, 'expected a whole number and s, m, h or d, such as 1h')
+  .transform((value) => Number(value.slice(0, -1)) * UNITS[value.at(-1)!]!)
+
+const pin = z.strictObject({
+  kind: z.enum(['rule', 'filter', 'list']),
+  id: text,
+  title: z.string(),
+  hash: z.string().regex(/^[0-9a-f]{64}$/, 'expected the 64 hex digits that `cordon policy grant` writes'),
+  exclusions: z.array(z.string()).optional(),
+})
+
+const grantsFile = z.strictObject({
+  grants: z
+    .array(
+      z.strictObject({
+        rule: text,
+        verbs: z.array(verb).min(1),
+        mode: z.enum(['shadow', 'enforce']),
+        note: z.string().optional(),
+        granted_by: z.string().optional(),
+        granted_at: z.string().optional(),
+        pinned: z.array(pin).default([]),
+      }),
+    )
+    .nullable()
+    .default([]),
+})
+
+const limitsFile = z.strictObject({
+  limits: z
+    .array(z.strictObject({ verb, most: z.int().min(0), per: duration }))
+    .nullable()
+    .default([]),
+  quarantine_rules: z.array(text).nullable().default([]),
+})
+
+const names = z.array(text).nullable().default([])
+const protectedFile = z.strictObject({ devices: names, groups: names, owners: names })
+
+/** The text of a policy file; absent where the file is. */
+export interface PolicyFile {
+  readonly file: string
+  readonly text: string
+}
+
+/**
+ * Reads grants.yml, limits.yml and protected.yml of a folder. Without grants.yml nothing is granted, without limits.yml the
+ * built-in limits hold and no rule may be granted quarantine.
+ *
+ * @throws CordonError `POLICY_INVALID`, `POLICY_UNREADABLE`: nothing of a policy holds while any of it is wrong
+ */
+export function loadPolicy(folder: string): Policy {
+  return parsePolicy({
+    grants: readIfThere(join(folder, 'grants.yml')),
+    limits: readIfThere(join(folder, 'limits.yml')),
+    protected: readIfThere(join(folder, 'protected.yml')),
+  })
+}
+
+/** @throws CordonError `POLICY_INVALID` with the place of the first mistake; every mistake is in the message */
+export function parsePolicy(files: {
+  readonly grants: PolicyFile | undefined
+  readonly limits: PolicyFile | undefined
+  readonly protected: PolicyFile | undefined
+}): Policy {
+  const limits = read(files.limits, limitsFile)
+  const quarantine = new Set(limits?.data.quarantine_rules)
+  return {
+    grants: grantsOf(read(files.grants, grantsFile), quarantine),
+    limits: withDefaults(limits?.data.limits ?? []),
+    protected: protectedOf(read(files.protected, protectedFile)?.data),
+  }
+}
+
+type Read<T> = { readonly data: T; readonly at: (path: readonly PropertyKey[]) => Position }
+
+function grantsOf(grants: Read<z.infer<typeof grantsFile>> | undefined, quarantine: ReadonlySet<string>): Grant[] {
+  if (grants === undefined) return []
+  const problems: Problem[] = []
+  const seen = new Set<string>()
+  const result = (grants.data.grants ?? []).map((grant, index): Grant => {
+    grant.verbs.forEach((name, position) => {
+      const where = grants.at(['grants', index, 'verbs', position])
+      if (name === 'quarantine_device' && !quarantine.has(grant.rule)) {
+        const message = `rule ${grant.rule} may not be granted quarantine_device: it is not among quarantine_rules in limits.yml`
+        problems.push({
+          where,
+          message,
+          hint: 'quarantine without approvals is for the rules named there only; grant this rule the other verbs',
+        })
+      }
+      if (seen.has(`${grant.rule} ${name}`)) problems.push({ where, message: `rule ${grant.rule} is granted ${name} twice` })
+      seen.add(`${grant.rule} ${name}`)
+    })
+    return {
+      rule: grant.rule,
+      verbs: grant.verbs,
+      mode: grant.mode,
+      pinned: grant.pinned.map(({ exclusions, ...rest }) => ({ ...rest, ...(exclusions === undefined ? {} : { exclusions }) })),
+      ...(grant.granted_by === undefined ? {} : { grantedBy: grant.granted_by }),
+      ...(grant.granted_at === undefined ? {} : { grantedAt: grant.granted_at }),
+      ...(grant.note === undefined ? {} : { note: grant.note }),
+      where: grants.at(['grants', index]),
+    }
+  })
+  refuse(problems)
+  return result
+}
+
+function withDefaults(limits: readonly Limit[]): Limit[] {
+  return [...limits, ...DEFAULT_LIMITS.filter(({ verb }) => !limits.some((limit) => limit.verb === verb))]
+}
+
+function protectedOf(data: z.infer<typeof protectedFile> | undefined): Protected {
+  return { devices: data?.devices ?? [], groups: data?.groups ?? [], owners: data?.owners ?? [] }
+}
+
+interface Problem {
+  readonly where: Position
+  readonly message: string
+  readonly hint?: string
+}
+
+function read<T>(source: PolicyFile | undefined, schema: z.ZodType<T>): Read<T> | undefined {
+  if (source === undefined) return undefined
+  const lines = new LineCounter()
+  const document = parseDocument(source.text, { lineCounter: lines, prettyErrors: false })
+  const at = (offset: number): Position => {
+    const { line, col } = lines.linePos(offset)
+    return { file: source.file, line: Math.max(line, 1), column: Math.max(col, 1) }
+  }
+  refuse(document.errors.map((error) => ({ where: at(error.pos[0]), message: error.message })))
+  const place = (path: readonly PropertyKey[]) => at(offsetOf(document, path))
+  const parsed = schema.safeParse(plain(document, place))
+  if (!parsed.success) {
+    refuse(
+      parsed.error.issues.map((issue) => ({
+        where: place(issue.path),
+        message: `${issue.path.join('.') || 'the file'}: ${issue.message}`,
+      })),
+    )
+  }
+  return { data: parsed.data as T, at: place }
+}
+
+/** An empty file, or one with only comments in it, says nothing: as an empty map. */
+function plain(document: Document, place: Read<unknown>['at']): unknown {
+  try {
+    return document.toJS() ?? {}
+  } catch (error) {
+    // Aliases that multiply, or that name no anchor, show only here.
+    return refuse([{ where: place([]), message: messageOf(error) }])
+  }
+}
+
+/** Where the deepest node of the path that exists begins. */
+function offsetOf(document: Document, path: readonly PropertyKey[]): number {
+  for (let depth = path.length; depth >= 0; depth--) {
+    const node = document.getIn(path.slice(0, depth), true)
+    if (isNode(node) && node.range) return node.range[0]
+  }
+  return 0
+}
+
+function refuse(problems: readonly Problem[]): void {
+  const [first, ...others] = problems
+  if (first === undefined) return
+  const rest = others.map(({ where, message }) => `\n${where.file}:${where.line}:${where.column} ${message}`)
+  throw new CordonError('POLICY_INVALID', first.message + rest.join(''), {
+    where: first.where,
+    ...(first.hint === undefined ? {} : { hint: first.hint }),
+  })
+}
+
+function readIfThere(file: string): PolicyFile | undefined {
+  try {
+    return { file, text: readFileSync(file, 'utf8') }
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+    throw new CordonError('POLICY_UNREADABLE', `cannot read ${file}: ${messageOf(error)}`, { hint: 'check its permissions', cause: error })
+  }
+}

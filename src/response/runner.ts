@@ -1,0 +1,254 @@
+import { brief } from '../incidents/brief.ts'
+import type { IncidentBrief, Observation, Plan } from '../responders/responder.ts'
+import { type Effect, effectId, isTelling, NEVER, subjectOf } from './effect.ts'
+import { type AssetLookup, judge } from './guards.ts'
+import {
+  accepted,
+  attempted,
+  ended,
+  mustSendUndo,
+  notPlanned,
+  notSent,
+  notUndone,
+  observed,
+  type Terms,
+  undoObserved,
+  unread,
+} from './outcomes.ts'
+import type { Policy } from './policy.ts'
+import { AUTOMATIC, type Recording, type RecordingPorts, record } from './recording.ts'
+import { isGivenUp } from './retry.ts'
+import { amend, apply, type EffectChanges, isEnding, wantsUndo } from './transitions.ts'
+import { type Link, type Outcome, type Reading, Vendor } from './vendor.ts'
+import { nounOf } from './words.ts'
+
+/** Moments at which a crash leaves something half done: tests stop the process there. */
+export const CRASH_POINTS = ['claimed', 'attempt-written', 'sent', 'accepted', 'undo-written', 'undo-sent'] as const
+export type CrashPoint = (typeof CRASH_POINTS)[number]
+
+export interface RunnerPorts extends RecordingPorts {
+  /** Names this process in leases. */
+  readonly owner: string
+  readonly policy: () => Policy
+  readonly assets: AssetLookup
+  /** Uniform in [0, 1). */
+  readonly random: () => number
+  readonly probe: (point: CrashPoint) => void | Promise<void>
+}
+
+/** A lease outlasts the request that it is for, so that whoever finds it expired knows that no request is under way. */
+const LEASE_MARGIN = 2_000
+/** How soon to look again at what waits for something else to end. */
+const LOOK_AGAIN = 1_000
+
+/**
+ * Moves one effect as far as it goes now: takes a lease, talks to the vendor, records the outcome. Each write is a transaction
+ * that reads the effect anew, and is dropped if the lease is no longer ours.
+ */
+export class Runner {
+  readonly #link: Link
+  readonly #ports: RunnerPorts
+  readonly #vendor: Vendor
+
+  constructor(link: Link, ports: RunnerPorts) {
+    this.#link = link
+    this.#ports = ports
+    this.#vendor = new Vendor(link, {
+      now: ports.now,
+      incident: (effect) => this.#briefOf(effect),
+      receipts: (responder, keys) => ports.ledger.receipts(responder, keys),
+    })
+  }
+
+  async run(id: string): Promise<void> {
+    const effect = await record(this.#ports, (recording) => this.#begin(recording, id))
+    if (effect === undefined) return
+    if (effect.state === 'CLAIMED') await this.#send(effect)
+    else if (effect.state === 'REVERTING') await this.#revert(effect)
+    else await this.#confirm(effect)
+  }
+
+  /** Takes the lease. Undefined where the effect is no longer due, or went on without the vendor. */
+  async #begin(recording: Recording, id: string): Promise<Effect | undefined> {
+    const effect = await recording.read.effect(id)
+    if (effect === undefined || effect.dueAt > recording.now) return undefined
+    if (wantsUndo(effect)) return this.#beginUndo(recording, effect)
+    switch (effect.state) {
+      case 'READY':
+      case 'RETRY_AT':
+        return this.#claim(recording, effect)
+      case 'CLAIMED':
+        return this.#claim(recording, await recording.effect(effect, apply(effect, 'abandon', 'the claim ran out', { lease: undefined })))
+      case 'SENT': {
+        // Nobody waits for the answer any more: it was lost with the process that did.
+        const lost = effect.lease !== undefined && effect.attempt?.answer === undefined
+        return recording.effect(
+          effect,
+          lost ? apply(effect, 'lose', 'stopped before an answer was recorded', this.#lease()) : amend(effect, this.#lease()),
+        )
+      }
+      case 'UNKNOWN':
+      case 'REVERTING':
+        return recording.effect(effect, amend(effect, this.#lease()))
+      default:
+        await recording.effect(effect, amend(effect, { dueAt: NEVER }))
+        return undefined
+    }
+  }
+
+  async #beginUndo(recording: Recording, effect: Effect): Promise<Effect | undefined> {
+    const { by = AUTOMATIC, reason = '' } = effect.undoRequested ?? {}
+    // Stopped means that the machine starts nothing by itself; a person's undo goes through.
+    if (by === AUTOMATIC && (await recording.read.guard()).stopped !== undefined) return this.#postpone(recording, effect)
+    if (effect.attempts === 0) {
+      await recording.effect(effect, ended(effect, 'reject', `${by}: ${reason}`, this.#terms()))
+      return undefined
+    }
+    const fresh = { failing: undefined, awaits: undefined, reversal: undefined }
+    return recording.effect(effect, apply(effect, 'undo', `${by}: ${reason}`, { ...this.#lease(), ...fresh }))
+  }
+
+  /** The guards and the claim: one transaction, so that nothing can change between them. */
+  async #claim(recording: Recording, effect: Effect): Promise<Effect | undefined> {
+    if (isGivenUp(effect.failing, recording.now)) {
+      await recording.effect(effect, ended(effect, 'fail', `given up after ${effect.attempts} attempts: ${effect.reason}`, this.#terms()))
+      return undefined
+    }
+    const earlier = effect.epoch > 1 ? await recording.read.effect(effectId(subjectOf(effect), effect.epoch - 1)) : undefined
+    if (earlier !== undefined && isEnding(earlier)) return this.#postpone(recording, effect)
+    const verdict = judge(effect, await recording.read.guard(), this.#ports.policy(), this.#ports.assets, recording.now)
+    if (verdict.guard !== undefined) await recording.guard(verdict.guard)
+    if (verdict.notice !== undefined) recording.notice('LIMIT_REACHED', verdict.notice, effect)
+    if (verdict.event === 'claim') {
+      return recording.effect(effect, apply(effect, 'claim', verdict.reason, { ...this.#lease(), ...(await toTell(recording, effect)) }))
+    }
+    if (verdict.event === 'deny') await recording.effect(effect, ended(effect, 'deny', verdict.reason, this.#terms()))
+    else await recording.effect(effect, apply(effect, 'hold', verdict.reason, { dueAt: NEVER }), verdict.notice !== undefined)
+    return undefined
+  }
+
+  async #send(claimed: Effect): Promise<void> {
+    await this.#ports.probe('claimed')
+    const plan = await this.#planOf(claimed)
+    if (!plan.ok) return this.#settle(claimed, (effect) => notPlanned(effect, plan.failure, this.#terms()))
+    const sent = await this.#mine(claimed, (effect) => attempted(effect, { plan: plan.value, ...this.#lease() }, this.#terms()))
+    if (sent?.state !== 'SENT') return
+    await this.#ports.probe('attempt-written')
+    const answer = await this.#vendor.run(sent, plan.value)
+    await this.#ports.probe('sent')
+    if (!answer.ok) return this.#settle(sent, (effect) => notSent(effect, answer.failure, this.#terms()))
+    const taken = await this.#mine(sent, (effect) => amend(accepted(effect, answer.value, this.#terms()), this.#lease()))
+    await this.#ports.probe('accepted')
+    if (taken !== undefined) await this.#confirm(taken)
+  }
+
+  async #confirm(effect: Effect): Promise<void> {
+    const plan = await this.#planOf(effect)
+    if (!plan.ok) return this.#settle(effect, (current) => unread(current, plan.failure, this.#terms()))
+    await this.#settleReading(effect, await this.#vendor.verify(effect, plan.value), observed)
+  }
+
+  async #revert(effect: Effect): Promise<void> {
+    const plan = await this.#planOf(effect)
+    if (!plan.ok) return this.#settle(effect, (current) => notUndone(current, plan.failure, this.#terms()))
+    const before = await this.#vendor.verifyUndo(effect, plan.value)
+    if (!before.outcome.ok || !mustSendUndo(effect, before.outcome.value, this.#terms()))
+      return this.#settleReading(effect, before, undoObserved)
+
+    const sent = await this.#mine(effect, (current) =>
+      amend(current, { ...this.#lease(), plan: plan.value, reversal: { at: this.#ports.now() } }),
+    )
+    if (sent === undefined) return
+    await this.#ports.probe('undo-written')
+    const answer = await this.#vendor.undo(sent, plan.value)
+    await this.#ports.probe('undo-sent')
+    if (!answer.ok) return this.#settle(sent, (current) => notUndone(current, answer.failure, this.#terms()))
+    const at = sent.reversal?.at ?? this.#ports.now()
+    const taken = await this.#mine(sent, (current) => amend(current, { ...this.#lease(), reversal: { at, answer: answer.value } }))
+    if (taken !== undefined) await this.#settleReading(taken, await this.#vendor.verifyUndo(taken, plan.value), undoObserved)
+  }
+
+  async #settleReading(
+    effect: Effect,
+    { outcome, awaits, shown }: Reading,
+    decide: (effect: Effect, seen: Observation, terms: Terms) => Effect,
+  ): Promise<void> {
+    await this.#settle(effect, async (current, recording) => {
+      const next = outcome.ok ? decide(current, outcome.value, this.#terms()) : unread(current, outcome.failure, this.#terms())
+      if (next.dueAt >= NEVER || next.state === 'RETRY_AT') return next
+      // One that came during the read-back woke nobody, because the effect was not waiting for it yet.
+      const arrived = await recording.read.receipts(current.responder, awaits)
+      return amend(next, { awaits, ...(arrived.length > shown ? { dueAt: recording.now } : {}) })
+    })
+  }
+
+  /** Records the outcome of a step and gives the lease back. */
+  async #settle(effect: Effect, decide: (effect: Effect, recording: Recording) => Effect | Promise<Effect>): Promise<void> {
+    await record(this.#ports, async (recording) => {
+      const current = await this.#owned(recording, effect)
+      if (current === undefined) return
+      const next = await this.#overdue(recording, await decide(current, recording))
+      const written = await recording.effect(current, wantsUndo(next) ? amend(next, { dueAt: recording.now }) : next)
+      if (current.state === 'REVERTING' && written.state === 'CONFIRMED') {
+        await recording.warn('UNDO_FAILED', written, `${nounOf(written)} is still in force: ${written.reason}. Act by hand.`)
+      }
+    })
+  }
+
+  /** Tells on-call, once, that an accepted effect is not confirmed in time; and looks in time to be able to. */
+  async #overdue(recording: Recording, effect: Effect): Promise<Effect> {
+    const { attempt, overdue, state, residualUntil } = effect
+    if (state !== 'SENT' || attempt === undefined || overdue !== undefined || residualUntil !== undefined) return effect
+    const due = attempt.at + this.#link.responder.confirmWithin
+    if (recording.now < due) return amend(effect, { dueAt: Math.min(effect.dueAt, due) })
+    await recording.warn(
+      'EFFECT_OVERDUE',
+      effect,
+      `${nounOf(effect)} was accepted by ${effect.responder} and is not confirmed: ${effect.reason}.`,
+    )
+    return amend(effect, { overdue: recording.now })
+  }
+
+  /** Writes the next state if the lease is still ours. */
+  #mine(effect: Effect, next: (effect: Effect) => Effect): Promise<Effect | undefined> {
+    return record(this.#ports, async (recording) => {
+      const current = await this.#owned(recording, effect)
+      return current === undefined ? undefined : recording.effect(current, next(current))
+    })
+  }
+
+  async #owned(recording: Recording, { id, lease }: Effect): Promise<Effect | undefined> {
+    const current = await recording.read.effect(id)
+    return current?.lease !== undefined && current.lease.owner === lease?.owner && current.lease.until === lease.until ? current : undefined
+  }
+
+  async #planOf(effect: Effect): Promise<Outcome<Plan>> {
+    return effect.plan === undefined ? this.#vendor.plan(effect) : { ok: true, value: effect.plan }
+  }
+
+  #lease() {
+    const until = this.#ports.now() + this.#link.responder.timeout + LEASE_MARGIN
+    return { lease: { owner: this.#ports.owner, until }, dueAt: until }
+  }
+
+  async #postpone(recording: Recording, effect: Effect): Promise<undefined> {
+    await recording.effect(effect, amend(effect, { dueAt: recording.now + LOOK_AGAIN }))
+  }
+
+  #terms(): Terms {
+    return { now: this.#ports.now(), random: this.#ports.random, responder: this.#link.responder }
+  }
+
+  async #briefOf(effect: Effect): Promise<IncidentBrief> {
+    const incident = effect.incident === undefined ? undefined : await this.#ports.ledger.incident(effect.incident)
+    if (incident === undefined) throw new Error(`effect ${effect.id} belongs to no incident`)
+    return brief(incident)
+  }
+}
+
+/** What tells people tells the incident as it is now; a revision that was not told yet needs a plan of its own. */
+async function toTell(recording: Recording, effect: Effect): Promise<EffectChanges> {
+  const incident = isTelling(effect) && effect.incident !== undefined ? await recording.read.incident(effect.incident) : undefined
+  if (incident === undefined || incident.revision === effect.revision) return {}
+  return { revision: incident.revision, plan: undefined, attempt: undefined, awaits: undefined }
+}

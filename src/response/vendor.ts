@@ -1,0 +1,139 @@
+import { CordonError, messageOf } from '../event/error.ts'
+import type { HttpClient } from '../responders/http.ts'
+import type {
+  Attempt,
+  ConnectedResponder,
+  Failure,
+  IncidentBrief,
+  Observation,
+  Plan,
+  Receipt,
+  Responder,
+  ResponderContext,
+} from '../responders/responder.ts'
+import { type Effect, runKey, undoKey } from './effect.ts'
+
+/** A configured responder, connected with its credentials. */
+export interface Link {
+  readonly responder: Responder
+  readonly connected: ConnectedResponder
+  readonly http: HttpClient
+}
+
+/** What the vendor said, or how it failed to. */
+export type Outcome<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly failure: Failure }
+
+/** What the read-back found, and which receipts it looked for. */
+export interface Reading {
+  readonly outcome: Outcome<Observation>
+  readonly awaits: readonly string[]
+  /** How many receipts it was shown: more of them in the ledger afterwards means that one came meanwhile. */
+  readonly shown: number
+}
+
+export interface VendorPorts {
+  readonly now: () => number
+  readonly incident: (effect: Effect) => Promise<IncidentBrief>
+  readonly receipts: (responder: string, keys: readonly string[]) => Promise<readonly Receipt[]>
+}
+
+/** Calls one responder for one effect: bounded in time, every failure classified, never an exception. */
+export class Vendor {
+  readonly #link: Link
+  readonly #ports: VendorPorts
+
+  constructor(link: Link, ports: VendorPorts) {
+    this.#link = link
+    this.#ports = ports
+  }
+
+  plan(effect: Effect): Promise<Outcome<Plan>> {
+    const { connected } = this.#link
+    return this.#call(effect, 'run', undefined, (context) => connected.plan(effect.target, context))
+  }
+
+  run(effect: Effect, plan: Plan): Promise<Outcome<Readonly<Record<string, unknown>>>> {
+    return this.#call(effect, 'run', effect.attempt, (context) => this.#link.connected.run(plan, context))
+  }
+
+  undo(effect: Effect, plan: Plan): Promise<Outcome<Readonly<Record<string, unknown>>>> {
+    const { connected } = this.#link
+    return this.#call(effect, 'undo', effect.reversal, async (context) => {
+      if (connected.undo === undefined) throw new CordonError('RESPONDER_NO_UNDO', `${this.#link.responder.name} has no undo`)
+      return connected.undo(plan, context)
+    })
+  }
+
+  verify(effect: Effect, plan: Plan): Promise<Reading> {
+    return this.#read(effect, 'run', effect.attempt, (context) => this.#link.connected.verify(plan, context))
+  }
+
+  /** Without a read-back of its own, an undo has happened when the effect is absent. */
+  verifyUndo(effect: Effect, plan: Plan): Promise<Reading> {
+    const { connected } = this.#link
+    return this.#read(
+      effect,
+      'undo',
+      effect.reversal,
+      (context) => connected.verifyUndo?.(plan, context) ?? connected.verify(plan, context),
+    )
+  }
+
+  async #read(
+    effect: Effect,
+    direction: 'run' | 'undo',
+    attempt: Attempt | undefined,
+    work: (context: ResponderContext) => Promise<Observation>,
+  ): Promise<Reading> {
+    const key = direction === 'run' ? runKey(effect) : undoKey(effect)
+    const shown = await this.#ports.receipts(effect.responder, [...new Set([key, ...(effect.awaits ?? [])])])
+    const asked = new Set<string>()
+    const outcome = await this.#call(effect, direction, attempt, work, (wanted) => {
+      asked.add(wanted)
+      return shown.filter((receipt) => receipt.key === wanted)
+    })
+    return { outcome, awaits: [...asked], shown: shown.filter((receipt) => asked.has(receipt.key)).length }
+  }
+
+  async #call<T>(
+    effect: Effect,
+    direction: 'run' | 'undo',
+    attempt: Attempt | undefined,
+    work: (context: ResponderContext) => Promise<T>,
+    receipts: (key: string) => readonly Receipt[] = () => [],
+  ): Promise<Outcome<T>> {
+    const { responder, connected, http } = this.#link
+    const signal = AbortSignal.timeout(responder.timeout)
+    const context: ResponderContext = {
+      idempotencyKey: direction === 'run' ? runKey(effect) : undoKey(effect),
+      attempt,
+      signal,
+      http,
+      receipts,
+      incident: await this.#ports.incident(effect),
+      now: this.#ports.now,
+    }
+    try {
+      // A responder that does not heed the signal must not keep its place for ever.
+      return { ok: true, value: await Promise.race([work(context), aborted(signal)]) }
+    } catch (error) {
+      return {
+        ok: false,
+        failure: signal.aborted ? { kind: 'unknown', reason: `no answer within ${responder.timeout} ms` } : classify(connected, error),
+      }
+    }
+  }
+}
+
+function aborted(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason), { once: true }))
+}
+
+function classify(connected: ConnectedResponder, error: unknown): Failure {
+  try {
+    return connected.classify(error)
+  } catch (worse) {
+    // What even the classifier does not understand may have happened or not.
+    return { kind: 'unknown', reason: `${messageOf(error)} (and the responder cannot classify it: ${messageOf(worse)})` }
+  }
+}

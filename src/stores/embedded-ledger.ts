@@ -1,0 +1,298 @@
+import { mkdirSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite'
+import type { AlertRevision } from '../detectors/alert.ts'
+import { CordonError } from '../event/error.ts'
+import { stringifyJson } from '../event/json.ts'
+import { entityKey, type Incident, type Standing } from '../incidents/incident.ts'
+import type { Receipt } from '../responders/responder.ts'
+import { type Effect, type EffectState, NEVER, subjectOf } from '../response/effect.ts'
+import { EMPTY_GUARD, type Guard } from '../response/guards.ts'
+import type { Verb } from '../sigma/ast.ts'
+import type { AlertQuery, EffectQuery, IncidentQuery, Ledger, LedgerReader, LedgerTransaction } from './ledger.ts'
+
+/** How long a writer waits for another process (an operator's command) that holds the database. Milliseconds. */
+const BUSY_TIMEOUT = 5_000
+
+const SCHEMA = `
+  CREATE TABLE IF NOT EXISTS alerts (
+    id TEXT NOT NULL, rev INTEGER NOT NULL, time REAL NOT NULL, document TEXT NOT NULL, PRIMARY KEY (id, rev)
+  );
+  CREATE INDEX IF NOT EXISTS alerts_time ON alerts (time);
+  CREATE TABLE IF NOT EXISTS standings (id TEXT PRIMARY KEY, version INTEGER NOT NULL, incident TEXT, document TEXT NOT NULL);
+  CREATE INDEX IF NOT EXISTS standings_incident ON standings (incident);
+  CREATE TABLE IF NOT EXISTS incidents (
+    id TEXT PRIMARY KEY, version INTEGER NOT NULL, entity TEXT NOT NULL, status TEXT NOT NULL, last_alert REAL NOT NULL,
+    document TEXT NOT NULL
+  );
+  CREATE INDEX IF NOT EXISTS incidents_entity ON incidents (entity, status);
+  CREATE INDEX IF NOT EXISTS incidents_last_alert ON incidents (last_alert);
+  CREATE TABLE IF NOT EXISTS effects (
+    id TEXT PRIMARY KEY, version INTEGER NOT NULL, subject TEXT NOT NULL, epoch INTEGER NOT NULL, responder TEXT NOT NULL,
+    verb TEXT NOT NULL, state TEXT NOT NULL, due_at REAL NOT NULL, proposed REAL NOT NULL, document TEXT NOT NULL,
+    UNIQUE (subject, epoch)
+  );
+  CREATE INDEX IF NOT EXISTS effects_due ON effects (responder, due_at);
+  CREATE INDEX IF NOT EXISTS effects_state ON effects (state, proposed);
+  CREATE INDEX IF NOT EXISTS effects_proposed ON effects (proposed);
+  CREATE TABLE IF NOT EXISTS guard (id INTEGER PRIMARY KEY CHECK (id = 1), version INTEGER NOT NULL, document TEXT NOT NULL);
+  CREATE TABLE IF NOT EXISTS receipts (
+    responder TEXT NOT NULL, key TEXT NOT NULL, at REAL NOT NULL, body TEXT NOT NULL, UNIQUE (responder, key, at, body)
+  );
+  CREATE TABLE IF NOT EXISTS offsets (
+    consumer TEXT NOT NULL, part INTEGER NOT NULL, next INTEGER NOT NULL, PRIMARY KEY (consumer, part)
+  );
+`
+
+/**
+ * Opens the ledger in one SQLite file, making it if it is not there. Another process may open it too: an operator's
+ * `actions undo` reaches a running engine this way.
+ *
+ * @throws CordonError `LEDGER_UNUSABLE` if the file cannot be opened or is not a database
+ */
+export function openEmbeddedLedger(file: string): Ledger {
+  try {
+    mkdirSync(dirname(file), { recursive: true })
+    const writer = new DatabaseSync(file, { timeout: BUSY_TIMEOUT })
+    writer.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL')
+    writer.exec(SCHEMA)
+    return new EmbeddedLedger(writer, new DatabaseSync(file, { readOnly: true, timeout: BUSY_TIMEOUT }))
+  } catch (error) {
+    throw new CordonError('LEDGER_UNUSABLE', `the response ledger ${file} cannot be opened: ${(error as Error).message}`, {
+      hint: 'check that the data folder is writable and on a local disk with free space',
+      cause: error,
+    })
+  }
+}
+
+class Reader implements LedgerReader {
+  protected readonly database: DatabaseSync
+  readonly #statements = new Map<string, StatementSync>()
+
+  constructor(database: DatabaseSync) {
+    this.database = database
+  }
+
+  async alert(id: string) {
+    return this.one<AlertRevision>('SELECT document FROM alerts WHERE id = ? ORDER BY rev DESC LIMIT 1', id)
+  }
+
+  async alerts(query: AlertQuery) {
+    return this.many<AlertRevision>(
+      `SELECT document FROM alerts AS a
+       WHERE time >= ?1 AND time < ?2 AND NOT EXISTS (SELECT 1 FROM alerts AS b WHERE b.id = a.id AND b.rev > a.rev)
+         AND (?3 IS NULL OR document ->> '$.rule.id' = ?3) AND (?4 IS NULL OR document ->> '$.rule.level' = ?4)
+         AND (?5 IS NULL OR id IN (SELECT id FROM standings WHERE incident = ?5))
+         AND (?6 OR document ->> '$.state' <> 'withdrawn')
+       ORDER BY time DESC, id LIMIT ?7`,
+      query.from ?? -NEVER,
+      query.to ?? NEVER,
+      query.rule ?? null,
+      query.level ?? null,
+      query.incident ?? null,
+      query.withdrawn === true ? 1 : 0,
+      query.limit,
+    )
+  }
+
+  async standing(alert: string) {
+    return this.one<Standing>('SELECT document FROM standings WHERE id = ?', alert)
+  }
+
+  async incident(id: string) {
+    return this.one<Incident>('SELECT document FROM incidents WHERE id = ?', id)
+  }
+
+  async incidents({ statuses, entity, limit }: IncidentQuery) {
+    return this.many<Incident>(
+      `SELECT document FROM incidents
+       WHERE (?1 IS NULL OR entity = ?1) AND (?2 IS NULL OR status IN (SELECT value FROM json_each(?2)))
+       ORDER BY last_alert DESC, id LIMIT ?3`,
+      entity ?? null,
+      statuses === undefined ? null : JSON.stringify(statuses),
+      limit,
+    )
+  }
+
+  async effect(id: string) {
+    return this.one<Effect>('SELECT document FROM effects WHERE id = ?', id)
+  }
+
+  async effects({ states, responder, due, limit }: EffectQuery) {
+    const filter = '(?1 IS NULL OR state IN (SELECT value FROM json_each(?1))) AND (?2 IS NULL OR responder = ?2)'
+    const values = [states === undefined ? null : JSON.stringify(states), responder ?? null]
+    return due === undefined
+      ? this.many<Effect>(`SELECT document FROM effects WHERE ${filter} ORDER BY proposed DESC, id LIMIT ?3`, ...values, limit)
+      : this.many<Effect>(
+          `SELECT document FROM effects WHERE ${filter} AND due_at <= ?3 ORDER BY due_at, id LIMIT ?4`,
+          ...values,
+          due,
+          limit,
+        )
+  }
+
+  async latestEffect(subject: string) {
+    return this.one<Effect>('SELECT document FROM effects WHERE subject = ? ORDER BY epoch DESC LIMIT 1', subject)
+  }
+
+  async nextDue(responder: string) {
+    const row = this.statement('SELECT MIN(due_at) AS due FROM effects WHERE responder = ?').get(responder)
+    const due = row?.due as number | null
+    return due === null || due >= NEVER ? undefined : due
+  }
+
+  async countEffects() {
+    const rows = this.statement('SELECT verb, state, COUNT(*) AS count FROM effects GROUP BY verb, state').all()
+    return rows.map((row) => ({ verb: row.verb as Verb, state: row.state as EffectState, count: row.count as number }))
+  }
+
+  async guard() {
+    return (await this.one<Guard>('SELECT document FROM guard')) ?? EMPTY_GUARD
+  }
+
+  async receipts(responder: string, keys: readonly string[]) {
+    const rows = this.statement(
+      'SELECT key, at, body FROM receipts WHERE responder = ? AND key IN (SELECT value FROM json_each(?)) ORDER BY at, rowid',
+    ).all(responder, JSON.stringify(keys))
+    return rows.map((row): Receipt => ({ key: row.key as string, at: row.at as number, body: JSON.parse(row.body as string) }))
+  }
+
+  async offset(consumer: string, partition: number) {
+    const row = this.statement('SELECT next FROM offsets WHERE consumer = ? AND part = ?').get(consumer, partition)
+    return row?.next as number | undefined
+  }
+
+  async idsLike(kind: 'alert' | 'incident' | 'effect', prefix: string) {
+    const table = { alert: 'alerts', incident: 'incidents', effect: 'effects' }[kind]
+    const rows = this.statement(`SELECT DISTINCT id FROM ${table} WHERE substr(id, 1, length(?1)) = ?1 ORDER BY id LIMIT 10`).all(prefix)
+    return rows.map((row) => row.id as string)
+  }
+
+  protected statement(sql: string): StatementSync {
+    let statement = this.#statements.get(sql)
+    if (statement === undefined) {
+      statement = this.database.prepare(sql)
+      this.#statements.set(sql, statement)
+    }
+    return statement
+  }
+
+  protected one<T>(sql: string, ...values: SQLInputValue[]): T | undefined {
+    const row = this.statement(sql).get(...values)
+    return row === undefined ? undefined : (JSON.parse(row.document as string) as T)
+  }
+
+  protected many<T>(sql: string, ...values: SQLInputValue[]): T[] {
+    return this.statement(sql)
+      .all(...values)
+      .map((row) => JSON.parse(row.document as string) as T)
+  }
+}
+
+class Writer extends Reader implements LedgerTransaction {
+  async addAlert(revision: AlertRevision) {
+    const { changes } = this.statement('INSERT OR IGNORE INTO alerts (id, rev, time, document) VALUES (?, ?, ?, ?)').run(
+      revision.id,
+      revision.rev,
+      revision.time,
+      stringifyJson(revision),
+    )
+    return changes === 1
+  }
+
+  async putStanding(standing: Standing) {
+    this.#put('standings', standing.alert, standing, { incident: standing.incident ?? null })
+  }
+
+  async putIncident(incident: Incident) {
+    this.#put('incidents', incident.id, incident, {
+      entity: entityKey(incident.entity),
+      status: incident.status,
+      last_alert: incident.lastAlert,
+    })
+  }
+
+  async putEffect(effect: Effect) {
+    this.#put('effects', effect.id, effect, {
+      subject: subjectOf(effect),
+      epoch: effect.epoch,
+      responder: effect.responder,
+      verb: effect.verb,
+      state: effect.state,
+      due_at: effect.dueAt,
+      proposed: effect.times.proposed,
+    })
+  }
+
+  async putGuard(guard: Guard) {
+    this.#put('guard', 1, guard, {})
+  }
+
+  async addReceipts(responder: string, receipts: readonly Receipt[]) {
+    const insert = this.statement('INSERT OR IGNORE INTO receipts (responder, key, at, body) VALUES (?, ?, ?, ?)')
+    for (const { key, at, body } of receipts) insert.run(responder, key, at, stringifyJson(body))
+  }
+
+  async putOffset(consumer: string, partition: number, next: number) {
+    this.statement('INSERT INTO offsets VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET next = excluded.next').run(consumer, partition, next)
+  }
+
+  /** Compare-and-set: inserts version 1, else replaces exactly the version before. */
+  #put(table: string, id: string | number, document: { readonly version: number }, columns: Record<string, SQLInputValue>): void {
+    const names = ['version', ...Object.keys(columns), 'document']
+    const values = [document.version, ...Object.values(columns), stringifyJson(document)]
+    const { changes } =
+      document.version === 1
+        ? this.statement(`INSERT OR IGNORE INTO ${table} (id, ${names.join(', ')}) VALUES (?${', ?'.repeat(names.length)})`).run(
+            id,
+            ...values,
+          )
+        : this.statement(`UPDATE ${table} SET ${names.map((name) => `${name} = ?`).join(', ')} WHERE id = ? AND version = ?`).run(
+            ...values,
+            id,
+            document.version - 1,
+          )
+    if (changes !== 1) {
+      throw new CordonError('LEDGER_CONFLICT', `${table} ${id} is no longer at version ${document.version - 1}`, {
+        hint: 'someone else changed it first: read it again and decide anew',
+      })
+    }
+  }
+}
+
+/** Reads go by their own connection, so that a listing neither waits for a transaction nor sees half of one. */
+class EmbeddedLedger extends Reader implements Ledger {
+  readonly #writer: DatabaseSync
+  readonly #transaction: Writer
+  #last: Promise<unknown> = Promise.resolve()
+
+  constructor(writer: DatabaseSync, reader: DatabaseSync) {
+    super(reader)
+    this.#writer = writer
+    this.#transaction = new Writer(writer)
+  }
+
+  transaction<T>(work: (transaction: LedgerTransaction) => Promise<T>): Promise<T> {
+    const result = this.#last.then(() => this.#run(work))
+    this.#last = result.catch(() => undefined)
+    return result
+  }
+
+  async close(): Promise<void> {
+    await this.#last
+    this.database.close()
+    this.#writer.close()
+  }
+
+  async #run<T>(work: (transaction: LedgerTransaction) => Promise<T>): Promise<T> {
+    this.#writer.exec('BEGIN IMMEDIATE')
+    try {
+      const result = await work(this.#transaction)
+      this.#writer.exec('COMMIT')
+      return result
+    } catch (error) {
+      if (this.#writer.isTransaction) this.#writer.exec('ROLLBACK')
+      throw error
+    }
+  }
+}

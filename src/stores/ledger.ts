@@ -1,0 +1,85 @@
+import type { AlertRevision } from '../detectors/alert.ts'
+import type { Incident, IncidentStatus, Standing } from '../incidents/incident.ts'
+import type { Receipt } from '../responders/responder.ts'
+import type { Effect, EffectState } from '../response/effect.ts'
+import type { Guard } from '../response/guards.ts'
+import type { Level, Verb } from '../sigma/ast.ts'
+
+export interface AlertQuery {
+  /** Event times, milliseconds: `from` inclusive, `to` exclusive. */
+  readonly from?: number
+  readonly to?: number
+  readonly rule?: string
+  readonly level?: Level
+  readonly incident?: string
+  /** Withdrawn alerts are left out unless asked for. */
+  readonly withdrawn?: boolean
+  readonly limit: number
+}
+
+export interface IncidentQuery {
+  readonly statuses?: readonly IncidentStatus[]
+  /** As `entityKey` names it. */
+  readonly entity?: string
+  readonly limit: number
+}
+
+export interface EffectQuery {
+  readonly states?: readonly EffectState[]
+  readonly responder?: string
+  /** Only what is due at this time, the longest due first; else the newest proposal first. */
+  readonly due?: number
+  readonly limit: number
+}
+
+/** Where people's incidents, the effects and their guards are read. Every answer is a snapshot of what is committed. */
+export interface LedgerReader {
+  /** The alert in its highest revision. */
+  alert(id: string): Promise<AlertRevision | undefined>
+  /** Alerts in their highest revision, the newest first. */
+  alerts(query: AlertQuery): Promise<readonly AlertRevision[]>
+  standing(alert: string): Promise<Standing | undefined>
+  incident(id: string): Promise<Incident | undefined>
+  /** The one with the latest alert first. */
+  incidents(query: IncidentQuery): Promise<readonly Incident[]>
+  effect(id: string): Promise<Effect | undefined>
+  effects(query: EffectQuery): Promise<readonly Effect[]>
+  /** The effect of the highest epoch; `subject` as `subjectOf` names it. */
+  latestEffect(subject: string): Promise<Effect | undefined>
+  /** When the next effect of a responder is due; undefined if it has none. */
+  nextDue(responder: string): Promise<number | undefined>
+  countEffects(): Promise<readonly { readonly verb: Verb; readonly state: EffectState; readonly count: number }[]>
+  guard(): Promise<Guard>
+  /** Oldest first. */
+  receipts(responder: string, keys: readonly string[]): Promise<readonly Receipt[]>
+  /** Offset of the first entry of the partition that `consumer` has not taken yet; undefined before the first. */
+  offset(consumer: string, partition: number): Promise<number | undefined>
+  /** Full ids that begin with `prefix`, at most ten: people type the short form. */
+  idsLike(kind: 'alert' | 'incident' | 'effect', prefix: string): Promise<readonly string[]>
+}
+
+/**
+ * Writes are compare-and-set: a document with version n replaces exactly version n - 1 (1 is new), else `LEDGER_CONFLICT` is
+ * thrown. Callers order their writes so that a store which cannot make several documents one transaction may apply them one by
+ * one: what is written first is harmless alone (a reserved limit before the claim that uses it), and the offset comes last.
+ */
+export interface LedgerTransaction extends LedgerReader {
+  /** Append-only, by id and rev: false if it is there already. */
+  addAlert(revision: AlertRevision): Promise<boolean>
+  putStanding(standing: Standing): Promise<void>
+  putIncident(incident: Incident): Promise<void>
+  putEffect(effect: Effect): Promise<void>
+  putGuard(guard: Guard): Promise<void>
+  addReceipts(responder: string, receipts: readonly Receipt[]): Promise<void>
+  putOffset(consumer: string, partition: number, next: number): Promise<void>
+}
+
+/** What incidents and response need of a store: embedded (SQLite) here, Elasticsearch behind the same interface. */
+export interface Ledger extends LedgerReader {
+  /**
+   * Runs `work` and makes its writes durable together, before the promise resolves; none of them if it rejects. Transactions
+   * of one ledger run one after another: `work` uses the transaction only, never the ledger, and waits for nothing else.
+   */
+  transaction<T>(work: (transaction: LedgerTransaction) => Promise<T>): Promise<T>
+  close(): Promise<void>
+}
