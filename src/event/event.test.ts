@@ -93,6 +93,11 @@ describe('fields', () => {
     expect(read('SourceName', { 'Source Name': 'w' })).toBe('w')
   })
 
+  it("does not let a sender's claim win over what ingest joined", () => {
+    expect(read('file.classification', { file: { classification: 'restricted' } }, { file: { classification: 'public' } })).toBe('restricted')
+    expect(read('device.id', {}, { 'device.id': 'claimed' })).toBe('claimed')
+  })
+
   it('takes a literal dotted key before walking, and any element of an array', () => {
     expect(read('id.orig_h', {}, { 'id.orig_h': '10.0.0.1', id: { orig_h: 'no' } })).toBe('10.0.0.1')
     expect(read('target.displayName', {}, { target: [{ displayName: 'a' }, { displayName: 'b' }, {}] })).toEqual(['a', 'b'])
