@@ -33,8 +33,8 @@ const RETRY_MAX = 60_000
 /** One enrolment id: a comma would make it a list, and one request would reach several devices. */
 const ENROLMENT_ID = /^[\w:-]{1,128}$/
 
-/** An answer that has not come after this time may be lost: the list is asked for again, and then each time the wait has doubled. */
-const ASK_AGAIN = 2_000
+/** An answer that has not come after this time may be lost: the device is asked for its profiles, and again each time the wait has doubled. */
+const FIRST_WAIT = 5_000
 /** Statuses with which a device ends a command; NotNow leaves it in the queue (Apple: "Handling NotNow status responses"). */
 const FINAL_STATUSES = new Set(['Acknowledged', 'Error', 'CommandFormatError'])
 
@@ -127,7 +127,7 @@ function connect(settings: Config): ConnectedResponder {
 
     async run(plan, context) {
       const { udid, profile } = detailsOf(plan)
-      const uuid = uuidOf(context.idempotencyKey, 'InstallProfile')
+      const { uuid } = commandOf('InstallProfile', context, udid)
       return { command: uuid, ...(await enqueue(context, udid, command(uuid, 'InstallProfile', { Payload: Buffer.from(profile) }))) }
     },
 
@@ -135,7 +135,7 @@ function connect(settings: Config): ConnectedResponder {
 
     async undo(plan, context) {
       const { udid, identifier } = detailsOf(plan)
-      const uuid = uuidOf(context.idempotencyKey, 'RemoveProfile')
+      const { uuid } = commandOf('RemoveProfile', context, udid)
       return { command: uuid, ...(await enqueue(context, udid, command(uuid, 'RemoveProfile', { Identifier: identifier }))) }
     },
 
@@ -197,29 +197,24 @@ function judgeForeign(response: HttpResponse, secrets: readonly string[]) {
 
 type Enqueue = (context: ResponderContext, udid: string, body: string) => Promise<Enqueued>
 
+type Act = 'InstallProfile' | 'RemoveProfile'
+
 /**
  * Reads the device. The webhook's receipts say how the device answered our command; whether the profile is there, only a listing says.
- * The queue is in order, so a ProfileList that is queued after our command is answered after it. Webhooks get lost, a listing can be
- * asked for again: with every receipt gone, this still decides.
+ * Webhooks get lost, but a listing can be asked for again: with every receipt gone, this still decides. No listing is queued behind a
+ * command that the device may yet put off: nanomdm's default storage then loses that command (docs/guides/responders/nanomdm-quarantine.md).
  */
 async function observe(plan: Plan, context: ResponderContext, act: Act, enqueue: Enqueue): Promise<Observation> {
   const { udid, identifier } = detailsOf(plan)
-  const answer = wordOn(context, udid, uuidOf(context.idempotencyKey, act))
-  const { listing, question } = newestListing(context, udid)
-  const verdict = judgeDevice(
-    act,
-    identifier,
-    answer,
-    listing !== undefined && listing.at > context.now() - PROOF_LIFE ? listing : undefined,
-  )
+  const { answer } = commandOf(act, context, udid)
+  const { listing, question, waits } = newestListing(context, udid, answer)
+  const verdict = judgeDevice(act, identifier, answer, listing)
   if (verdict !== undefined) return verdict
-  await enqueue(context, udid, command(question, 'ProfileList', { ManagedOnly: false }))
+  if (waits > 0 || answer?.status === 'Acknowledged') await enqueue(context, udid, command(question, 'ProfileList', { ManagedOnly: false }))
   return { state: 'pending', reason: waitingFor(act, answer), retryAfter: nextLook(context, answer) }
 }
 
-type Act = 'InstallProfile' | 'RemoveProfile'
-
-/** What follows from the device's answer to our command and from its list of profiles, if there is a recent one; undefined: ask. */
+/** What follows from the device's answer to our command and from its list of profiles; undefined: the list has to be asked for. */
 function judgeDevice(
   act: Act,
   identifier: string,
@@ -233,9 +228,9 @@ function judgeDevice(
   const proof = `the device ${listed ? 'lists' : 'does not list'} profile ${identifier} (ProfileList ${listing.uuid} of ${new Date(listing.at).toISOString()})`
   const asListed = { state: listed ? 'present' : 'absent', proof } as const
   if (listed === (act === 'InstallProfile')) return asListed
-  // Answered behind our command's back: the command never got into the queue.
-  if (answer === undefined) return asListed
   if (refused) return refusal
+  // Without a word on our command, it never got into the queue; put off and passed over, it may be in it no more.
+  if (answer === undefined || (answer.status === 'NotNow' && answer.at < listing.at)) return asListed
   const ignored = answer.status === 'Acknowledged' && answer.at <= listing.at
   return ignored ? { state: 'failed', reason: `the device acknowledged ${act}, yet ${proof}` } : undefined
 }
@@ -269,23 +264,42 @@ function wordOn(context: ResponderContext, udid: string, uuid: string): DeviceAn
   return answers.findLast(isFinal) ?? answers.at(-1)
 }
 
+/** The UUID under which our command is sent, and the device's word on it. One that was put off is sent again under the next UUID. */
+function commandOf(act: Act, context: ResponderContext, udid: string): { uuid: string; answer: DeviceAnswer | undefined } {
+  let answer: DeviceAnswer | undefined
+  for (let putOff = 0; ; putOff++) {
+    const uuid = uuidOf(context.idempotencyKey, act, putOff)
+    const word = wordOn(context, udid, uuid)
+    if (word === undefined || isFinal(word)) return { uuid, answer: word ?? answer }
+    answer = word
+  }
+}
+
 /**
- * The newest list of profiles that the device sent since the attempt, and the UUID under which to ask for the next. UUIDs count the
- * answers, so that asking twice is asking once; and the times that the wait has doubled, because an answer may have been lost.
+ * The newest list of profiles that the device sent since the attempt and within the life of a proof, the UUID under which to ask for
+ * the next, and how many times the wait for it has doubled. UUIDs count answers and doublings: asking twice is asking once, and an
+ * answer that was lost is asked for again.
  */
-function newestListing(context: ResponderContext, udid: string): { listing: Listing | undefined; question: string } {
+function newestListing(context: ResponderContext, udid: string, answer: DeviceAnswer | undefined) {
   const attempt = context.attempt?.at ?? 0
   let listing: Listing | undefined
   let since = attempt
   for (let answered = 0; ; answered++) {
-    const doublings = Math.max(0, Math.ceil(Math.log2(Math.max(1, context.now() - since) / ASK_AGAIN)))
-    const questions = Array.from({ length: doublings + 1 }, (_, n) => uuidOf(context.idempotencyKey, 'ProfileList', attempt, answered, n))
-    const answer = questions.map((uuid) => wordOn(context, udid, uuid)).find((word) => word !== undefined && isFinal(word))
-    if (answer === undefined) return { listing, question: questions.at(-1)! }
-    if (answer.profiles !== undefined) listing = { ...answer, profiles: answer.profiles }
-    since = answer.at
+    const waits = doublings(context.now() - since)
+    const questions = Array.from({ length: waits + 1 }, (_, n) => uuidOf(context.idempotencyKey, 'ProfileList', attempt, answered, n))
+    const word = questions.map((uuid) => wordOn(context, udid, uuid)).find((candidate) => candidate !== undefined && isFinal(candidate))
+    if (word === undefined) {
+      const current = listing !== undefined && listing.at > context.now() - PROOF_LIFE ? listing : undefined
+      const quiet = context.now() - Math.max(since, answer?.at ?? 0)
+      return { listing: current, question: questions.at(-1)!, waits: Math.min(waits, doublings(quiet)) }
+    }
+    if (word.profiles !== undefined) listing = { ...word, profiles: word.profiles }
+    since = word.at
   }
 }
+
+/** 0 before the first wait is over, then one more each time that it has doubled. */
+const doublings = (waited: number) => (waited < FIRST_WAIT ? 0 : 1 + Math.floor(Math.log2(waited / FIRST_WAIT)))
 
 /** nanomdm service/webhook: base64 of HMAC-SHA-256 over the body. */
 function checkSignature(body: Uint8Array, signature: string | undefined, key: string): void {

@@ -217,13 +217,23 @@ function metaOf(token: JsonObject | undefined): JsonObject {
   return isObject(token?.meta) ? token.meta : {}
 }
 
+/** Does the work on all items, a few at a time. After a failure it begins nothing new, and throws when what is under way has ended. */
 async function inParallel<T, R>(items: readonly T[], work: (item: T) => Promise<R>): Promise<R[]> {
   const results: R[] = []
+  const failures: unknown[] = []
   const queue = items.entries()
   const worker = async () => {
-    for (const [index, item] of queue) results[index] = await work(item)
+    for (const [index, item] of queue) {
+      try {
+        results[index] = await work(item)
+      } catch (error) {
+        failures.push(error)
+      }
+      if (failures.length > 0) return
+    }
   }
   await Promise.all(Array.from({ length: Math.min(PARALLEL, items.length) }, worker))
+  if (failures.length > 0) throw failures[0]
   return results
 }
 

@@ -1,0 +1,103 @@
+import { expect, test } from 'vitest'
+import { startLabMdm } from '../../lab/servers/mdm.ts'
+import { startLabPaging } from '../../lab/servers/paging.ts'
+import { startLabTokens } from '../../lab/servers/tokens.ts'
+import { RESPONDERS } from '../../src/responders/index.ts'
+import { type Bench, responderKit, startReceiver } from './responder.ts'
+import { startInbox } from './responder-inbox.ts'
+
+const CANARY = 'canary-9b1f44'
+const deliver = () => {}
+
+const benches: Readonly<Record<string, () => Promise<Bench>>> = {
+  async 'nanomdm-quarantine'() {
+    const [apiKey, webhookKey] = [`${CANARY}-api`, `${CANARY}-hook`]
+    const receiver = await startReceiver()
+    const server = await startLabMdm({ apiKey, devices: ['UDID-1'], webhook: { url: receiver.url, key: webhookKey }, wake: [10, 40] })
+    return {
+      server,
+      config: {
+        url: server.url,
+        allow_private: true,
+        api_key: { env: 'KIT_API_KEY' },
+        webhook_key: { env: 'KIT_HOOK_KEY' },
+        organization: 'Example',
+      },
+      secrets: { KIT_API_KEY: apiKey, KIT_HOOK_KEY: webhookKey },
+      target: { kind: 'device', id: 'mac-1', facts: { 'device.mdm.id': 'UDID-1', 'device.name': 'mac-1' } },
+      acts: 'PUT /v1/enqueue/UDID-1',
+      reads: /^PUT \/v1\/enqueue\/cordon-check$/,
+      effect: ['queued InstallProfile'],
+      undo: ['queued RemoveProfile'],
+      deliver: receiver.deliverTo,
+      async stop() {
+        await server.stop()
+        await receiver.stop()
+      },
+    }
+  },
+
+  async 'openbao-revoke-tokens'() {
+    const rootToken = `${CANARY}-root`
+    const server = await startLabTokens({ rootToken })
+    for (const meta of [
+      { device: 'mac-1', agent: 'cowork' },
+      { device: 'mac-1', agent: 'cowork' },
+      { device: 'mac-1', agent: 'claude' },
+      { device: 'mac-2', agent: 'cowork' },
+    ]) {
+      server.mint(meta)
+    }
+    return {
+      server,
+      config: { url: server.url, allow_private: true, token: { env: 'KIT_TOKEN' } },
+      secrets: { KIT_TOKEN: rootToken },
+      target: { kind: 'agent_session', id: 'mac-1/cowork', facts: { 'device.id': 'mac-1', 'gen_ai.agent.name': 'cowork' } },
+      acts: 'POST /v1/auth/token/revoke-accessor',
+      reads: /^(GET \/v1\/auth\/token\/accessors|POST \/v1\/auth\/token\/lookup-accessor|POST \/v1\/sys\/capabilities-self)$/,
+      effect: ['revoked', 'revoked'],
+      deliver,
+      stop: server.stop,
+    }
+  },
+
+  async 'alertmanager-incident'() {
+    const server = await startLabPaging()
+    return {
+      server,
+      config: { url: server.url, allow_private: true, token: { env: 'KIT_TOKEN' }, labels: { team: 'soc' } },
+      secrets: { KIT_TOKEN: `${CANARY}-bearer` },
+      target: { kind: 'incident', id: 'inc-7f3a', facts: {} },
+      acts: 'POST /api/v2/alerts',
+      reads: /^GET \/api\/v2\//,
+      effect: ['opened'],
+      undo: ['resolved'],
+      deliver,
+      stop: server.stop,
+    }
+  },
+
+  async webhook() {
+    const secret = `whsec_${Buffer.from(`${CANARY}-0123456789abcdef`).toString('base64')}`
+    const server = await startInbox(secret)
+    return {
+      server,
+      config: { url: `${server.url}/hook`, allow_private: true, secret: { env: 'KIT_SECRET' } },
+      secrets: { KIT_SECRET: secret },
+      target: { kind: 'incident', id: 'inc-7f3a', facts: {} },
+      acts: 'POST /hook',
+      reads: /^HEAD \/hook$/,
+      effect: ['delivered'],
+      deliver,
+      stop: server.stop,
+    }
+  },
+}
+
+test('every responder has a bench here, and names are unique', () => {
+  const names = RESPONDERS.map((responder) => responder.name)
+  expect(new Set(names).size).toBe(names.length)
+  expect([...names].sort()).toEqual(Object.keys(benches).sort())
+})
+
+for (const responder of RESPONDERS) responderKit(responder, benches[responder.name]!)
