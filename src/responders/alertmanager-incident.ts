@@ -32,7 +32,8 @@ const config = z
   .refine(encrypted, ENCRYPTED_HINT)
 type Config = z.infer<typeof config>
 
-const TIMEOUT = 10_000
+const REQUEST_TIMEOUT = 5_000
+const TIMEOUT = 12_000
 const YEAR = 365 * 24 * 3_600_000
 /** How long Alertmanager may take to show what it accepted. */
 const SETTLE = 500
@@ -87,7 +88,7 @@ function connect(settings: Config): ConnectedResponder {
         ...(body === undefined ? {} : { 'content-type': 'application/json' }),
       },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-      timeout: TIMEOUT,
+      timeout: REQUEST_TIMEOUT,
       signal: context.signal,
     })
     if (response.status === 200) return response

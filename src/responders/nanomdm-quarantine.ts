@@ -210,6 +210,7 @@ async function observe(plan: Plan, context: ResponderContext, act: Act, enqueue:
   const { listing, question, waits } = newestListing(context, udid, answer)
   const verdict = judgeDevice(act, identifier, answer, listing)
   if (verdict !== undefined) return verdict
+  if (answer === undefined && context.attempt?.answer === undefined) return notKnownToBeQueued(act)
   if (waits > 0 || answer?.status === 'Acknowledged') await enqueue(context, udid, command(question, 'ProfileList', { ManagedOnly: false }))
   return { state: 'pending', reason: waitingFor(act, answer), retryAfter: nextLook(context, answer) }
 }
@@ -233,6 +234,14 @@ function judgeDevice(
   if (answer === undefined || (answer.status === 'NotNow' && answer.at < listing.at)) return asListed
   const ignored = answer.status === 'Acknowledged' && answer.at <= listing.at
   return ignored ? { state: 'failed', reason: `the device acknowledged ${act}, yet ${proof}` } : undefined
+}
+
+/** nanomdm shows nobody its queue, but takes a command once: sending it again is the way to find out, and harmless. */
+function notKnownToBeQueued(act: Act): Observation {
+  return {
+    state: act === 'InstallProfile' ? 'absent' : 'present',
+    proof: `no acceptance of ${act} is on record; nanomdm takes the same command once`,
+  }
 }
 
 function waitingFor(act: Act, answer: DeviceAnswer | undefined): string {

@@ -18,7 +18,9 @@ const config = z
   .refine(encrypted, ENCRYPTED_HINT)
 type Config = z.infer<typeof config>
 
-const TIMEOUT = 10_000
+const REQUEST_TIMEOUT = 10_000
+/** For all of a step: two requests for each token that there is, at worst. */
+const TIMEOUT = 60_000
 const PARALLEL = 8
 /** 36 characters an accessor: room for some 400,000. */
 const LIST_BYTES = 16 * 1024 * 1024
@@ -184,7 +186,7 @@ class Bao {
         ...(body === undefined ? {} : { 'content-type': 'application/json' }),
       },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-      timeout: TIMEOUT,
+      timeout: REQUEST_TIMEOUT,
       maxBytes: LIST_BYTES,
       signal: context.signal,
     })
