@@ -93,16 +93,35 @@ function throughArray(items: Json[], rest: string[]): Json | undefined {
 
 const fold = (name: string) => name.replaceAll(' ', '').toLowerCase()
 
-/** Names of a record by their folded form. Records of one source share few shapes, so the index is kept per record, for its life. */
-const foldedNames = new WeakMap<JsonObject, Map<string, string>>()
+/** Records of one source share their names, so these are folded once and kept, not once per record. Beyond this many they are forgotten. */
+const MOST_NAMES = 20_000
+/** How records spell the names that fold alike. */
+const spellings = new Map<string, string[]>()
+const knownNames = new Set<string>()
+let learnt: JsonObject | undefined
 
 function foldedLookup(record: JsonObject, folded: string): Json | undefined {
-  let names = foldedNames.get(record)
-  if (names === undefined) {
-    names = new Map()
-    for (const key in record) if (Object.hasOwn(record, key)) names.set(fold(key), key)
-    foldedNames.set(record, names)
+  if (record !== learnt) learnNames(record)
+  let found: string | undefined
+  for (const name of spellings.get(folded) ?? []) {
+    // Of several spellings in one record always the same one counts, whatever was learnt before.
+    if (Object.hasOwn(record, name) && (found === undefined || name < found)) found = name
   }
-  const key = names.get(folded)
-  return key === undefined ? undefined : record[key]
+  return found === undefined ? undefined : record[found]
+}
+
+function learnNames(record: JsonObject): void {
+  if (knownNames.size > MOST_NAMES) {
+    knownNames.clear()
+    spellings.clear()
+  }
+  for (const name in record) {
+    if (knownNames.has(name) || !Object.hasOwn(record, name)) continue
+    knownNames.add(name)
+    const folded = fold(name)
+    const known = spellings.get(folded)
+    if (known === undefined) spellings.set(folded, [name])
+    else known.push(name)
+  }
+  learnt = record
 }
