@@ -43,7 +43,9 @@ export function readAttributes(root: YamlMap, label: Label, problems: Problems):
   for (const key of ['id', 'name', 'title']) problems.attempt(() => optionalText(root, key))
   const level = problems.attempt(() => optionalText(root, 'level'))?.toLowerCase()
   return {
-    ...label,
+    id: label.id,
+    name: label.name,
+    title: label.title,
     description: problems.attempt(() => optionalText(root, 'description'))?.trim(),
     level: LEVELS.find((known) => known === level) ?? DEFAULT_LEVEL,
     status: problems.attempt(() => optionalText(root, 'status')),

@@ -6,7 +6,9 @@ import { fail, type Problems } from './problems.ts'
 import { entryOf, type YamlMap, type YamlScalar } from './yaml.ts'
 
 /** A filter document, compiled: its condition is ANDed, as written, to each rule that it is for. */
-export interface Filter extends Label {
+export interface Filter {
+  readonly id: string
+  readonly title: string
   readonly logsource: LogSource
   /** References as written, by id or name; or every rule of the log source. */
   readonly rules: 'any' | readonly YamlScalar[]
@@ -22,7 +24,8 @@ export function compileFilter(root: YamlMap, label: Label, context: DetectionCon
   const rules = problems.attempt(() => readTargets(body))
   const detection = compileDetection({ ...body, entries: body.entries.filter(({ key }) => key.text !== 'rules') }, context, problems)
   if (problems.failed || detection === undefined || logsource === undefined || rules === undefined) return undefined
-  return { ...label, logsource, rules, detection, condition: { ...detection.condition, name: label.title } }
+  const { id, title } = label
+  return { id, title, logsource, rules, detection, condition: { ...detection.condition, name: title } }
 }
 
 function readTargets(body: YamlMap): Filter['rules'] {
