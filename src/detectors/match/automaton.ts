@@ -38,15 +38,22 @@ const AT_END = 2
 /** Numbers per output: predicate, where it must stand, length. */
 const OUTPUT_SIZE = 3
 
+/** Entries of a table that stays in a processor's cache. */
+const TABLE_ENTRIES = 2 ** 16
+
 /**
- * Finds all literals of one field in one pass over its value (Aho and Corasick 1975), as a complete automaton: one table look-up
- * for each UTF-16 unit, no failure links at run time. Case is folded in the table that gives a unit its class, so the value is
- * read as it is. States are stored as row offsets, those near the root first, since most steps are among these; a negative one
- * has outputs.
+ * Finds all literals of one field in one pass over its value (Aho and Corasick 1975). Case is folded in the table that gives a
+ * UTF-16 unit its class, so the value is read as it is. Nearly all steps are among the few states near the root: these have
+ * complete rows, one look-up a step. The many others keep the trie's edges and fall back, so that the whole stays small.
  */
 class Automaton {
   readonly #classes: UnitClasses
-  readonly #next: Int32Array
+  readonly #trie: Trie
+  /** Per state, that of its longest proper suffix. */
+  readonly #fallback: Int32Array
+  /** The complete rows: the state to go to from the first states by class, negative where it has outputs. */
+  readonly #rows: Int32Array
+  readonly #rowCount: number
   /** Per state, where its outputs start in `#outputs`; they end where those of the next state start. */
   readonly #outputStart: Int32Array
   readonly #outputs: Int32Array
@@ -56,32 +63,26 @@ class Automaton {
   constructor(literals: readonly Literal[]) {
     this.#classes = new UnitClasses(literals)
     this.#foldFirst = literals.some(({ text }) => hasWideCase(text))
-    const width = this.#classes.count
-    const { next, ends } = buildTrie(literals, this.#classes)
-    const fallback = complete(next, width)
-    const outputs: number[] = []
-    this.#outputStart = new Int32Array(ends.length + 1)
-    ends.forEach((own, state) => {
-      for (const literal of own) outputs.push(...outputOf(literal))
-      // The fallback is nearer to the root and so complete already. What ends there ends here too.
-      const shorter = fallback[state]!
-      const end = state === 0 ? 0 : this.#outputStart[shorter + 1]!
-      for (let at = this.#outputStart[shorter]!; at < end; at++) outputs.push(outputs[at]!)
-      this.#outputStart[state + 1] = outputs.length
-    })
-    this.#outputs = Int32Array.from(outputs)
-    this.#next = next.map((state) => (this.#outputStart[state + 1]! > this.#outputStart[state]! ? -state * width : state * width))
+    this.#trie = buildTrie(literals, this.#classes)
+    this.#fallback = this.#findFallbacks()
+    const { starts, outputs } = this.#gatherOutputs()
+    this.#outputStart = starts
+    this.#outputs = outputs
+    this.#rowCount = Math.min(this.#fallback.length, Math.ceil(TABLE_ENTRIES / this.#classes.count))
+    this.#rows = this.#completeRows()
   }
 
   scan(value: string, truth: Truth): void {
     const text = this.#foldFirst && SURROGATE.test(value) ? fold(value) : value
-    const next = this.#next
-    const { pages, cells } = this.#classes
+    const { pages, cells, count } = this.#classes
+    const rows = this.#rows
+    const rowCount = this.#rowCount
     const last = text.length - 1
     let state = 0
     for (let at = 0; at <= last; at++) {
       const unit = text.charCodeAt(at)
-      state = next[state + cells[pages[unit >> 8]! + (unit & 0xff)]!]!
+      const symbol = cells[pages[unit >> 8]! + (unit & 0xff)]!
+      state = state < rowCount ? rows[state * count + symbol]! : this.#descend(state, symbol)
       if (state < 0) {
         state = -state
         this.#accept(state, at, last, truth)
@@ -89,8 +90,22 @@ class Automaton {
     }
   }
 
-  #accept(row: number, at: number, last: number, truth: Truth): void {
-    const state = row / this.#classes.count
+  /** The step from a state without a row: negative where the next state has outputs, as in a row. */
+  #descend(from: number, symbol: number): number {
+    let state = from
+    while (state >= this.#rowCount) {
+      const child = childOf(this.#trie, state, symbol)
+      if (child !== 0) return this.#signed(child)
+      state = this.#fallback[state]!
+    }
+    return this.#rows[state * this.#classes.count + symbol]!
+  }
+
+  #signed(state: number): number {
+    return this.#outputStart[state + 1]! > this.#outputStart[state]! ? -state : state
+  }
+
+  #accept(state: number, at: number, last: number, truth: Truth): void {
     const outputs = this.#outputs
     const end = this.#outputStart[state + 1]!
     for (let output = this.#outputStart[state]!; output < end; output += OUTPUT_SIZE) {
@@ -99,6 +114,48 @@ class Automaton {
       if ((place & AT_START) !== 0 && at + 1 !== outputs[output + 2]!) continue
       truth.set(outputs[output]!)
     }
+  }
+
+  #findFallbacks(): Int32Array {
+    const trie = this.#trie
+    const fallback = new Int32Array(trie.ends.length)
+    // Children of the root fall back to the root; a child of any other state falls back to where its parent's suffixes lead.
+    for (let parent = 1; parent < fallback.length; parent++) {
+      for (let child = trie.firstChild[parent]!; child < trie.firstChild[parent + 1]!; child++) {
+        const symbol = trie.symbols[child]!
+        let suffix = fallback[parent]!
+        while (suffix !== 0 && childOf(trie, suffix, symbol) === 0) suffix = fallback[suffix]!
+        fallback[child] = childOf(trie, suffix, symbol)
+      }
+    }
+    return fallback
+  }
+
+  /** A state has the outputs of the literals that end in it, and those of its fallback, which is nearer to the root and so complete. */
+  #gatherOutputs(): { starts: Int32Array; outputs: Int32Array } {
+    const starts = new Int32Array(this.#fallback.length + 1)
+    const outputs: number[] = []
+    this.#trie.ends.forEach((literals, state) => {
+      for (const literal of literals) outputs.push(...outputOf(literal))
+      const shorter = this.#fallback[state]!
+      const end = state === 0 ? 0 : starts[shorter + 1]!
+      for (let at = starts[shorter]!; at < end; at++) outputs.push(outputs[at]!)
+      starts[state + 1] = outputs.length
+    })
+    return { starts, outputs: Int32Array.from(outputs) }
+  }
+
+  #completeRows(): Int32Array {
+    const width = this.#classes.count
+    const rows = new Int32Array(this.#rowCount * width)
+    for (let state = 0; state < this.#rowCount; state++) {
+      const suffixRow = this.#fallback[state]! * width
+      if (state > 0) rows.copyWithin(state * width, suffixRow, suffixRow + width)
+      for (let child = this.#trie.firstChild[state]!; child < this.#trie.firstChild[state + 1]!; child++) {
+        rows[state * width + this.#trie.symbols[child]!] = this.#signed(child)
+      }
+    }
+    return rows
   }
 }
 
@@ -139,47 +196,47 @@ class UnitClasses {
 }
 
 /**
- * The trie of all literals as a table of states × classes (0: no such edge) with the states in breadth-first order, and the
- * literals that end in each state.
+ * The trie of all literals, its states numbered breadth first. The children of one state then have consecutive numbers, so an
+ * edge is named by the state that it leads to.
  */
-function buildTrie(literals: readonly Literal[], classes: UnitClasses): { next: Int32Array; ends: readonly (readonly Literal[])[] } {
-  const width = classes.count
-  const sorted = literals.toSorted((a, b) => (a.text < b.text ? -1 : a.text > b.text ? 1 : 0))
-  const states = sorted.reduce((sum, { text }, index) => sum + text.length - sharedPrefix(text, sorted[index - 1]?.text ?? ''), 1)
-  const next = new Int32Array(states * width)
+interface Trie {
+  /** Per state, its first child; its last is the one before the first child of the next state. */
+  readonly firstChild: Int32Array
+  /** Per state, the class on the edge that leads to it. */
+  readonly symbols: Int32Array
+  /** Per state, the literals that end in it. */
+  readonly ends: readonly (readonly Literal[])[]
+}
+
+function buildTrie(literals: readonly Literal[], classes: UnitClasses): Trie {
+  const firstChild: number[] = []
+  const symbols: number[] = [0]
   const ends: Literal[][] = [[]]
-  let level = sorted.map((literal) => ({ literal, state: 0 }))
+  let level = literals.toSorted((a, b) => (a.text < b.text ? -1 : a.text > b.text ? 1 : 0)).map((literal) => ({ literal, state: 0 }))
   for (let depth = 0; level.length > 0; depth++) {
+    // Sorted, those in one state stand together, and of these those that go on with the same unit.
+    let [parent, symbol] = [-1, -1]
     for (const path of level) {
-      const edge = path.state * width + classes.of(path.literal.text.charCodeAt(depth))
-      if (next[edge] === 0) next[edge] = ends.push([]) - 1
-      path.state = next[edge]!
+      const next = classes.of(path.literal.text.charCodeAt(depth))
+      if (path.state !== parent || next !== symbol) {
+        while (firstChild.length <= path.state) firstChild.push(ends.length)
+        symbols.push(next)
+        ends.push([])
+        parent = path.state
+        symbol = next
+      }
+      path.state = ends.length - 1
       if (path.literal.text.length === depth + 1) ends[path.state]!.push(path.literal)
     }
     level = level.filter(({ literal }) => literal.text.length > depth + 1)
   }
-  return { next, ends }
+  while (firstChild.length <= ends.length) firstChild.push(ends.length)
+  return { firstChild: Int32Array.from(firstChild), symbols: Int32Array.from(symbols), ends }
 }
 
-function sharedPrefix(a: string, b: string): number {
-  let length = 0
-  while (length < a.length && length < b.length && a.charCodeAt(length) === b.charCodeAt(length)) length++
-  return length
-}
-
-/** Fills every missing edge with that of the longest proper suffix, and returns that suffix for each state. */
-function complete(next: Int32Array, width: number): Int32Array {
-  const fallback = new Int32Array(next.length / width)
-  // The root's missing edges lead to the root already, and its children fall back to it.
-  for (let state = 0; state < fallback.length; state++) {
-    const row = state * width
-    const suffixRow = fallback[state]! * width
-    for (let symbol = 0; symbol < width; symbol++) {
-      const child = next[row + symbol]!
-      const other = state === 0 ? 0 : next[suffixRow + symbol]!
-      if (child === 0) next[row + symbol] = other
-      else fallback[child] = other
-    }
-  }
-  return fallback
+/** The child of a state by a class, 0 (the root, which is nobody's child) where there is none. */
+function childOf({ firstChild, symbols }: Trie, state: number, symbol: number): number {
+  const end = firstChild[state + 1]!
+  for (let child = firstChild[state]!; child < end; child++) if (symbols[child] === symbol) return child
+  return 0
 }
