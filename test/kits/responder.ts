@@ -7,6 +7,7 @@ import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { parse as parseYaml } from 'yaml'
 import type { Fault, LabEffect, LabServer } from '../../lab/servers/server.ts'
+import { CordonError } from '../../src/event/error.ts'
 import { identity } from '../../src/event/id.ts'
 import { accessOf, type Endpoint } from '../../src/responders/endpoint.ts'
 import { createHttpClient } from '../../src/responders/http.ts'
@@ -135,6 +136,11 @@ export async function startReceiver(): Promise<{ url: string; deliverTo: (trial:
       await closed
     },
   }
+}
+
+/** A responder without webhooks refuses them all. */
+function refuses(): never {
+  throw new CordonError('WEBHOOK_SIGNATURE', 'this responder takes no webhooks')
 }
 
 /** What every responder must do, whatever it does. `start` gives a fresh counterpart for each test. */
@@ -292,6 +298,18 @@ export function responderKit(responder: Responder<Endpoint>, start: () => Promis
       })
       await bench.server.stop()
       expect(await failure(trial.connected.run(plan, trial.context(key, { attempt: { at: Date.now() } })))).toMatchObject({ kind: 'retry' })
+    })
+
+    test('takes no webhook that is not signed', () => {
+      fc.assert(
+        fc.property(fc.uint8Array(), fc.option(fc.base64String()), (body, signature) => {
+          const headers: Record<string, string> =
+            signature === null ? {} : { 'x-hmac-signature': signature, 'webhook-signature': `v1,${signature}` }
+          expect(() => trial.connected.receive?.(body, headers) ?? refuses()).toThrow(
+            expect.objectContaining({ code: 'WEBHOOK_SIGNATURE' }),
+          )
+        }),
+      )
     })
 
     test('classifies whatever is thrown', () => {
