@@ -1,5 +1,6 @@
 import { createRoute, OpenAPIHono, z } from '@hono/zod-openapi'
 import { bodyLimit } from 'hono/body-limit'
+import { CordonError } from '../event/error.ts'
 import type { Level } from '../sigma/ast.ts'
 import { LEVELS } from '../sigma/ast.ts'
 
@@ -10,11 +11,12 @@ export interface ApiBackend {
   allowsHost(host: string | undefined): boolean
   refused(reason: string): void
   alerts(query: { from?: number; to?: number; rule?: string; level?: Level; limit: number }): Promise<readonly object[]>
-  alert(id: string): Promise<object | undefined>
+  /** Rejects with a CordonError if no one thing has an id that begins so; so do the other two. */
+  alert(id: string): Promise<object>
   incidents(query: { status?: 'open' | 'acknowledged' | 'resolved'; limit: number }): Promise<readonly object[]>
-  incident(id: string): Promise<object | undefined>
+  incident(id: string): Promise<object>
   actions(query: { state?: string; limit: number }): Promise<readonly object[]>
-  action(id: string): Promise<object | undefined>
+  action(id: string): Promise<object>
   health(): Promise<{ readonly status: 'ok' | 'degraded'; readonly checks: readonly object[] }>
   metrics(): Promise<string>
   /** A vendor's webhook. Resolves with how many receipts it held, rejects if it is not the vendor's. */
@@ -82,8 +84,12 @@ export function createApi(backend: ApiBackend): OpenAPIHono {
     ['/v1/actions/{id}', 'action', backend.action],
   ] as const) {
     app.openapi(createRoute({ method: 'get', path, request: { params: id }, responses: document(name) }), async (c) => {
-      const found = await find.call(backend, c.req.valid('param').id)
-      return found === undefined ? c.json({ error: `no ${name} has this id` }, 404) : c.json({ ...found }, 200)
+      try {
+        return c.json({ ...(await find.call(backend, c.req.valid('param').id)) }, 200)
+      } catch (error) {
+        if (error instanceof CordonError) return c.json({ error: error.message }, 404)
+        throw error
+      }
     })
   }
 
@@ -97,6 +103,10 @@ export function createApi(backend: ApiBackend): OpenAPIHono {
     }
   })
 
+  app.onError((error, c) => {
+    if (error instanceof CordonError) return c.json({ error: error.message, ...(error.hint === undefined ? {} : { hint: error.hint }) }, 400)
+    return c.json({ error: 'internal error; the log has the details' }, 500)
+  })
   app.doc31('/openapi.json', { openapi: '3.1.0', info: { title: 'Cordon', version: '1' } })
   return app
 }

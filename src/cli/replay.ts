@@ -1,17 +1,11 @@
-import { createReadStream, openSync } from 'node:fs'
 import { Command, Option } from 'commander'
 import type { AlertRevision } from '../detectors/alert.ts'
-import { compileDetector } from '../detectors/detector.ts'
-import { replayContext } from '../engine/replay-context.ts'
-import { replay, type WhyNot } from '../engine/replay.ts'
-import { readRuleFiles } from '../engine/rule-files.ts'
-import { CordonError, messageOf } from '../event/error.ts'
+import { replayFile, type WhyNot } from '../engine/replay.ts'
+import { loadRules } from '../engine/rules.ts'
+import { CordonError } from '../event/error.ts'
 import { formatTime } from '../event/time.ts'
-import { normaliserFor } from '../normalise/index.ts'
 import type { DetectionRule, RuleSet } from '../sigma/ast.ts'
-import { loadRuleSet } from '../sigma/load.ts'
 import { formatDiagnostic } from '../sigma/problems.ts'
-import { readLines } from '../sources/lines.ts'
 import { EXIT, type Io } from './io.ts'
 import type { CommandFactory } from './main.ts'
 
@@ -39,17 +33,15 @@ export const replayCommand: CommandFactory = (io, done) =>
     .option('--why-not <rule>', 'id, name or title of a rule: print for each event the first condition that failed')
     .argument('<file>', 'events, one a line; - for standard input')
     .action(async (file: string, options: Options) => {
-      const rules = loadRuleSet(readRuleFiles([...options.rules, ...(options.lists ?? [])]))
+      const rules = loadRules([...options.rules, ...(options.lists ?? [])])
       const errors = rules.diagnostics.filter(({ severity }) => severity === 'error')
       for (const error of errors) io.err(formatDiagnostic(error))
 
       const ndjson = options.format === undefined ? !io.terminal : options.format === 'ndjson'
-      const { join } = replayContext(rules)
-      const result = await replay(linesOf(file), {
-        detector: compileDetector(rules, { anyLogsource: options.logsource === 'any', factless: ndjson }),
-        normaliser: options.source === undefined ? undefined : normaliserFor(options.source),
-        framer: () => normaliserFor('ecs.passthrough').framer(),
-        join,
+      const result = await replayFile(file, rules, {
+        anyLogsource: options.logsource === 'any',
+        factless: ndjson,
+        ...(options.source === undefined ? {} : { source: options.source }),
         onBadRecord: ({ line, code, reason }) => io.err(`${file === '-' ? 'standard input' : file}:${line} skipped ${code}: ${reason}`),
         whyNot: options.whyNot === undefined ? [] : rulesNamed(rules, options.whyNot),
         onWhyNot: (answer) => io.out(ndjson ? whyNotJson(answer) : whyNotText(answer)),
@@ -62,15 +54,6 @@ export const replayCommand: CommandFactory = (io, done) =>
       else if (errors.length > 0) done(EXIT.rules)
       else done(options.failOnAlert && result.alerts.length > 0 ? EXIT.findings : EXIT.clean)
     })
-
-function linesOf(file: string) {
-  if (file === '-') return readLines(process.stdin)
-  try {
-    return readLines(createReadStream(file, { fd: openSync(file, 'r') }))
-  } catch (error) {
-    throw new CordonError('INPUT_UNREADABLE', `cannot read ${file}: ${messageOf(error)}`, { hint: 'check the path and its permissions' })
-  }
-}
 
 /** The detection rules that a name stands for: itself, or a correlation's children. */
 function rulesNamed(rules: RuleSet, name: string): readonly DetectionRule[] {

@@ -1,7 +1,6 @@
 import { Command } from 'commander'
-import { readRuleFiles } from '../engine/rule-files.ts'
 import { runRuleTests } from '../engine/rule-tests.ts'
-import { loadRuleSet } from '../sigma/load.ts'
+import { loadRules } from '../engine/rules.ts'
 import { formatDiagnostic } from '../sigma/problems.ts'
 import { EXIT } from './io.ts'
 import type { CommandFactory } from './main.ts'
@@ -11,7 +10,7 @@ export const testCommand: CommandFactory = (io, done) =>
     .description('Run the tests that the rules carry (x-cordon.tests), with the filters and lists found beside them.')
     .argument('<path...>', 'files or folders')
     .action(async (paths: string[]) => {
-      const rules = loadRuleSet(readRuleFiles(paths))
+      const rules = loadRules(paths)
       const errors = rules.diagnostics.filter(({ severity }) => severity === 'error')
       for (const error of errors) io.err(formatDiagnostic(error))
       const results = await runRuleTests(rules)

@@ -1,7 +1,6 @@
 import { Command } from 'commander'
-import { readRuleFiles } from '../engine/rule-files.ts'
+import { loadRules } from '../engine/rules.ts'
 import { formatDiagnostic } from '../sigma/problems.ts'
-import { loadRuleSet } from '../sigma/load.ts'
 import { EXIT } from './io.ts'
 import type { CommandFactory } from './main.ts'
 
@@ -10,11 +9,10 @@ export const validateCommand: CommandFactory = (io, done) =>
     .description('Check rules, filters and lists: every problem with its file, line, column, code and what to do about it.')
     .argument('<path...>', 'files or folders')
     .action((paths: string[]) => {
-      const files = readRuleFiles(paths)
-      const rules = loadRuleSet(files, { now: Date.now() })
+      const rules = loadRules(paths, Date.now())
       for (const diagnostic of rules.diagnostics) io.out(formatDiagnostic(diagnostic))
       const errors = rules.diagnostics.filter(({ severity }) => severity === 'error').length
       const warnings = rules.diagnostics.length - errors
-      io.err(`${files.length} files, ${rules.detections.length} detection rules, ${rules.correlations.length} correlation rules: ${errors} errors, ${warnings} warnings`)
+      io.err(`${rules.detections.length} detection rules, ${rules.correlations.length} correlation rules: ${errors} errors, ${warnings} warnings`)
       done(errors > 0 ? EXIT.rules : EXIT.clean)
     })

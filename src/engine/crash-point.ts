@@ -1,5 +1,7 @@
+import type { CrashPoint as ResponseCrashPoint } from '../response/runner.ts'
+
 /** The moments at which a crash is hardest to survive. Fault tests kill the process exactly there. */
-export type CrashPoint = 'batch-accepted' | 'alert-committed' | 'attempt-written' | 'sent'
+export type CrashPoint = 'batch-accepted' | 'alert-committed' | ResponseCrashPoint
 
 /**
  * Reads `CORDON_CRASH_AT=<point>:<n>` and answers a function that kills the process with SIGKILL, as a power cut would, when

@@ -1,31 +1,45 @@
+import { createReadStream, openSync } from 'node:fs'
+import { Inventory } from '../context/inventory.ts'
+import { type ContextSources, joinContext } from '../context/join.ts'
 import { Correlator } from '../detectors/correlation/correlator.ts'
 import type { AlertRevision } from '../detectors/alert.ts'
-import type { Detector } from '../detectors/detector.ts'
+import { compileDetector, type Detector } from '../detectors/detector.ts'
 import { firstFailure } from '../detectors/match/explain.ts'
 import type { Signal } from '../detectors/signal.ts'
-import { messageOf } from '../event/error.ts'
+import { CordonError, messageOf } from '../event/error.ts'
 import type { Draft, Event } from '../event/event.ts'
 import { getPath, stringifyJson } from '../event/json.ts'
 import { identity } from '../event/id.ts'
 import { parseTime } from '../event/time.ts'
-import { recognise } from '../normalise/index.ts'
-import type { BadRecord, Framer, InputLine, Normaliser, VendorRecord } from '../normalise/normaliser.ts'
-import type { DetectionRule } from '../sigma/ast.ts'
+import { normaliserFor, recognise } from '../normalise/index.ts'
+import { jsonFramer } from '../normalise/json-framer.ts'
+import type { BadRecord, InputLine, Normaliser, VendorRecord } from '../normalise/normaliser.ts'
+import type { DetectionRule, RuleSet } from '../sigma/ast.ts'
+import { readLines } from '../sources/lines.ts'
+import { agentTree } from './rules.ts'
 
-export interface ReplaySettings {
-  readonly detector: Detector
-  /** The normaliser of every record; recognised record by record where it is left out. */
-  readonly normaliser: Normaliser | undefined
-  /** How lines are cut into records where no normaliser is named. */
-  readonly framer: () => Framer
-  /** What the event is joined with: agent identity by process ancestry. */
-  readonly join: (draft: Draft) => Draft
+export interface ReplayReports {
   readonly onBadRecord: (record: Pick<BadRecord, 'line' | 'code' | 'reason'>) => void
   /** Detection rules of which every event's first failed condition is wanted. */
   readonly whyNot: readonly DetectionRule[]
   readonly onWhyNot: (answer: WhyNot) => void
   /** Called with the number of lines read, now and then. */
   readonly onProgress: (lines: number) => void
+}
+
+export interface ReplaySettings extends ReplayReports {
+  readonly detector: Detector
+  /** The normaliser of every record; recognised record by record where it is left out. */
+  readonly normaliser: Normaliser | undefined
+  /** What events are joined with. */
+  readonly context: ContextSources
+}
+
+export interface ReplayFileOptions extends ReplayReports {
+  /** Source name, such as `linux.auditd`. */
+  readonly source?: string
+  readonly anyLogsource: boolean
+  readonly factless: boolean
 }
 
 /** Why a rule did not match an event: the first condition that failed; or that it did match. */
@@ -41,6 +55,30 @@ export interface ReplayResult {
   readonly lines: number
   readonly events: number
   readonly bad: number
+}
+
+/**
+ * Replays a file (`-`: standard input) through the rules, with agents recognised by their processes' ancestry.
+ *
+ * @throws CordonError `INPUT_UNREADABLE`, `SOURCE_UNKNOWN`
+ */
+export function replayFile(file: string, rules: RuleSet, { source, anyLogsource, factless, ...reports }: ReplayFileOptions): Promise<ReplayResult> {
+  return replay(openLines(file), {
+    ...reports,
+    detector: compileDetector(rules, { anyLogsource, factless }),
+    normaliser: source === undefined ? undefined : normaliserFor(source),
+    context: { inventory: Inventory.EMPTY, tree: agentTree(rules) },
+  })
+}
+
+/** The lines of a file, or of standard input (`-`). @throws CordonError `INPUT_UNREADABLE` */
+export function openLines(file: string): AsyncIterable<InputLine> {
+  if (file === '-') return readLines(process.stdin)
+  try {
+    return readLines(createReadStream(file, { fd: openSync(file, 'r') }))
+  } catch (error) {
+    throw new CordonError('INPUT_UNREADABLE', `cannot read ${file}: ${messageOf(error)}`, { hint: 'check the path and its permissions' })
+  }
 }
 
 /** A signal before it is known by which clock the file was ingested. */
@@ -78,13 +116,13 @@ export async function replay(input: AsyncIterable<InputLine>, settings: ReplaySe
       events++
       const stamped = parseTime(getPath(draft.ecs, 'event.ingested'))
       everyStamped &&= stamped !== null
-      const event = seal(settings.join(draft), draft.producerId ?? copyId(record, index, copies), stamped)
+      const event = seal(joinContext(draft, settings.context, 0).draft, draft.producerId ?? copyId(record, index, copies), stamped)
       for (const rule of settings.whyNot) settings.onWhyNot({ line: record.line, rule, failure: firstFailure(rule, event) })
       for (const signal of settings.detector.detect(event, { partition: 0, offset: record.line })) matched.push({ signal, stamped })
     })
   }
 
-  const framer = settings.normaliser?.framer() ?? settings.framer()
+  const framer = settings.normaliser?.framer() ?? jsonFramer()
   const takeAll = (records: readonly (VendorRecord | BadRecord)[]) => {
     for (const record of records) 'reason' in record ? reject(record) : take(record)
   }

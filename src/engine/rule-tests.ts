@@ -1,11 +1,13 @@
 import { type Detector, compileDetector } from '../detectors/detector.ts'
 import type { AlertRevision } from '../detectors/alert.ts'
+import { Inventory } from '../context/inventory.ts'
 import { messageOf } from '../event/error.ts'
 import { stringifyJson } from '../event/json.ts'
 import { normaliserFor } from '../normalise/index.ts'
 import type { InputLine } from '../normalise/normaliser.ts'
 import type { Rule, RuleSet, RuleTest } from '../sigma/ast.ts'
 import { replay } from './replay.ts'
+import { agentTree } from './rules.ts'
 
 export interface RuleTestResult {
   readonly rule: Rule
@@ -41,8 +43,7 @@ async function problemsOf(detector: Detector, rule: Rule, test: RuleTest): Promi
     const result = await replay(linesOf(order), {
       detector,
       normaliser: normaliserFor('ecs.passthrough'),
-      framer: () => normaliserFor('ecs.passthrough').framer(),
-      join: (draft) => draft,
+      context: { inventory: Inventory.EMPTY, tree: agentTree(detector.rules) },
       onBadRecord: ({ line, reason }) => bad.push(`event ${line} cannot be read: ${reason}`),
       whyNot: [],
       onWhyNot: () => {},

@@ -102,10 +102,17 @@ describe('embedded streams', () => {
     streams = open()
   })
 
-  it('trims by age, but neither what is unread nor the newest entry', async () => {
+  it('trims by age and by size, but neither what is unread nor the newest entry', async () => {
     await streams.append('alerts', numbers(10))
-    expect(streams.trim('alerts', { before: 2_000, maxBytes: 1e9, keepFrom: () => 4 })).toBe(4)
-    expect(streams.trim('alerts', { before: 2_000, maxBytes: 1e9, keepFrom: () => 99 })).toBe(5)
+    const { handler } = collector((n) => n === 4)
+    const stuck = streams.consume('alerts', 'stuck', { ...handler, handle: async (partition: number, entries: readonly LogEntry<{ n: number }>[]) => handler.handle(partition, entries.slice(0, 4)).then(() => Promise.reject(new Error('planned'))) })
+    await new Promise((resolve) => setTimeout(resolve, 700))
+    await stuck.stop()
+    expect(streams.trim('alerts', { before: 2_000, maxBytes: 1e9 })).toBe(4)
+    await streams.close()
+    streams = open()
+    expect(streams.trim('alerts', { before: 0, maxBytes: 1 })).toBe(1)
+    expect(streams.trim('alerts', { before: 2_000, maxBytes: 1e9 })).toBe(4)
     await streams.close()
     streams = open()
     expect(await streams.append('alerts', numbers(1))).toEqual([{ partition: 0, offset: 10, duplicate: false }])

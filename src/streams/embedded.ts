@@ -28,8 +28,6 @@ export interface TrimLimits {
   readonly before: number
   /** While the file uses more than this, each call drops the oldest tenth. */
   readonly maxBytes: number
-  /** What lies here or after, workers have yet to read: it stays. */
-  readonly keepFrom: (partition: number) => number
 }
 
 /**
@@ -48,6 +46,7 @@ export class EmbeddedStreams implements Streams {
   private readonly now: () => number
   private readonly onError: NonNullable<Settings['onError']>
   private readonly logs = new Map<LogName, EmbeddedLog>()
+  private readonly workers = new Map<LogName, Worker[]>()
 
   constructor({ path, partitions, now = Date.now, onError = () => {} }: Settings) {
     mkdirSync(dirname(path), { recursive: true })
@@ -80,6 +79,7 @@ export class EmbeddedStreams implements Streams {
       { length: this.partitions(log) },
       (_, partition) => new Worker(this.log(log), partition, handler as PartitionHandler<unknown>, (error) => this.onError(log, group, error)),
     )
+    this.workers.set(log, [...(this.workers.get(log) ?? []), ...workers])
     return {
       drained: async () => void (await Promise.all(workers.map((worker) => worker.drained()))),
       stop: async () => void (await Promise.all(workers.map((worker) => worker.stop()))),
@@ -87,9 +87,11 @@ export class EmbeddedStreams implements Streams {
     }
   }
 
-  /** Deletes old entries of a log within the limits, and answers how many. Never the newest one, which holds the numbering. */
+  /** Deletes old entries of a log, and answers how many. Never what a worker has yet to read, nor the newest one, which holds the numbering. */
   trim(log: LogName, limits: TrimLimits): number {
-    return this.log(log).trim(limits)
+    const positions = (this.workers.get(log) ?? []).map(({ partition, position }) => ({ partition, position }))
+    const keepFrom = (partition: number) => Math.min(...positions.filter((worker) => worker.partition === partition).map(({ position }) => position))
+    return this.log(log).trim(limits, keepFrom)
   }
 
   async close(): Promise<void> {
@@ -203,7 +205,7 @@ class EmbeddedLog {
     })
   }
 
-  trim({ before, maxBytes, keepFrom }: TrimLimits): number {
+  trim({ before, maxBytes }: TrimLimits, keepFrom: (partition: number) => number): number {
     const tooLarge = this.usedBytes() > maxBytes
     let gone = 0
     for (let partition = 0; partition < this.nextOffsets.length; partition++) {
@@ -242,7 +244,7 @@ class Worker {
   private readonly stopping = new AbortController()
   private readonly running: Promise<void>
   private readonly idle = new Set<() => void>()
-  private position = 0
+  position = 0
   private opened = false
 
   constructor(log: EmbeddedLog, partition: number, handler: PartitionHandler<unknown>, onError: (error: unknown) => void) {

@@ -1,0 +1,66 @@
+import { Command, Option } from 'commander'
+import type { AlertView } from '../engine/operations.ts'
+import { LEVELS, type Level } from '../sigma/ast.ts'
+import type { Io } from './io.ts'
+import { configOption, formatOption, type NodeOptions, limitOption, onNode } from './node-options.ts'
+import type { CommandFactory } from './main.ts'
+import { colourOf, table } from './table.ts'
+
+export const alertsCommand: CommandFactory = (io) => {
+  const command = new Command('alerts').description('What the rules found.')
+  command
+    .command('list')
+    .description('Alerts, the newest first.')
+    .addOption(configOption())
+    .addOption(formatOption())
+    .addOption(limitOption())
+    .addOption(new Option('--level <level>', 'of this level only').choices(LEVELS))
+    .option('--rule <id>', 'of this rule only')
+    .action((options: NodeOptions & { limit: number; level?: Level; rule?: string }) =>
+      onNode(options.config, async (node) => {
+        const { limit, level, rule } = options
+        const alerts = await node.alerts({ limit, ...(level === undefined ? {} : { level }), ...(rule === undefined ? {} : { rule }) })
+        if (wantsJson(io, options)) for (const alert of alerts) io.out(JSON.stringify(alert))
+        else {
+          const rows = alerts.map((alert) => [alert.id.slice(0, 8), alert.time, io.style(colourOf(alert.rule.level), alert.rule.level), alert.rule.title, groupText(alert.group)])
+          io.out(table(['ALERT', 'TIME', 'LEVEL', 'RULE', 'ABOUT'], rows, 'no alerts yet'))
+        }
+      }),
+    )
+  command
+    .command('show')
+    .description('One alert: each condition with the value and the line that met it.')
+    .argument('<id>', 'its id, or the beginning of it')
+    .addOption(configOption())
+    .addOption(formatOption())
+    .action((prefix: string, options: NodeOptions) =>
+      onNode(options.config, async (node) => {
+        const alert = await node.alert(prefix)
+        io.out(wantsJson(io, options) ? JSON.stringify(alert) : alertText(alert, io))
+      }),
+    )
+  return command
+}
+
+export function wantsJson(io: Io, { format }: NodeOptions): boolean {
+  return format === undefined ? !io.terminal : format === 'json'
+}
+
+/** Why it fired, event by event. `line` is the event's place in the log. */
+export function alertText(alert: AlertView, io: Io): string {
+  const { rule, evidence, group, late, state, provisional } = alert
+  const notes = [late && 'late', state === 'withdrawn' && 'withdrawn', provisional && 'provisional', alert.expiredEntry && `only because ${alert.expiredEntry} expired`].filter(Boolean)
+  const lines = [`${io.style(colourOf(rule.level), rule.level)} ${io.style('bold', rule.title)}${notes.length > 0 ? ` (${notes.join(', ')})` : ''}`, `  alert ${alert.id}  rule ${rule.id}`, `  ${alert.time}  ${groupText(group)}`]
+  for (const { line, time, facts } of evidence) {
+    lines.push(`  line ${line}  ${time ?? 'no time'}`)
+    for (const part of facts) {
+      lines.push(`    ${io.style('dim', part.title)}`)
+      for (const { selection, test, value } of part.facts) lines.push(`      ${selection}: ${test}  ← ${value}`)
+    }
+  }
+  return lines.join('\n')
+}
+
+function groupText(group: Readonly<Record<string, string>>): string {
+  return Object.entries(group).map(([field, value]) => `${field}=${value}`).join(' ')
+}

@@ -1,0 +1,27 @@
+import { Command } from 'commander'
+import { normaliseFile } from '../engine/normalise-file.ts'
+import { stringifyJson } from '../event/json.ts'
+import { EXIT } from './io.ts'
+import type { CommandFactory } from './main.ts'
+
+export const normaliseCommand: CommandFactory = (io, done) =>
+  new Command('normalise')
+    .alias('normalize')
+    .description('Show what Cordon makes of vendor records: one event a line, as rules see it before anything is joined.')
+    .requiredOption('--source <name>', 'what the records are: agent.claude_cowork, agent.codex, agent.gemini_cli, linux.auditd, ecs.passthrough')
+    .option('--strict', 'exit 3 if a record cannot be read')
+    .argument('<file>', 'records, in the form the source sends them (OTLP JSON: one export request a line); - for standard input')
+    .action(async (file: string, { source, strict }: { source: string; strict?: boolean }) => {
+      let bad = 0
+      let events = 0
+      const lines = normaliseFile(file, source, ({ line, code, reason }) => {
+        bad++
+        io.err(`${file === '-' ? 'standard input' : file}:${line} skipped ${code}: ${reason}`)
+      })
+      for await (const item of lines) {
+        events++
+        io.out(stringifyJson(item))
+      }
+      io.err(`${events} events, ${bad} records skipped`)
+      done(strict && bad > 0 ? EXIT.usage : EXIT.clean)
+    })

@@ -1,0 +1,30 @@
+import { Command } from 'commander'
+import { loadConfig } from '../engine/config.ts'
+import { reviewGrant } from '../engine/grants.ts'
+import { EXIT } from './io.ts'
+import type { CommandFactory } from './main.ts'
+import { configOption, operator } from './node-options.ts'
+
+export const policyCommand: CommandFactory = (io, done) => {
+  const command = new Command('policy').description('Who may do what: rules request, policy grants.')
+  command
+    .command('grant')
+    .description('Show what changed in a rule since its grant was given, and pin the rule as it is now.')
+    .argument('<rule>', 'id, name or title of the rule')
+    .option('--dry-run', 'show only; exit 1 if something changed')
+    .addOption(configOption())
+    .action((name: string, { config, dryRun }: { config: string; dryRun?: boolean }) => {
+      const review = reviewGrant(loadConfig(config), name)
+      for (const { grant, changes } of review.grants) {
+        io.out(`${review.title}: ${grant.verbs.join(', ')} (${grant.mode})`)
+        for (const { text, harmless } of changes) io.out(`  ${text}${harmless ? ' (it fires on less, so the grant holds)' : ''}`)
+        if (changes.length === 0) io.out('  nothing changed since it was pinned')
+      }
+      if (dryRun) done(review.grants.some(({ changes }) => changes.length > 0) ? EXIT.findings : EXIT.clean)
+      else {
+        review.renew(operator(), Date.now())
+        io.out(`pinned in ${review.file}; a running node reads it within a second`)
+      }
+    })
+  return command
+}

@@ -1,0 +1,37 @@
+import { once } from 'node:events'
+import { Command } from 'commander'
+import { loadConfig } from '../engine/config.ts'
+import { type Engine, startEngine } from '../engine/engine.ts'
+import { createLog } from '../engine/log.ts'
+import { formatDiagnostic } from '../sigma/problems.ts'
+import type { Io } from './io.ts'
+import type { CommandFactory } from './main.ts'
+
+export const runCommand: CommandFactory = (io) =>
+  new Command('run')
+    .description('Run the node: take events in, find, answer. Stops on SIGTERM or SIGINT, after the batch in hand.')
+    .option('-c, --config <file>', 'configuration', 'cordon.yml')
+    .action(async ({ config: path }: { config: string }) => {
+      const config = loadConfig(path)
+      const log = createLog(config)
+      const engine = await startEngine(config, log.observer)
+      for (const diagnostic of engine.rules.diagnostics) if (diagnostic.severity === 'error') io.err(formatDiagnostic(diagnostic))
+      announce(engine, io)
+      await Promise.race([once(process, 'SIGTERM'), once(process, 'SIGINT')])
+      io.err('stopping …')
+      await engine.stop()
+      io.err('stopped; nothing that was acknowledged is lost')
+    })
+
+function announce({ config, rules, ingestUrl, apiUrl, freshTokens }: Engine, io: Io): void {
+  const label = config.label === undefined ? '' : ` [${config.label}]`
+  io.err(`cordon${label}: ${rules.detections.length + rules.correlations.length} rules, ${config.responders.length} responders, data in ${config.data}`)
+  io.err(`  events in   ${ingestUrl}  (POST /v1/events, POST /v1/logs)`)
+  io.err(`  API         ${apiUrl}  (/v1/alerts, /v1/incidents, /v1/actions, /health, /metrics)`)
+  if (freshTokens !== undefined) {
+    io.err('  tokens made at this first start, shown only now:')
+    io.err(`    for senders  ${freshTokens.ingest}`)
+    io.err(`    for the API  ${freshTokens.api}`)
+  }
+  if (config.responders.length === 0) io.err('  no responder is configured: alerts and incidents are recorded, nobody is told and nothing is contained')
+}

@@ -1,0 +1,45 @@
+import type { Server } from 'node:http'
+import { serve } from '@hono/node-server'
+import { CordonError, messageOf } from '../event/error.ts'
+
+export interface Listener {
+  readonly url: string
+  readonly port: number
+  close(): Promise<void>
+}
+
+interface Address {
+  readonly host: string
+  readonly port: number
+}
+
+/**
+ * Serves an application on an address; port 0 takes a free one.
+ *
+ * @param setting the configuration key of the port, for the error
+ * @throws CordonError `PORT_TAKEN`, `LISTEN_FAILED`
+ */
+export function listen(app: { fetch(request: Request): Response | Promise<Response> }, { host, port }: Address, setting: string): Promise<Listener> {
+  return new Promise((resolve, reject) => {
+    const server = serve({ fetch: (request) => app.fetch(request), hostname: host, port }, (address) => {
+      const shown = host.includes(':') ? `[${host}]` : host
+      resolve({ url: `http://${shown}:${address.port}`, port: address.port, close: () => closeServer(server) })
+    }) as Server
+    server.once('error', (error: NodeJS.ErrnoException) => {
+      reject(
+        error.code === 'EADDRINUSE'
+          ? new CordonError('PORT_TAKEN', `port ${port} on ${host} is taken`, { hint: `set ${setting} to a free port, or stop what listens there` })
+          : new CordonError('LISTEN_FAILED', `cannot listen on ${host}:${port}: ${messageOf(error)}`, { hint: `check ${setting}` }),
+      )
+    })
+  })
+}
+
+function closeServer(server: Server): Promise<void> {
+  return new Promise((resolve) => {
+    server.close(() => resolve())
+    server.closeIdleConnections()
+    // What is still being answered gets a moment; a client that holds its connection open does not keep the engine alive.
+    setTimeout(() => server.closeAllConnections(), 2_000).unref()
+  })
+}

@@ -1,0 +1,27 @@
+import pino from 'pino'
+import { CordonError, messageOf } from '../event/error.ts'
+import type { Config } from './config.ts'
+import type { EngineObserver } from './engine.ts'
+
+/** What the log tells of a running node, one JSON object a line on standard error; `event` names what happened. */
+export function createLog(config: Config): { readonly observer: EngineObserver } {
+  const log = pino({ level: config.log.level, base: { node: config.node, ...(config.label === undefined ? {} : { label: config.label }) }, timestamp: pino.stdTimeFunctions.isoTime }, pino.destination({ dest: 2, sync: true }))
+  return {
+    observer: {
+      onAlert: ({ id, rev, state, rule, group, late }) => log.info({ event: 'alert', alert: id, rev, state, rule: rule.id, level: rule.level, group, late }, rule.title),
+      onError: (where, error) => log.error({ event: 'error', where, ...(error instanceof CordonError ? { code: error.code, hint: error.hint } : {}) }, messageOf(error)),
+      onChange(change) {
+        if (change.kind === 'notice') log.warn({ event: 'notice', code: change.notice.code, effect: change.notice.effect }, change.notice.text)
+        else if (change.kind === 'incident') {
+          const { before, incident } = change
+          if (before?.status !== incident.status || before.severity !== incident.severity) {
+            log.info({ event: 'incident', incident: incident.id, status: incident.status, severity: incident.severity }, incident.title)
+          }
+        } else if (change.before?.state !== change.effect.state) {
+          const { id, verb, target, state, reason, responder } = change.effect
+          log.info({ event: 'effect', effect: id, verb, target: target.id, state, responder }, reason)
+        }
+      },
+    },
+  }
+}

@@ -1,0 +1,93 @@
+import { existsSync } from 'node:fs'
+import { CordonError } from '../event/error.ts'
+import { EFFECT_STATES, type EffectState } from '../response/effect.ts'
+import { fullId, requestUndo, startActions, stopActions } from '../response/operator.ts'
+import type { RecordingPorts } from '../response/recording.ts'
+import type { Level } from '../sigma/ast.ts'
+import { openEmbeddedLedger } from '../stores/embedded-ledger.ts'
+import type { Config } from './config.ts'
+import { dataPaths } from './data-folder.ts'
+import { actionView, alertView, incidentView } from './views.ts'
+
+export type AlertView = ReturnType<typeof alertView>
+export type IncidentView = ReturnType<typeof incidentView>
+export type ActionView = ReturnType<typeof actionView>
+
+/** What people read and order, by API and command line alike. Ids may be cut to their beginning, as people type them. */
+export class Operations {
+  private readonly ports: RecordingPorts
+
+  constructor(ports: RecordingPorts) {
+    this.ports = ports
+  }
+
+  async alerts(query: { limit: number; level?: Level; rule?: string; from?: number; to?: number; incident?: string; withdrawn?: boolean }): Promise<AlertView[]> {
+    return (await this.ports.ledger.alerts(query)).map(alertView)
+  }
+
+  /** @throws CordonError `ID_NOT_FOUND`, `ID_AMBIGUOUS`; so do all that take an id */
+  async alert(id: string): Promise<AlertView> {
+    return alertView((await this.ports.ledger.alert(await fullId(this.ports.ledger, 'alert', id)))!)
+  }
+
+  async incidents({ limit, status }: { limit: number; status?: 'open' | 'acknowledged' | 'resolved' }): Promise<IncidentView[]> {
+    return (await this.ports.ledger.incidents({ limit, ...(status === undefined ? {} : { statuses: [status] }) })).map(incidentView)
+  }
+
+  async incident(id: string): Promise<IncidentView> {
+    return incidentView((await this.ports.ledger.incident(await fullId(this.ports.ledger, 'incident', id)))!)
+  }
+
+  /** @throws CordonError `STATE_UNKNOWN` */
+  async actions({ limit, state }: { limit: number; state?: string }): Promise<ActionView[]> {
+    const states = state === undefined ? {} : { states: [stateNamed(state)] }
+    return (await this.ports.ledger.effects({ limit, ...states })).map(actionView)
+  }
+
+  async action(id: string): Promise<ActionView> {
+    return actionView((await this.ports.ledger.effect(await fullId(this.ports.ledger, 'effect', id)))!)
+  }
+
+  /** Who stopped actions and why, if the kill switch is on. */
+  async stopped(): Promise<{ readonly by: string; readonly reason: string } | undefined> {
+    return (await this.ports.ledger.guard()).stopped
+  }
+
+  /** @throws CordonError also `EFFECT_NOT_REVERSIBLE`, `EFFECT_OVER` */
+  async undo(id: string, by: string, reason: string): Promise<ActionView> {
+    return actionView(await requestUndo(this.ports, await fullId(this.ports.ledger, 'effect', id), by, reason))
+  }
+
+  stop(by: string, reason: string): Promise<void> {
+    return stopActions(this.ports, by, reason)
+  }
+
+  start(by: string): Promise<{ readonly released: number; readonly expired: number }> {
+    return startActions(this.ports, by)
+  }
+}
+
+/**
+ * Runs `work` on the ledger of the configured node, whether that node is running or not: the ledger takes orders from other
+ * processes, and a running node sees them within a second.
+ *
+ * @throws CordonError `LEDGER_MISSING` if the node never ran
+ */
+export async function withOperations<T>(config: Config, work: (operations: Operations) => Promise<T>): Promise<T> {
+  const { ledger: path } = dataPaths(config.data)
+  if (!existsSync(path)) {
+    throw new CordonError('LEDGER_MISSING', `there is no ledger in ${config.data}`, { hint: 'start the node once with "cordon run", or name its configuration with --config' })
+  }
+  const ledger = openEmbeddedLedger(path)
+  try {
+    return await work(new Operations({ ledger, now: Date.now, observe: () => {} }))
+  } finally {
+    await ledger.close()
+  }
+}
+
+function stateNamed(text: string): EffectState {
+  const state = EFFECT_STATES.find((name) => name === text.toUpperCase())
+  if (state === undefined) throw new CordonError('STATE_UNKNOWN', `there is no state "${text}"`, { hint: `one of ${EFFECT_STATES.join(', ').toLowerCase()}` })
+  return state
+}

@@ -1,0 +1,24 @@
+import { agentPatterns, compileAgents } from '../context/agents.ts'
+import { ProcessTree } from '../context/process-tree.ts'
+import type { RuleSet } from '../sigma/ast.ts'
+import { loadRuleSet } from '../sigma/load.ts'
+import { readRuleFiles } from './rule-files.ts'
+
+/** The list that says which processes are AI agents: `rules/lists/agents.yml`. */
+const AGENTS_LIST = 'agents'
+
+/**
+ * Reads and loads the rules, filters and lists under the given paths; what does not load is in `diagnostics`.
+ *
+ * @param now when entries that expire are judged for warnings (milliseconds); left out where only errors matter
+ * @throws CordonError `RULES_NOT_FOUND`
+ */
+export function loadRules(paths: readonly string[], now?: number): RuleSet {
+  return loadRuleSet(readRuleFiles(paths), now === undefined ? {} : { now })
+}
+
+/** An empty process tree that knows the agents of the rule set's own list. */
+export function agentTree(rules: RuleSet): ProcessTree {
+  const names = rules.lists.find(({ name }) => name === AGENTS_LIST)?.values ?? []
+  return new ProcessTree(compileAgents(agentPatterns(names)))
+}

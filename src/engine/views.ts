@@ -1,0 +1,43 @@
+import type { AlertRevision } from '../detectors/alert.ts'
+import { entityName, type Incident, shortId } from '../incidents/incident.ts'
+import type { Effect } from '../response/effect.ts'
+import { formatTime } from '../event/time.ts'
+
+/** Documents as the API answers them and `--format json` prints them: times in RFC 3339, nothing that only the engine needs. */
+
+export function alertView(alert: AlertRevision) {
+  return {
+    ...alert,
+    time: formatTime(alert.time),
+    evidence: alert.evidence.map((item) => ({ ...item, time: item.time === null ? null : formatTime(item.time), ingested: formatTime(item.ingested) })),
+  }
+}
+
+export function incidentView(incident: Incident) {
+  const { version: _, quiet: __, openedAt, firstAlert, lastAlert, timeline, resolved, ...rest } = incident
+  return {
+    ...rest,
+    short: shortId(incident.id),
+    entity: { ...incident.entity, name: entityName(incident.entity) },
+    openedAt: formatTime(openedAt),
+    firstAlert: formatTime(firstAlert),
+    lastAlert: formatTime(lastAlert),
+    timeline: timeline.map((entry) => ({ ...entry, at: formatTime(entry.at), ...(entry.last === undefined ? {} : { last: formatTime(entry.last) }) })),
+    ...(resolved === undefined ? {} : { resolved: { ...resolved, at: formatTime(resolved.at) } }),
+  }
+}
+
+export function actionView(effect: Effect) {
+  const { version: _, lease: __, awaits: ___, dueAt: ____, times, ...rest } = effect
+  return {
+    ...rest,
+    short: shortId(effect.id),
+    times: Object.fromEntries(Object.entries(times).map(([name, time]) => [name, formatTime(time)])),
+    secondsToAccepted: seconds(times.event, times.accepted),
+    secondsToConfirmed: seconds(times.event, times.confirmed),
+  }
+}
+
+function seconds(from: number, to: number | undefined): number | null {
+  return to === undefined ? null : Math.round(to - from) / 1_000
+}
