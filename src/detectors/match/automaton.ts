@@ -38,6 +38,9 @@ const AT_END = 2
 /** Numbers per output: predicate, where it must stand, length. */
 const OUTPUT_SIZE = 3
 
+const SHORTEST_WINDOW = 4
+const LONGEST_WINDOW = 64
+
 /** Entries of a table that stays in a processor's cache. */
 const TABLE_ENTRIES = 2 ** 16
 
@@ -59,9 +62,11 @@ class Automaton {
   readonly #outputs: Int32Array
   /** A literal has letters of two units, which cannot be folded unit by unit: such values are folded first. */
   readonly #foldFirst: boolean
+  readonly #skip: Skip | undefined
 
   constructor(literals: readonly Literal[]) {
     this.#classes = new UnitClasses(literals)
+    this.#skip = Skip.over(literals, this.#classes)
     this.#foldFirst = literals.some(({ text }) => hasWideCase(text))
     this.#trie = buildTrie(literals, this.#classes)
     this.#fallback = this.#findFallbacks()
@@ -78,8 +83,13 @@ class Automaton {
     const rows = this.#rows
     const rowCount = this.#rowCount
     const last = text.length - 1
+    const skip = this.#skip
     let state = 0
     for (let at = 0; at <= last; at++) {
+      if (state === 0 && skip !== undefined) {
+        at = skip.next(text, at)
+        if (at > last) return
+      }
       const unit = text.charCodeAt(at)
       const symbol = cells[pages[unit >> 8]! + (unit & 0xff)]!
       state = state < rowCount ? rows[state * count + symbol]! : this.#descend(state, symbol)
@@ -156,6 +166,52 @@ class Automaton {
       }
     }
     return rows
+  }
+}
+
+/**
+ * Finds the next place where a literal can start, without reading all before it (Wu and Manber 1994): the pair of units that would
+ * end the shortest literal here says how far away the next start is at least. For automata at their root, where no literal is under way.
+ */
+class Skip {
+  /** The length of the shortest literal, as far as it is used. */
+  readonly #window: number
+  readonly #classes: UnitClasses
+  /** By the classes of a pair. */
+  readonly #shifts: Uint8Array
+
+  private constructor(window: number, literals: readonly Literal[], classes: UnitClasses) {
+    this.#window = window
+    this.#classes = classes
+    this.#shifts = new Uint8Array(classes.count ** 2).fill(window - 1)
+    for (const { text } of literals) {
+      for (let end = 1; end < window; end++) {
+        const pair = classes.of(text.charCodeAt(end - 1)) * classes.count + classes.of(text.charCodeAt(end))
+        this.#shifts[pair] = Math.min(this.#shifts[pair]!, window - 1 - end)
+      }
+    }
+  }
+
+  /** Undefined where a literal is so short that skipping would gain nothing. */
+  static over(literals: readonly Literal[], classes: UnitClasses): Skip | undefined {
+    const shortest = literals.reduce((length, { text }) => Math.min(length, text.length), LONGEST_WINDOW)
+    return shortest < SHORTEST_WINDOW ? undefined : new Skip(shortest, literals, classes)
+  }
+
+  /** The first place at or after `from` where a literal could start; beyond the text if there is none. */
+  next(text: string, from: number): number {
+    const { pages, cells, count } = this.#classes
+    const shifts = this.#shifts
+    let end = from + this.#window - 1
+    while (end < text.length) {
+      const before = text.charCodeAt(end - 1)
+      const unit = text.charCodeAt(end)
+      const pair = cells[pages[before >> 8]! + (before & 0xff)]! * count + cells[pages[unit >> 8]! + (unit & 0xff)]!
+      const shift = shifts[pair]!
+      if (shift === 0) return end - this.#window + 1
+      end += shift
+    }
+    return text.length
   }
 }
 
