@@ -1,5 +1,6 @@
 import type { Event } from '../event/event.ts'
 import type { RuleSet } from '../sigma/ast.ts'
+import { alertingDetections } from '../sigma/load.ts'
 import { expiredEntry } from './match/expiry.ts'
 import { facts } from './match/explain.ts'
 import { compileMatcher } from './match/matcher.ts'
@@ -25,7 +26,7 @@ export interface DetectorOptions {
 /** Compiles a rule set. Rules that are off are not evaluated at all. */
 export function compileDetector(rules: RuleSet, { anyLogsource = false, factless = false }: DetectorOptions = {}): Detector {
   const active: RuleSet = { ...rules, detections: rules.detections.filter(({ extension }) => extension.mode !== 'off') }
-  const alerting = alertingRules(active)
+  const alerting = new Set(alertingDetections(active).map(({ id }) => id))
   const matcher = compileMatcher(active.detections, { anyLogsource })
   const signalsOf = createSignalMaker(active, alerting, { facts: factless ? () => [] : facts, expiredEntry })
   return {
@@ -39,9 +40,3 @@ export function compileDetector(rules: RuleSet, { anyLogsource = false, factless
 }
 
 const NONE: readonly Signal[] = []
-
-/** A rule that a correlation refers to is a part of it and does not alert by itself, unless the correlation says `generate` (Sigma correlation rules 2.1). */
-function alertingRules({ detections, correlations }: RuleSet): ReadonlySet<string> {
-  const parts = new Set(correlations.filter(({ generate }) => !generate).flatMap(({ rules }) => rules))
-  return new Set(detections.map(({ id }) => id).filter((id) => !parts.has(id)))
-}

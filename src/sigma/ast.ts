@@ -190,6 +190,8 @@ export interface Diagnostic {
 export interface RuleSet {
   readonly detections: readonly DetectionRule[]
   readonly correlations: readonly CorrelationRule[]
+  /** Lists by their name, for what is not a rule: `agents` says which processes are AI agents. */
+  readonly lists: readonly { readonly name: string; readonly values: readonly string[] }[]
   readonly diagnostics: readonly Diagnostic[]
   /** The rules that did not load, by id or title: a correlation over one of these does not load either. */
   readonly refused: number

@@ -40,6 +40,7 @@ export function loadRuleSet(files: readonly RuleFile[], options: LoadOptions = {
   return {
     detections: [...detections.values()],
     correlations,
+    lists: [...lists].flatMap(([name, list]) => (list === undefined ? [] : [{ name, values: list.entries.map(({ value }) => value) }])),
     diagnostics: inOrder(files, problems),
     refused: rules.filter((document) => document.problems.failed).length + unreadable.length,
     hash: digest(files.map(({ text }) => `${text.length}:${text}`).join('')),

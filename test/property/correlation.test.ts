@@ -51,7 +51,7 @@ const RULES: Record<string, CorrelationRule> = {
 }
 
 function ruleSet(rule: CorrelationRule): RuleSet {
-  return { detections: [], correlations: [rule], diagnostics: [], refused: 0, hash: '' }
+  return { detections: [], correlations: [rule], lists: [], diagnostics: [], refused: 0, hash: '' }
 }
 
 /** Signals with few ids, times and groups, so that copies, ties, late arrivals and shared windows are common. */

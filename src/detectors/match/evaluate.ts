@@ -1,6 +1,6 @@
 import type { Event } from '../../event/event.ts'
 import type { Condition, DetectionRule } from '../../sigma/ast.ts'
-import { leafOf } from './leaf.ts'
+import { countsAt, leafOf } from './leaf.ts'
 import { appliesTo } from './logsource.ts'
 
 /**
@@ -19,7 +19,7 @@ export function evaluate(condition: Condition, event: Event): boolean {
       return !evaluate(condition.operand, event)
     case 'match': {
       const { read, test } = leafOf(condition)
-      return test(read(event), event)
+      return countsAt(condition, event) && test(read(event), event)
     }
   }
 }

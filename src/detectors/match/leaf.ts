@@ -70,7 +70,12 @@ export function compileReader(field: string | null): FieldReader {
   }
 }
 
-/** A leaf of a rule, ready to run. */
+/** Whether the list or filter entry that a leaf comes from still counts at the event's time; without a time it does. */
+export function countsAt({ expires }: Pick<MatchNode, 'expires'>, event: Event): boolean {
+  return expires === undefined || event.time === null || event.time < expires.at
+}
+
+/** A leaf of a rule, ready to run. Its expiry is apart: see {@link countsAt}. */
 export interface Leaf {
   readonly read: FieldReader
   readonly test: ValueTest

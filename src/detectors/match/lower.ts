@@ -1,7 +1,7 @@
 import { canonicalJson } from '../../event/json.ts'
 import type { Condition, MatchNode, Test } from '../../sigma/ast.ts'
 import { fold } from './fold.ts'
-import { leafOf, type ValueTest } from './leaf.ts'
+import { countsAt, leafOf, type ValueTest } from './leaf.ts'
 import { type Network, parseNetwork } from './network.ts'
 import { parse } from './regex/compile.ts'
 import { requiredLiterals } from './regex/literals.ts'
@@ -42,12 +42,17 @@ export class Lowering {
   lower(condition: Condition): Expression {
     switch (condition.op) {
       case 'match':
-        return this.#leaf(condition)
+        return condition.expires === undefined ? this.#leaf(condition) : this.#expiring(condition, condition.expires.at)
       case 'not':
         return { op: 'not', operand: this.lower(condition.operand) }
       default:
         return { op: condition.op, operands: condition.operands.map((operand) => this.lower(operand)) }
     }
+  }
+
+  #expiring(node: MatchNode, at: number): Expression {
+    const counts = this.#intern(node.field, { kind: 'slow', test: (_, event) => countsAt(node, event) }, `before ${at}`)
+    return { op: 'and', operands: [this.#leaf(node), counts] }
   }
 
   /**

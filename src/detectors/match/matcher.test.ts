@@ -73,8 +73,8 @@ const tags: fc.Arbitrary<LogSource> = fc.record(
   { requiredKeys: [] },
 )
 const events: fc.Arbitrary<Event> = fc
-  .tuple(objects, fc.option(objects, { nil: undefined }), fc.array(tags, { maxLength: 2 }))
-  .map(([ecs, native, logsource]) => eventOf(ecs, native, logsource))
+  .tuple(objects, fc.option(objects, { nil: undefined }), fc.array(tags, { maxLength: 2 }), fc.constantFrom(0, 50, 75, 100, null))
+  .map(([ecs, native, logsource, time]) => ({ ...eventOf(ecs, native, logsource), time }))
 
 const parts = fc.array<PatternPart>(
   fc.oneof({ weight: 3, arbitrary: words }, fc.constantFrom<PatternPart>({ wildcard: '*' }, { wildcard: '?' })),
@@ -131,7 +131,10 @@ const tests: fc.Arbitrary<Test> = fc.oneof(
     cased: fc.boolean(),
   }),
 )
-const leaves = fc.tuple(fc.option(names, { freq: 8 }), tests).map(([field, wanted]) => leaf(field, wanted))
+const expiries = fc.option(fc.constantFrom(50, 100), { nil: undefined, freq: 1 })
+const leaves = fc
+  .tuple(fc.option(names, { freq: 8 }), tests, expiries)
+  .map(([field, wanted, at]) => ({ ...leaf(field, wanted), ...(at === undefined ? {} : { expires: { at, list: 'l', value: 'v' } }) }))
 const conditions: fc.Arbitrary<Condition> = fc.letrec<{ node: Condition }>((tie) => ({
   node: fc.oneof(
     { maxDepth: 4, depthSize: 'small' },
