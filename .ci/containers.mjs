@@ -9,22 +9,45 @@ const compose = parseDocument(readFileSync('docker-compose.yml', 'utf8'), { uniq
 for (const error of compose.errors) problems.push(`docker-compose.yml: ${error.message}`)
 for (const [name, service] of Object.entries(compose.toJS()?.services ?? {})) {
   check(service.image || service.build, `docker-compose.yml: service ${name} has neither image nor build`)
-  for (const port of service.ports ?? []) check(/^127\.0\.0\.1:/.test(port), `docker-compose.yml: ${name} publishes ${port} beyond loopback`)
+  for (const port of service.ports ?? [])
+    check(/^127\.0\.0\.1:/.test(port), `docker-compose.yml: ${name} publishes ${port} beyond loopback`)
   for (const volume of service.volumes ?? []) {
     const [source] = volume.split(':')
-    check(source.startsWith('.') || source in (compose.toJS().volumes ?? {}), `docker-compose.yml: ${name} mounts the unknown volume ${source}`)
+    check(
+      source.startsWith('.') || source in (compose.toJS().volumes ?? {}),
+      `docker-compose.yml: ${name} mounts the unknown volume ${source}`,
+    )
   }
 }
 
-const instructions = readFileSync('Dockerfile', 'utf8').replaceAll('\\\n', ' ').split('\n').map((line) => line.trim()).filter((line) => line && !line.startsWith('#'))
-const KNOWN = new Set(['FROM', 'ARG', 'ENV', 'WORKDIR', 'COPY', 'RUN', 'USER', 'VOLUME', 'EXPOSE', 'HEALTHCHECK', 'ENTRYPOINT', 'CMD', 'LABEL'])
+const instructions = readFileSync('Dockerfile', 'utf8')
+  .replaceAll('\\\n', ' ')
+  .split('\n')
+  .map((line) => line.trim())
+  .filter((line) => line && !line.startsWith('#'))
+const KNOWN = new Set([
+  'FROM',
+  'ARG',
+  'ENV',
+  'WORKDIR',
+  'COPY',
+  'RUN',
+  'USER',
+  'VOLUME',
+  'EXPOSE',
+  'HEALTHCHECK',
+  'ENTRYPOINT',
+  'CMD',
+  'LABEL',
+])
 check(instructions[0]?.startsWith('FROM ') || instructions[0]?.startsWith('ARG '), 'Dockerfile: the first instruction is not FROM')
 for (const line of instructions) {
   const [word, ...rest] = line.split(/\s+/)
   check(KNOWN.has(word), `Dockerfile: unknown instruction ${word}`)
   if (word === 'FROM') check(/:[\w.-]+$/.test(rest[0]), `Dockerfile: ${rest[0]} has no tag`)
   if (['ENTRYPOINT', 'CMD'].includes(word)) check(Array.isArray(tryJson(rest.join(' '))), `Dockerfile: ${word} is not in exec form`)
-  if (word === 'COPY' && !rest[0].startsWith('--')) for (const source of rest.slice(0, -1)) check(existsSync(source), `Dockerfile: COPY names ${source}, which does not exist`)
+  if (word === 'COPY' && !rest[0].startsWith('--'))
+    for (const source of rest.slice(0, -1)) check(existsSync(source), `Dockerfile: COPY names ${source}, which does not exist`)
 }
 check(instructions.findLast((line) => line.startsWith('USER '))?.split(/\s+/)[1] !== 'root', 'Dockerfile: the last USER is root')
 

@@ -8,6 +8,8 @@ const excused = (test) => /\[(kernel|root)\]/.test(test.fullName)
 const passed = tests.filter((test) => test.status === 'passed').length
 const skipped = tests.filter((test) => test.status !== 'passed' && test.status !== 'failed')
 for (const test of skipped) console.error(`skipped${excused(test) ? '' : ' (counts as failed)'}: ${test.fullName}`)
-const broken = report.testResults.filter((file) => file.status === 'failed' && file.assertionResults.every((test) => test.status !== 'failed')).length
+const broken = report.testResults.filter(
+  (file) => file.status === 'failed' && file.assertionResults.every((test) => test.status !== 'failed'),
+).length
 const failed = tests.filter((test) => test.status === 'failed').length + skipped.filter((test) => !excused(test)).length + broken
 console.log(passed, failed)

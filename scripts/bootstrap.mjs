@@ -11,7 +11,9 @@ const modules = join(root, 'node_modules')
 const stamp = join(modules, '.cordon-lock')
 // The lock does not cover the binary that the `node` package fetches in its install script, so its presence is part of "installed".
 const node = join(modules, 'node', 'bin', process.platform === 'win32' ? 'node.exe' : 'node')
-const lock = createHash('sha256').update(readFileSync(join(root, 'package-lock.json'))).digest('hex')
+const lock = createHash('sha256')
+  .update(readFileSync(join(root, 'package-lock.json')))
+  .digest('hex')
 
 const installed = () => existsSync(stamp) && existsSync(node) && readFileSync(stamp, 'utf8') === lock
 
@@ -25,7 +27,9 @@ if (!installed()) {
     process.exit(result.status ?? 1)
   }
   if (!existsSync(node)) {
-    process.stderr.write(`cordon: ${node} is missing: the install script of the package "node" did not run. See "allowScripts" in package.json.\n`)
+    process.stderr.write(
+      `cordon: ${node} is missing: the install script of the package "node" did not run. See "allowScripts" in package.json.\n`,
+    )
     process.exit(1)
   }
   writeFileSync(stamp, lock)

@@ -26,8 +26,16 @@ export interface ApiBackend {
 const RECEIPT_BYTES = 4 * 1024 * 1024
 
 const limit = z.coerce.number().int().min(1).max(1_000).default(100)
-const time = z.iso.datetime({ offset: true }).transform((text) => Date.parse(text)).optional()
-const documents = (name: string) => ({ 200: { description: `The ${name}, newest first`, content: { 'application/json': { schema: z.object({ items: z.array(z.looseObject({})) }) } } } })
+const time = z.iso
+  .datetime({ offset: true })
+  .transform((text) => Date.parse(text))
+  .optional()
+const documents = (name: string) => ({
+  200: {
+    description: `The ${name}, newest first`,
+    content: { 'application/json': { schema: z.object({ items: z.array(z.looseObject({})) }) } },
+  },
+})
 const document = (name: string) => ({
   200: { description: `The ${name}`, content: { 'application/json': { schema: z.looseObject({}) } } },
   404: { description: `No ${name} has this id`, content: { 'application/json': { schema: z.object({ error: z.string() }) } } },
@@ -41,7 +49,8 @@ const id = z.object({ id: z.string().min(4).max(64) })
 export function createApi(backend: ApiBackend): OpenAPIHono {
   const app = new OpenAPIHono({
     defaultHook: (result, c) => {
-      if (!result.success) return c.json({ error: result.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`).join('; ') }, 400)
+      if (!result.success)
+        return c.json({ error: result.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`).join('; ') }, 400)
     },
   })
 
@@ -67,16 +76,19 @@ export function createApi(backend: ApiBackend): OpenAPIHono {
   })
 
   const alertQuery = z.object({ from: time, to: time, rule: z.string().optional(), level: z.enum(LEVELS).optional(), limit })
-  app.openapi(createRoute({ method: 'get', path: '/v1/alerts', request: { query: alertQuery }, responses: documents('alerts') }), async (c) =>
-    c.json({ items: [...(await backend.alerts(defined(c.req.valid('query'))))] }, 200),
+  app.openapi(
+    createRoute({ method: 'get', path: '/v1/alerts', request: { query: alertQuery }, responses: documents('alerts') }),
+    async (c) => c.json({ items: [...(await backend.alerts(defined(c.req.valid('query'))))] }, 200),
   )
   const incidentQuery = z.object({ status: z.enum(['open', 'acknowledged', 'resolved']).optional(), limit })
-  app.openapi(createRoute({ method: 'get', path: '/v1/incidents', request: { query: incidentQuery }, responses: documents('incidents') }), async (c) =>
-    c.json({ items: [...(await backend.incidents(defined(c.req.valid('query'))))] }, 200),
+  app.openapi(
+    createRoute({ method: 'get', path: '/v1/incidents', request: { query: incidentQuery }, responses: documents('incidents') }),
+    async (c) => c.json({ items: [...(await backend.incidents(defined(c.req.valid('query'))))] }, 200),
   )
   const actionQuery = z.object({ state: z.string().optional(), limit })
-  app.openapi(createRoute({ method: 'get', path: '/v1/actions', request: { query: actionQuery }, responses: documents('actions') }), async (c) =>
-    c.json({ items: [...(await backend.actions(defined(c.req.valid('query'))))] }, 200),
+  app.openapi(
+    createRoute({ method: 'get', path: '/v1/actions', request: { query: actionQuery }, responses: documents('actions') }),
+    async (c) => c.json({ items: [...(await backend.actions(defined(c.req.valid('query'))))] }, 200),
   )
   for (const [path, name, find] of [
     ['/v1/alerts/{id}', 'alert', backend.alert],
@@ -95,7 +107,11 @@ export function createApi(backend: ApiBackend): OpenAPIHono {
 
   app.post('/hooks/:responder', bodyLimit({ maxSize: RECEIPT_BYTES }), async (c) => {
     try {
-      const receipts = await backend.receive(c.req.param('responder'), new Uint8Array(await c.req.arrayBuffer()), Object.fromEntries(c.req.raw.headers))
+      const receipts = await backend.receive(
+        c.req.param('responder'),
+        new Uint8Array(await c.req.arrayBuffer()),
+        Object.fromEntries(c.req.raw.headers),
+      )
       return receipts === undefined ? c.json({ error: 'no responder of this name takes webhooks' }, 404) : c.json({ receipts }, 200)
     } catch (error) {
       backend.refused('webhook')
@@ -104,7 +120,8 @@ export function createApi(backend: ApiBackend): OpenAPIHono {
   })
 
   app.onError((error, c) => {
-    if (error instanceof CordonError) return c.json({ error: error.message, ...(error.hint === undefined ? {} : { hint: error.hint }) }, 400)
+    if (error instanceof CordonError)
+      return c.json({ error: error.message, ...(error.hint === undefined ? {} : { hint: error.hint }) }, 400)
     return c.json({ error: 'internal error; the log has the details' }, 500)
   })
   app.doc31('/openapi.json', { openapi: '3.1.0', info: { title: 'Cordon', version: '1' } })
@@ -113,5 +130,7 @@ export function createApi(backend: ApiBackend): OpenAPIHono {
 
 /** Optional parts of a query are left out rather than passed as undefined. */
 function defined<T extends object>(query: T): { [K in keyof T]: Exclude<T[K], undefined> } {
-  return Object.fromEntries(Object.entries(query).filter(([, value]) => value !== undefined)) as { [K in keyof T]: Exclude<T[K], undefined> }
+  return Object.fromEntries(Object.entries(query).filter(([, value]) => value !== undefined)) as {
+    [K in keyof T]: Exclude<T[K], undefined>
+  }
 }

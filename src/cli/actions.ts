@@ -1,7 +1,7 @@
 import { Command } from 'commander'
 import { wantsJson } from './alerts.ts'
-import { configOption, formatOption, type NodeOptions, limitOption, onNode, operator } from './node-options.ts'
 import type { CommandFactory } from './main.ts'
+import { configOption, formatOption, limitOption, type NodeOptions, onNode, operator } from './node-options.ts'
 import { table } from './table.ts'
 
 export const actionsCommand: CommandFactory = (io) => {
@@ -19,7 +19,14 @@ export const actionsCommand: CommandFactory = (io) => {
         const actions = await node.actions({ limit, ...(state === undefined ? {} : { state }) })
         if (wantsJson(io, options)) for (const action of actions) io.out(JSON.stringify(action))
         else {
-          const rows = actions.map(({ short, verb, target, state: now, responder, reason }) => [short, verb, `${target.kind} ${target.id}`, now, responder, reason])
+          const rows = actions.map(({ short, verb, target, state: now, responder, reason }) => [
+            short,
+            verb,
+            `${target.kind} ${target.id}`,
+            now,
+            responder,
+            reason,
+          ])
           io.out(table(['ACTION', 'VERB', 'TARGET', 'STATE', 'RESPONDER', 'REASON'], rows, 'no actions yet'))
         }
         const stopped = await node.stopped()
@@ -43,7 +50,8 @@ export const actionsCommand: CommandFactory = (io) => {
         io.out(`  action ${action.id}  by ${action.responder}, asked for by "${action.rule.title}"`)
         for (const call of action.plan?.calls ?? []) io.out(`  plan: ${call}`)
         for (const [name, time] of Object.entries(action.times)) io.out(`  ${name.padEnd(9)} ${time}`)
-        if (action.secondsToConfirmed !== null) io.out(`  ${action.secondsToAccepted} s from event to accepted, ${action.secondsToConfirmed} s to confirmed`)
+        if (action.secondsToConfirmed !== null)
+          io.out(`  ${action.secondsToAccepted} s from event to accepted, ${action.secondsToConfirmed} s to confirmed`)
         if (action.proof !== undefined) io.out(`  proof: ${action.proof}`)
       }),
     )

@@ -2,8 +2,8 @@ import { Command, Option } from 'commander'
 import type { AlertView } from '../engine/operations.ts'
 import { LEVELS, type Level } from '../sigma/ast.ts'
 import type { Io } from './io.ts'
-import { configOption, formatOption, type NodeOptions, limitOption, onNode } from './node-options.ts'
 import type { CommandFactory } from './main.ts'
+import { configOption, formatOption, limitOption, type NodeOptions, onNode } from './node-options.ts'
 import { colourOf, table } from './table.ts'
 
 export const alertsCommand: CommandFactory = (io) => {
@@ -22,7 +22,13 @@ export const alertsCommand: CommandFactory = (io) => {
         const alerts = await node.alerts({ limit, ...(level === undefined ? {} : { level }), ...(rule === undefined ? {} : { rule }) })
         if (wantsJson(io, options)) for (const alert of alerts) io.out(JSON.stringify(alert))
         else {
-          const rows = alerts.map((alert) => [alert.id.slice(0, 8), alert.time, io.style(colourOf(alert.rule.level), alert.rule.level), alert.rule.title, groupText(alert.group)])
+          const rows = alerts.map((alert) => [
+            alert.id.slice(0, 8),
+            alert.time,
+            io.style(colourOf(alert.rule.level), alert.rule.level),
+            alert.rule.title,
+            groupText(alert.group),
+          ])
           io.out(table(['ALERT', 'TIME', 'LEVEL', 'RULE', 'ABOUT'], rows, 'no alerts yet'))
         }
       }),
@@ -49,8 +55,17 @@ export function wantsJson(io: Io, { format }: NodeOptions): boolean {
 /** Why it fired, event by event. `line` is the event's place in the log. */
 export function alertText(alert: AlertView, io: Io): string {
   const { rule, evidence, group, late, state, provisional } = alert
-  const notes = [late && 'late', state === 'withdrawn' && 'withdrawn', provisional && 'provisional', alert.expiredEntry && `only because ${alert.expiredEntry} expired`].filter(Boolean)
-  const lines = [`${io.style(colourOf(rule.level), rule.level)} ${io.style('bold', rule.title)}${notes.length > 0 ? ` (${notes.join(', ')})` : ''}`, `  alert ${alert.id}  rule ${rule.id}`, `  ${alert.time}  ${groupText(group)}`]
+  const notes = [
+    late && 'late',
+    state === 'withdrawn' && 'withdrawn',
+    provisional && 'provisional',
+    alert.expiredEntry && `only because ${alert.expiredEntry} expired`,
+  ].filter(Boolean)
+  const lines = [
+    `${io.style(colourOf(rule.level), rule.level)} ${io.style('bold', rule.title)}${notes.length > 0 ? ` (${notes.join(', ')})` : ''}`,
+    `  alert ${alert.id}  rule ${rule.id}`,
+    `  ${alert.time}  ${groupText(group)}`,
+  ]
   for (const { line, time, facts } of evidence) {
     lines.push(`  line ${line}  ${time ?? 'no time'}`)
     for (const part of facts) {
@@ -62,5 +77,7 @@ export function alertText(alert: AlertView, io: Io): string {
 }
 
 function groupText(group: Readonly<Record<string, string>>): string {
-  return Object.entries(group).map(([field, value]) => `${field}=${value}`).join(' ')
+  return Object.entries(group)
+    .map(([field, value]) => `${field}=${value}`)
+    .join(' ')
 }

@@ -1,7 +1,7 @@
 import { Command, Option } from 'commander'
 import { alertText, wantsJson } from './alerts.ts'
-import { configOption, formatOption, type NodeOptions, limitOption, onNode } from './node-options.ts'
 import type { CommandFactory } from './main.ts'
+import { configOption, formatOption, limitOption, type NodeOptions, onNode } from './node-options.ts'
 import { colourOf, table } from './table.ts'
 
 const STATUSES = ['open', 'acknowledged', 'resolved'] as const
@@ -21,7 +21,15 @@ export const incidentsCommand: CommandFactory = (io) => {
         const incidents = await node.incidents({ limit, ...(status === undefined ? {} : { status }) })
         if (wantsJson(io, options)) for (const incident of incidents) io.out(JSON.stringify(incident))
         else {
-          const rows = incidents.map((item) => [item.short, item.lastAlert, item.status, io.style(colourOf(item.severity), item.severity), String(item.alerts - item.withdrawn), item.entity.name, item.title])
+          const rows = incidents.map((item) => [
+            item.short,
+            item.lastAlert,
+            item.status,
+            io.style(colourOf(item.severity), item.severity),
+            String(item.alerts - item.withdrawn),
+            item.entity.name,
+            item.title,
+          ])
           io.out(table(['INCIDENT', 'LAST ALERT', 'STATUS', 'SEVERITY', 'ALERTS', 'ABOUT', 'TITLE'], rows, 'no incidents yet'))
         }
       }),
@@ -40,13 +48,16 @@ export const incidentsCommand: CommandFactory = (io) => {
           io.out(JSON.stringify({ ...incident, alertDocuments: alerts }))
           return
         }
-        io.out(`${io.style('bold', incident.title)}\n  incident ${incident.short}  ${incident.status}  severity ${incident.severity}  ${incident.entity.name}  opened ${incident.openedAt}`)
+        io.out(
+          `${io.style('bold', incident.title)}\n  incident ${incident.short}  ${incident.status}  severity ${incident.severity}  ${incident.entity.name}  opened ${incident.openedAt}`,
+        )
         for (const entry of incident.timeline) io.out(`  ${entry.at}  ${entry.text}`)
         if (incident.recommendations.length > 0) io.out('Recommended, not granted by policy:')
         for (const { verb, target, reason } of incident.recommendations) io.out(`  ${verb} ${target}: ${reason}`)
         io.out(alerts.length < incident.alerts ? `Alerts (${alerts.length} of ${incident.alerts}):` : 'Alerts:')
         for (const alert of alerts) io.out(alertText(alert, io))
-        if (incident.effects.length > 0) io.out(`Actions: ${incident.effects.map((id) => id.slice(0, 8)).join(', ')} (cordon actions show ID, cordon actions undo ID)`)
+        if (incident.effects.length > 0)
+          io.out(`Actions: ${incident.effects.map((id) => id.slice(0, 8)).join(', ')} (cordon actions show ID, cordon actions undo ID)`)
       }),
     )
   return command

@@ -22,7 +22,9 @@ export const initCommand: CommandFactory = (io) =>
       cpSync(join(PACKAGE_ROOT, 'policy'), join(folder, 'policy'), { recursive: true })
       const at = (name: string) => relative('.', join(folder, name)) || name
       io.out(`wrote ${at('cordon.yml')}, ${at('inventory.yml')}, ${at('policy/')} and ${at('rules/')}`)
-      io.out(`next: fill in ${at('inventory.yml')} and the responders in ${at('cordon.yml')}, then run: cordon run --config ${at('cordon.yml')}`)
+      io.out(
+        `next: fill in ${at('inventory.yml')} and the responders in ${at('cordon.yml')}, then run: cordon run --config ${at('cordon.yml')}`,
+      )
     })
 
 const CONFIG = `# Cordon's configuration. Every key with its default: docs/reference/configuration.md. Paths are relative to this file.

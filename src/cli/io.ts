@@ -16,6 +16,11 @@ export interface Io {
 }
 
 export function processIo(): Io {
+  // A reader that has seen enough, such as head, closes the pipe: that is no error.
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE') process.exit(0)
+    throw error
+  })
   return {
     out: (line) => void process.stdout.write(`${line}\n`),
     err: (line) => void process.stderr.write(`${line}\n`),

@@ -18,7 +18,16 @@ import { validateCommand } from './validate.ts'
 export type CommandFactory = (io: Io, done: (code: ExitCode) => void) => Command
 
 const COMMANDS: readonly CommandFactory[] = [
-  runCommand, initCommand, validateCommand, testCommand, replayCommand, normaliseCommand, alertsCommand, incidentsCommand, actionsCommand, policyCommand,
+  runCommand,
+  initCommand,
+  validateCommand,
+  testCommand,
+  replayCommand,
+  normaliseCommand,
+  alertsCommand,
+  incidentsCommand,
+  actionsCommand,
+  policyCommand,
 ]
 
 /** The command line. Answers the exit code: 0 clean, 1 findings, 2 a rule does not load, 3 configuration or usage. */
@@ -26,9 +35,14 @@ export async function main(argv: readonly string[], io: Io = processIo()): Promi
   let code: ExitCode = EXIT.clean
   const { version } = JSON.parse(readFileSync(join(PACKAGE_ROOT, 'package.json'), 'utf8')) as { version: string }
   const program = new Command('cordon')
-    .description('Event-driven detection and response: Sigma rules over agent, endpoint, network and identity events, with containment that can be trusted.')
+    .description(
+      'Event-driven detection and response: Sigma rules over agent, endpoint, network and identity events, with containment that can be trusted.',
+    )
     .version(version)
-    .addHelpText('after', '\nExit codes: 0 clean, 1 findings, 2 a rule does not load, 3 configuration or usage.\nGuides and reference: docs/ in the package.')
+    .addHelpText(
+      'after',
+      '\nExit codes: 0 clean, 1 findings, 2 a rule does not load, 3 configuration or usage.\nGuides and reference: docs/ in the package.',
+    )
     .showSuggestionAfterError()
   for (const factory of COMMANDS) program.addCommand(factory(io, (result) => (code = result)))
   throwOnExit(program, io)

@@ -8,7 +8,10 @@ export const normaliseCommand: CommandFactory = (io, done) =>
   new Command('normalise')
     .alias('normalize')
     .description('Show what Cordon makes of vendor records: one event a line, as rules see it before anything is joined.')
-    .requiredOption('--source <name>', 'what the records are: agent.claude_cowork, agent.codex, agent.gemini_cli, linux.auditd, ecs.passthrough')
+    .requiredOption(
+      '--source <name>',
+      'what the records are: agent.claude_cowork, agent.codex, agent.gemini_cli, linux.auditd, ecs.passthrough',
+    )
     .option('--strict', 'exit 3 if a record cannot be read')
     .argument('<file>', 'records, in the form the source sends them (OTLP JSON: one export request a line); - for standard input')
     .action(async (file: string, { source, strict }: { source: string; strict?: boolean }) => {

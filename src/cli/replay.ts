@@ -31,8 +31,9 @@ export const replayCommand: CommandFactory = (io, done) =>
     .option('--strict', 'exit 3 if a line cannot be read')
     .option('--fail-on-alert', 'exit 1 if there is an alert')
     .option('--why-not <rule>', 'id, name or title of a rule: print for each event the first condition that failed')
-    .argument('<file>', 'events, one a line; - for standard input')
-    .action(async (file: string, options: Options) => {
+    .argument('[file]', 'events, one a line; - for standard input')
+    .action(async (named: string | undefined, options: Options, command: Command) => {
+      const file = named ?? lastPath(options, command)
       const rules = loadRules([...options.rules, ...(options.lists ?? [])])
       const errors = rules.diagnostics.filter(({ severity }) => severity === 'error')
       for (const error of errors) io.err(formatDiagnostic(error))
@@ -55,6 +56,22 @@ export const replayCommand: CommandFactory = (io, done) =>
       else done(options.failOnAlert && result.alerts.length > 0 ? EXIT.findings : EXIT.clean)
     })
 
+/**
+ * `--rules` and `--lists` take any number of paths, so a file that follows one directly is among them: it is the last path of
+ * the option that was given last.
+ */
+function lastPath({ rules, lists = [] }: Options, command: Command): string {
+  const { rawArgs } = command.parent as unknown as { rawArgs: readonly string[] }
+  const given = rawArgs.lastIndexOf('--lists') > rawArgs.lastIndexOf('--rules') ? [lists, rules] : [rules, lists]
+  const path = (given[0]!.length > 1 || given[1] === rules ? given[0]! : given[1]!).pop()
+  if (path === undefined || rules.length === 0) {
+    throw new CordonError('INPUT_MISSING', 'no events to replay', {
+      hint: 'cordon replay --rules rules events.ndjson, or - for standard input',
+    })
+  }
+  return path
+}
+
 /** The detection rules that a name stands for: itself, or a correlation's children. */
 function rulesNamed(rules: RuleSet, name: string): readonly DetectionRule[] {
   const named = (rule: { id: string; name: string | undefined; title: string }) => [rule.id, rule.name, rule.title].includes(name)
@@ -62,7 +79,9 @@ function rulesNamed(rules: RuleSet, name: string): readonly DetectionRule[] {
   if (detection !== undefined) return [detection]
   const correlation = rules.correlations.find(named)
   if (correlation !== undefined) return rules.detections.filter(({ id }) => correlation.rules.includes(id))
-  throw new CordonError('RULE_UNKNOWN', `no rule called "${name}" was loaded`, { hint: 'give the id, name or title of a rule under --rules' })
+  throw new CordonError('RULE_UNKNOWN', `no rule called "${name}" was loaded`, {
+    hint: 'give the id, name or title of a rule under --rules',
+  })
 }
 
 /** The contract that other tools read: docs/reference/cli.md. */
@@ -93,7 +112,11 @@ function inputLines(evidence: AlertRevision['evidence']): number[] {
 
 function whyNotJson({ line, rule, failure }: WhyNot): string {
   const head = { kind: 'why-not', line, rule: { id: rule.id, title: rule.title } }
-  return JSON.stringify(failure === undefined ? { ...head, matched: true } : { ...head, matched: false, selection: failure.selection, test: failure.text, value: failure.value ?? null })
+  return JSON.stringify(
+    failure === undefined
+      ? { ...head, matched: true }
+      : { ...head, matched: false, selection: failure.selection, test: failure.text, value: failure.value ?? null },
+  )
 }
 
 function whyNotText({ line, rule, failure }: WhyNot): string {

@@ -25,7 +25,9 @@ export const runCommand: CommandFactory = (io) =>
 
 function announce({ config, rules, ingestUrl, apiUrl, freshTokens }: Engine, io: Io): void {
   const label = config.label === undefined ? '' : ` [${config.label}]`
-  io.err(`cordon${label}: ${rules.detections.length + rules.correlations.length} rules, ${config.responders.length} responders, data in ${config.data}`)
+  io.err(
+    `cordon${label}: ${rules.detections.length + rules.correlations.length} rules, ${config.responders.length} responders, data in ${config.data}`,
+  )
   io.err(`  events in   ${ingestUrl}  (POST /v1/events, POST /v1/logs)`)
   io.err(`  API         ${apiUrl}  (/v1/alerts, /v1/incidents, /v1/actions, /health, /metrics)`)
   if (freshTokens !== undefined) {
@@ -33,5 +35,6 @@ function announce({ config, rules, ingestUrl, apiUrl, freshTokens }: Engine, io:
     io.err(`    for senders  ${freshTokens.ingest}`)
     io.err(`    for the API  ${freshTokens.api}`)
   }
-  if (config.responders.length === 0) io.err('  no responder is configured: alerts and incidents are recorded, nobody is told and nothing is contained')
+  if (config.responders.length === 0)
+    io.err('  no responder is configured: alerts and incidents are recorded, nobody is told and nothing is contained')
 }

@@ -6,7 +6,14 @@ export function table(head: readonly string[], rows: readonly (readonly string[]
   if (rows.length === 0) return empty
   const width = (text: string) => stripVTControlCharacters(text).length
   const widths = head.map((title, column) => Math.max(width(title), ...rows.map((row) => width(row[column] ?? ''))))
-  return [head, ...rows].map((row) => row.map((cell, column) => cell + ' '.repeat(widths[column]! - width(cell))).join('  ').trimEnd()).join('\n')
+  return [head, ...rows]
+    .map((row) =>
+      row
+        .map((cell, column) => cell + ' '.repeat(widths[column]! - width(cell)))
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n')
 }
 
 export function colourOf(level: Level | string): 'red' | 'yellow' | 'dim' {

@@ -13,6 +13,8 @@ export const validateCommand: CommandFactory = (io, done) =>
       for (const diagnostic of rules.diagnostics) io.out(formatDiagnostic(diagnostic))
       const errors = rules.diagnostics.filter(({ severity }) => severity === 'error').length
       const warnings = rules.diagnostics.length - errors
-      io.err(`${rules.detections.length} detection rules, ${rules.correlations.length} correlation rules: ${errors} errors, ${warnings} warnings`)
+      io.err(
+        `${rules.detections.length} detection rules, ${rules.correlations.length} correlation rules: ${errors} errors, ${warnings} warnings`,
+      )
       done(errors > 0 ? EXIT.rules : EXIT.clean)
     })

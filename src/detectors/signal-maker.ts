@@ -1,5 +1,5 @@
-import { compileEcsField, compileField, type FieldReader } from '../event/field.ts'
 import type { Event } from '../event/event.ts'
+import { compileEcsField, compileField, type FieldReader } from '../event/field.ts'
 import type { Json } from '../event/json.ts'
 import type { CorrelationRule, DetectionRule, RuleSet } from '../sigma/ast.ts'
 import type { Entity } from './alert.ts'
@@ -13,8 +13,25 @@ export interface Place {
 
 /** What on-call and responders want to know of whom an event is about, wherever it names it. */
 const ENTITY_FACTS = [
-  'device.id', 'device.name', 'device.mdm.id', 'device.owner', 'device.groups', 'device.protected', 'host.name', 'user.id', 'user.name', 'user.email',
-  'gen_ai.agent.name', 'gen_ai.conversation.id', 'token.id', 'process.executable', 'process.pid', 'file.path', 'destination.ip', 'destination.domain', 'destination.port',
+  'device.id',
+  'device.name',
+  'device.mdm.id',
+  'device.owner',
+  'device.groups',
+  'device.protected',
+  'host.name',
+  'user.id',
+  'user.name',
+  'user.email',
+  'gen_ai.agent.name',
+  'gen_ai.conversation.id',
+  'token.id',
+  'process.executable',
+  'process.pid',
+  'file.path',
+  'destination.ip',
+  'destination.domain',
+  'destination.port',
 ] as const
 const FACT_LENGTH = 256
 
@@ -74,7 +91,11 @@ export function createSignalMaker(rules: RuleSet, alerting: ReadonlySet<string>,
           ...(value === undefined ? {} : { value }),
           facts: [...(other?.facts ?? []), ruleFacts],
           entities: other?.entities ?? entitiesOf(event, entities, known),
-          ...(expiredEntry === undefined ? (other?.expiredEntry === undefined ? {} : { expiredEntry: other.expiredEntry }) : { expiredEntry }),
+          ...(expiredEntry === undefined
+            ? other?.expiredEntry === undefined
+              ? {}
+              : { expiredEntry: other.expiredEntry }
+            : { expiredEntry }),
         })
       }
       if (feed.single) emit(rule.id, [], 1, feed.entities, undefined)
@@ -91,7 +112,12 @@ function compileUnit(rule: CorrelationRule): CompiledUnit {
   return { id: rule.id, entities: compileEntities(rule), fields: rule.fields.map(compileKey) }
 }
 
-function compileFeed(rule: DetectionRule, correlations: readonly CorrelationRule[], units: ReadonlyMap<string, CompiledUnit>, alerting: ReadonlySet<string>): Feed {
+function compileFeed(
+  rule: DetectionRule,
+  correlations: readonly CorrelationRule[],
+  units: ReadonlyMap<string, CompiledUnit>,
+  alerting: ReadonlySet<string>,
+): Feed {
   return {
     rule,
     single: alerting.has(rule.id) && rule.extension.mode !== 'off',

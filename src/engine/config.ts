@@ -12,10 +12,16 @@ export const BUILTIN = 'builtin'
 const duration = z
   .string()
   .regex(/^\d+(ms|s|m|h|d)$/, 'a duration such as 500ms, 30s, 15m, 24h, 7d')
-  .transform((text) => Number.parseInt(text, 10) * { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 }[/[a-z]+$/.exec(text)![0] as 'ms' | 's' | 'm' | 'h' | 'd'])
+  .transform(
+    (text) =>
+      Number.parseInt(text, 10) *
+      { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 }[/[a-z]+$/.exec(text)![0] as 'ms' | 's' | 'm' | 'h' | 'd'],
+  )
 const bytes = z
   .union([z.number().int().positive(), z.string().regex(/^\d+ ?(KB|MB|GB)$/, 'a size such as 512MB or 20GB')])
-  .transform((size) => (typeof size === 'number' ? size : Number.parseInt(size, 10) * { K: 1e3, M: 1e6, G: 1e9 }[/[KMG]/.exec(size)![0] as 'K' | 'M' | 'G']))
+  .transform((size) =>
+    typeof size === 'number' ? size : Number.parseInt(size, 10) * { K: 1e3, M: 1e6, G: 1e9 }[/[KMG]/.exec(size)![0] as 'K' | 'M' | 'G'],
+  )
 const port = z.number().int().min(0).max(65_535)
 
 const listener = (defaultPort: number) =>
@@ -43,16 +49,16 @@ const schema = z.strictObject({
   label: z.string().optional(),
   data: z.string().default('./data'),
   node: z.string().default('cordon-1'),
-  listen: z
-    .strictObject({ ingest: listener(4318).prefault({}), api: listener(4319).prefault({}) })
-    .prefault({}),
+  listen: z.strictObject({ ingest: listener(4318).prefault({}), api: listener(4319).prefault({}) }).prefault({}),
   sources: z.array(fileSource).default([]),
   rules: z.array(z.string()).default([BUILTIN, './rules']),
   policy: z.string().default('./policy'),
   inventory: z.string().optional(),
   responders: z.array(z.looseObject({ use: z.string(), name: z.string().optional() })).default([]),
   incidents: z.strictObject({ join_within: duration.default(86_400_000) }).prefault({}),
-  streams: z.strictObject({ kind: z.literal('embedded').default('embedded'), partitions: z.number().int().min(1).max(64).default(1) }).prefault({}),
+  streams: z
+    .strictObject({ kind: z.literal('embedded').default('embedded'), partitions: z.number().int().min(1).max(64).default(1) })
+    .prefault({}),
   retention: z
     .strictObject({ events: z.strictObject({ age: duration.default(7 * 86_400_000), size: bytes.default(20e9) }).prefault({}) })
     .prefault({}),
@@ -80,7 +86,10 @@ export function loadConfig(path: string): Config {
   const broken = document.errors[0]
   if (broken !== undefined) {
     const { line, col } = lines.linePos(broken.pos[0])
-    throw new CordonError('CONFIG_YAML', broken.message.split('\n')[0]!, { where: { file: path, line, column: col }, hint: 'check the indentation and quotes there' })
+    throw new CordonError('CONFIG_YAML', broken.message.split('\n')[0]!, {
+      where: { file: path, line, column: col },
+      hint: 'check the indentation and quotes there',
+    })
   }
   const result = schema.safeParse(document.toJS() ?? {})
   if (!result.success) {

@@ -1,5 +1,5 @@
-import { Correlator, type StateRow } from '../detectors/correlation/correlator.ts'
 import type { AlertRevision } from '../detectors/alert.ts'
+import { Correlator, type StateRow } from '../detectors/correlation/correlator.ts'
 import type { Progress, SignalRecord } from '../detectors/signal.ts'
 import type { RuleSet } from '../sigma/ast.ts'
 import { Checkpoint } from '../streams/checkpoint.ts'

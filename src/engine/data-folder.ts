@@ -39,7 +39,10 @@ export function lockDataFolder(folder: string): () => void {
     lock.exec('PRAGMA locking_mode=EXCLUSIVE; BEGIN EXCLUSIVE')
   } catch (cause) {
     lock.close()
-    throw new CordonError('DATA_IN_USE', `another Cordon runs on ${folder}`, { hint: 'stop it, or give this one its own data folder', cause })
+    throw new CordonError('DATA_IN_USE', `another Cordon runs on ${folder}`, {
+      hint: 'stop it, or give this one its own data folder',
+      cause,
+    })
   }
   return () => lock.close()
 }

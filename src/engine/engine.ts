@@ -1,4 +1,4 @@
-import { statSync, statfsSync, readFileSync } from 'node:fs'
+import { readFileSync, statfsSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { createApi } from '../api/app.ts'
 import { Inventory } from '../context/inventory.ts'
@@ -90,7 +90,11 @@ export async function startEngine(config: Config, observer: EngineObserver): Pro
 
     const rules = loadRules(config.rules, now())
     const policyFiles = ['grants.yml', 'limits.yml', 'protected.yml'].map((name) => join(config.policy, name))
-    const policy = new WatchedFiles(policyFiles, () => loadPolicy(config.policy), (error) => observer.onError('policy', error))
+    const policy = new WatchedFiles(
+      policyFiles,
+      () => loadPolicy(config.policy),
+      (error) => observer.onError('policy', error),
+    )
     const inventory = new WatchedFiles(
       config.inventory === undefined ? [] : [config.inventory],
       () => readInventory(config.inventory, now()),
@@ -229,7 +233,8 @@ export async function startEngine(config: Config, observer: EngineObserver): Pro
     const trimming = setInterval(() => {
       const { age, size } = config.retention.events
       try {
-        for (const log of ['events', 'signals', 'alerts', 'dead-letters'] as const) streams.trim(log, { before: now() - age, maxBytes: log === 'events' ? size : Number.POSITIVE_INFINITY })
+        for (const log of ['events', 'signals', 'alerts', 'dead-letters'] as const)
+          streams.trim(log, { before: now() - age, maxBytes: log === 'events' ? size : Number.POSITIVE_INFINITY })
       } catch (error) {
         observer.onError('retention', error)
       }
@@ -237,27 +242,63 @@ export async function startEngine(config: Config, observer: EngineObserver): Pro
     closing.push(() => clearInterval(trimming))
 
     const lag = async () => {
-      const lags = await Promise.all(Object.entries(consumers).map(async ([log, consumer]) => [...(await consumer.lag())].map(([partition, value]) => ({ log, partition, value }))))
+      const lags = await Promise.all(
+        Object.entries(consumers).map(async ([log, consumer]) =>
+          [...(await consumer.lag())].map(([partition, value]) => ({ log, partition, value })),
+        ),
+      )
       return lags.flat()
     }
-    metrics.observe('cordon_log_lag', 'Entries that a worker has not handled yet', async () => (await lag()).map(({ log, partition, value }) => ({ value, attributes: { log, partition } })))
-    metrics.observe('cordon_signals_held', 'Signals in correlation state', async () => [...held].map(([partition, value]) => ({ value, attributes: { partition } })))
-    metrics.observe('cordon_effects', 'Effects in the ledger, by verb and state', async () => (await ledger.countEffects()).map(({ verb, state, count }) => ({ value: count, attributes: { verb, state } })))
-    metrics.observe('cordon_actions_stopped', '1 while the kill switch is on', async () => [{ value: (await ledger.guard()).stopped === undefined ? 0 : 1 }])
+    metrics.observe('cordon_log_lag', 'Entries that a worker has not handled yet', async () =>
+      (await lag()).map(({ log, partition, value }) => ({ value, attributes: { log, partition } })),
+    )
+    metrics.observe('cordon_signals_held', 'Signals in correlation state', async () =>
+      [...held].map(([partition, value]) => ({ value, attributes: { partition } })),
+    )
+    metrics.observe('cordon_effects', 'Effects in the ledger, by verb and state', async () =>
+      (await ledger.countEffects()).map(({ verb, state, count }) => ({ value: count, attributes: { verb, state } })),
+    )
+    metrics.observe('cordon_actions_stopped', '1 while the kill switch is on', async () => [
+      { value: (await ledger.guard()).stopped === undefined ? 0 : 1 },
+    ])
 
     const checks: readonly Check[] = [
-      { name: 'rules', look: async () => (rules.refused === 0 ? undefined : { detail: `${rules.refused} rules do not load`, remedy: 'cordon validate names them' }) },
-      { name: 'policy', look: async () => (policy.problem === undefined ? undefined : { detail: messageOf(policy.problem), remedy: 'mend the policy file: nothing is sent until it loads' }) },
-      { name: 'inventory', look: async () => (inventory.problem === undefined ? undefined : { detail: messageOf(inventory.problem), remedy: 'mend the inventory: the last good one is in force' }) },
+      {
+        name: 'rules',
+        look: async () =>
+          rules.refused === 0 ? undefined : { detail: `${rules.refused} rules do not load`, remedy: 'cordon validate names them' },
+      },
+      {
+        name: 'policy',
+        look: async () =>
+          policy.problem === undefined
+            ? undefined
+            : { detail: messageOf(policy.problem), remedy: 'mend the policy file: nothing is sent until it loads' },
+      },
+      {
+        name: 'inventory',
+        look: async () =>
+          inventory.problem === undefined
+            ? undefined
+            : { detail: messageOf(inventory.problem), remedy: 'mend the inventory: the last good one is in force' },
+      },
       { name: 'actions', look: async () => stoppedBy((await ledger.guard()).stopped) },
       { name: 'lag', look: async () => behind(await lag()) },
       { name: 'disk', look: async () => diskSpace(config.data) },
-      ...tails.map(({ path, problems: { latest } }) => ({ name: `source ${path}`, look: async () => (latest === undefined ? undefined : { detail: latest.message, remedy: latest.hint ?? 'check the path' }) })),
+      ...tails.map(({ path, problems: { latest } }) => ({
+        name: `source ${path}`,
+        look: async () => (latest === undefined ? undefined : { detail: latest.message, remedy: latest.hint ?? 'check the path' }),
+      })),
       ...links.map(({ name, connected, http }) => ({
         name: `responder ${name}`,
         look: async () => {
-          const problem: unknown = await connected.check({ http, signal: AbortSignal.timeout(3_000) }).then(() => undefined, (error: unknown) => error)
-          return problem === undefined ? undefined : { detail: messageOf(problem), remedy: (problem as { hint?: string }).hint ?? 'check its url and credentials' }
+          const problem: unknown = await connected.check({ http, signal: AbortSignal.timeout(3_000) }).then(
+            () => undefined,
+            (error: unknown) => error,
+          )
+          return problem === undefined
+            ? undefined
+            : { detail: messageOf(problem), remedy: (problem as { hint?: string }).hint ?? 'check its url and credentials' }
         },
       })),
     ]
@@ -321,11 +362,19 @@ function assetOf(inventory: Inventory, id: string): Asset | undefined {
   const device = inventory.deviceNamed(id)
   if (device === undefined) return undefined
   const { name, owner, groups, protected: isProtected } = device
-  return { id: device.id, groups, protected: isProtected, ...(name === undefined ? {} : { name }), ...(owner === undefined ? {} : { owner }) }
+  return {
+    id: device.id,
+    groups,
+    protected: isProtected,
+    ...(name === undefined ? {} : { name }),
+    ...(owner === undefined ? {} : { owner }),
+  }
 }
 
 function stoppedBy(stopped: { by: string; reason: string } | undefined) {
-  return stopped === undefined ? undefined : { detail: `actions are stopped by ${stopped.by}: ${stopped.reason}`, remedy: 'cordon actions start' }
+  return stopped === undefined
+    ? undefined
+    : { detail: `actions are stopped by ${stopped.by}: ${stopped.reason}`, remedy: 'cordon actions start' }
 }
 
 /** A worker that is this far behind keeps people waiting. */
@@ -334,11 +383,19 @@ const TOLERABLE_LAG = 100_000
 function behind(lags: readonly { log: string; partition: number; value: number }[]) {
   const worst = lags.toSorted((a, b) => b.value - a.value)[0]
   if (worst === undefined || worst.value < TOLERABLE_LAG) return undefined
-  return { detail: `${worst.value} entries of the ${worst.log} log wait in partition ${worst.partition}`, remedy: 'look at cordon_worker_errors and the log; add a faster machine' }
+  return {
+    detail: `${worst.value} entries of the ${worst.log} log wait in partition ${worst.partition}`,
+    remedy: 'look at cordon_worker_errors and the log; add a faster machine',
+  }
 }
 
 function diskSpace(folder: string) {
   const { bavail, bsize } = statfsSync(folder)
   const free = bavail * bsize
-  return free > 1e9 ? undefined : { detail: `${Math.round(free / 1e6)} MB free for the data folder`, remedy: 'free some space, or lower retention: what cannot be stored is not acknowledged' }
+  return free > 1e9
+    ? undefined
+    : {
+        detail: `${Math.round(free / 1e6)} MB free for the data folder`,
+        remedy: 'free some space, or lower retention: what cannot be stored is not acknowledged',
+      }
 }

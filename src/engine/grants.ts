@@ -2,8 +2,8 @@ import { readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { CordonError } from '../event/error.ts'
 import { diffGrant, type GrantChange, renewGrant } from '../response/grant.ts'
-import { loadPolicy } from '../response/policy-file.ts'
 import type { Grant } from '../response/policy.ts'
+import { loadPolicy } from '../response/policy-file.ts'
 import type { Config } from './config.ts'
 import { loadRules } from './rules.ts'
 
@@ -26,7 +26,9 @@ export function reviewGrant(config: Config, name: string): GrantReview {
   const rules = loadRules(config.rules)
   const rule = [...rules.correlations, ...rules.detections].find((item) => [item.id, item.name, item.title].includes(name))
   if (rule === undefined) {
-    throw new CordonError('RULE_UNKNOWN', `no rule called "${name}" is loaded`, { hint: 'give its id, name or title; cordon validate says what does not load' })
+    throw new CordonError('RULE_UNKNOWN', `no rule called "${name}" is loaded`, {
+      hint: 'give its id, name or title; cordon validate says what does not load',
+    })
   }
   const file = join(config.policy, 'grants.yml')
   const grants = loadPolicy(config.policy).grants.filter((grant) => grant.rule === rule.id)

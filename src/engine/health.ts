@@ -7,7 +7,12 @@ export interface Check {
 
 export interface Health {
   readonly status: 'ok' | 'degraded'
-  readonly checks: readonly { readonly name: string; readonly status: 'ok' | 'degraded'; readonly detail?: string; readonly remedy?: string }[]
+  readonly checks: readonly {
+    readonly name: string
+    readonly status: 'ok' | 'degraded'
+    readonly detail?: string
+    readonly remedy?: string
+  }[]
 }
 
 /** Looks at everything at once. A check that itself fails is a finding like any other. */

@@ -1,6 +1,6 @@
 import { setImmediate } from 'node:timers/promises'
-import { type ContextSources, joinContext } from '../context/join.ts'
 import type { Inventory } from '../context/inventory.ts'
+import { type ContextSources, joinContext } from '../context/join.ts'
 import type { ProcessRow, ProcessTree } from '../context/process-tree.ts'
 import { CordonError, messageOf } from '../event/error.ts'
 import type { Draft, Event, EventRecord } from '../event/event.ts'
@@ -99,7 +99,11 @@ export class Ingest {
     return result
   }
 
-  private append(records: Waiting['records'], rows: Waiting['rows'], refused: Waiting['refused']): Promise<readonly { duplicate: boolean; partition: number; offset: number }[]> {
+  private append(
+    records: Waiting['records'],
+    rows: Waiting['rows'],
+    refused: Waiting['refused'],
+  ): Promise<readonly { duplicate: boolean; partition: number; offset: number }[]> {
     return new Promise((resolve, reject) => {
       this.waiting.push({ records, rows, refused, resolve, reject })
       if (!this.flushing) void this.flushAll()
@@ -186,7 +190,8 @@ function sealed(joined: Draft, original: Draft, id: string, now: number): LogRec
   }
   const key = getText(ecs, 'device.id') ?? getText(ecs, 'host.name') ?? getText(ecs, 'user.id') ?? getText(ecs, 'source.ip') ?? id
   // Only an id that the producer chose can come again with other content; the others are made of the content.
-  const content = original.producerId === undefined ? {} : { digest: digest(stringifyJson([original.time, original.ecs, original.native ?? null])) }
+  const content =
+    original.producerId === undefined ? {} : { digest: digest(stringifyJson([original.time, original.ecs, original.native ?? null])) }
   return { key, id, value: { kind: 'event', event, ...content } }
 }
 

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { CordonError } from '../event/error.ts'
-import { createHttpClient } from '../responders/http.ts'
 import { accessOf } from '../responders/endpoint.ts'
+import { createHttpClient } from '../responders/http.ts'
 import { RESPONDERS } from '../responders/index.ts'
 import type { Link } from '../response/vendor.ts'
 import type { Config } from './config.ts'
@@ -16,13 +16,20 @@ export function connectResponders(config: Config): readonly Link[] {
   return config.responders.map(({ use, name = use, ...settings }) => {
     const responder = RESPONDERS.find(({ name }) => name === use)
     if (responder === undefined) {
-      throw new CordonError('RESPONDER_UNKNOWN', `no responder is called "${use}"`, { hint: `there are: ${RESPONDERS.map(({ name }) => name).join(', ')}` })
+      throw new CordonError('RESPONDER_UNKNOWN', `no responder is called "${use}"`, {
+        hint: `there are: ${RESPONDERS.map(({ name }) => name).join(', ')}`,
+      })
     }
-    if (names.has(name)) throw new CordonError('RESPONDER_TWICE', `two responders are called "${name}"`, { hint: 'give one of them a name of its own (name: …)' })
+    if (names.has(name))
+      throw new CordonError('RESPONDER_TWICE', `two responders are called "${name}"`, {
+        hint: 'give one of them a name of its own (name: …)',
+      })
     names.add(name)
     const parsed = responder.config.safeParse(settings)
     if (!parsed.success) {
-      throw new CordonError('RESPONDER_CONFIG', `responder ${name}: ${z.prettifyError(parsed.error)}`, { hint: `an example:\n${responder.example}` })
+      throw new CordonError('RESPONDER_CONFIG', `responder ${name}: ${z.prettifyError(parsed.error)}`, {
+        hint: `an example:\n${responder.example}`,
+      })
     }
     return { name, responder, connected: responder.connect(parsed.data), http: createHttpClient(accessOf(parsed.data)) }
   })

@@ -19,7 +19,11 @@ interface Address {
  * @param setting the configuration key of the port, for the error
  * @throws CordonError `PORT_TAKEN`, `LISTEN_FAILED`
  */
-export function listen(app: { fetch(request: Request): Response | Promise<Response> }, { host, port }: Address, setting: string): Promise<Listener> {
+export function listen(
+  app: { fetch(request: Request): Response | Promise<Response> },
+  { host, port }: Address,
+  setting: string,
+): Promise<Listener> {
   return new Promise((resolve, reject) => {
     const server = serve({ fetch: (request) => app.fetch(request), hostname: host, port }, (address) => {
       const shown = host.includes(':') ? `[${host}]` : host
@@ -28,7 +32,9 @@ export function listen(app: { fetch(request: Request): Response | Promise<Respon
     server.once('error', (error: NodeJS.ErrnoException) => {
       reject(
         error.code === 'EADDRINUSE'
-          ? new CordonError('PORT_TAKEN', `port ${port} on ${host} is taken`, { hint: `set ${setting} to a free port, or stop what listens there` })
+          ? new CordonError('PORT_TAKEN', `port ${port} on ${host} is taken`, {
+              hint: `set ${setting} to a free port, or stop what listens there`,
+            })
           : new CordonError('LISTEN_FAILED', `cannot listen on ${host}:${port}: ${messageOf(error)}`, { hint: `check ${setting}` }),
       )
     })

@@ -5,13 +5,26 @@ import type { EngineObserver } from './engine.ts'
 
 /** What the log tells of a running node, one JSON object a line on standard error; `event` names what happened. */
 export function createLog(config: Config): { readonly observer: EngineObserver } {
-  const log = pino({ level: config.log.level, base: { node: config.node, ...(config.label === undefined ? {} : { label: config.label }) }, timestamp: pino.stdTimeFunctions.isoTime }, pino.destination({ dest: 2, sync: true }))
+  const log = pino(
+    {
+      level: config.log.level,
+      base: { node: config.node, ...(config.label === undefined ? {} : { label: config.label }) },
+      timestamp: pino.stdTimeFunctions.isoTime,
+    },
+    pino.destination({ dest: 2, sync: true }),
+  )
   return {
     observer: {
-      onAlert: ({ id, rev, state, rule, group, late }) => log.info({ event: 'alert', alert: id, rev, state, rule: rule.id, level: rule.level, group, late }, rule.title),
-      onError: (where, error) => log.error({ event: 'error', where, ...(error instanceof CordonError ? { code: error.code, hint: error.hint } : {}) }, messageOf(error)),
+      onAlert: ({ id, rev, state, rule, group, late }) =>
+        log.info({ event: 'alert', alert: id, rev, state, rule: rule.id, level: rule.level, group, late }, rule.title),
+      onError: (where, error) =>
+        log.error(
+          { event: 'error', where, ...(error instanceof CordonError ? { code: error.code, hint: error.hint } : {}) },
+          messageOf(error),
+        ),
       onChange(change) {
-        if (change.kind === 'notice') log.warn({ event: 'notice', code: change.notice.code, effect: change.notice.effect }, change.notice.text)
+        if (change.kind === 'notice')
+          log.warn({ event: 'notice', code: change.notice.code, effect: change.notice.effect }, change.notice.text)
         else if (change.kind === 'incident') {
           const { before, incident } = change
           if (before?.status !== incident.status || before.severity !== incident.severity) {

@@ -1,6 +1,6 @@
-import type { EventRecord } from '../event/event.ts'
 import type { Detector } from '../detectors/detector.ts'
 import type { Progress, SignalRecord } from '../detectors/signal.ts'
+import type { EventRecord } from '../event/event.ts'
 import type { LogEntry, LogRecord, PartitionHandler, Streams } from '../streams/log.ts'
 
 /** What a batch did, for the metrics. */
@@ -16,7 +16,11 @@ export interface MatchReport {
  * Events log → signals log. Stateless but for its place, which it finds in the signals log itself: the progress record that
  * follows each batch's signals says how far they reach (DESIGN.md sections 4 and 5).
  */
-export function createMatchWorker(streams: Streams, detector: Detector, report: (report: MatchReport) => void): PartitionHandler<EventRecord> {
+export function createMatchWorker(
+  streams: Streams,
+  detector: Detector,
+  report: (report: MatchReport) => void,
+): PartitionHandler<EventRecord> {
   const signalPartitions = Array.from({ length: streams.partitions('signals') }, (_, at) => at)
 
   return {

@@ -15,13 +15,23 @@ export class Metrics {
   private readonly exporter = new PrometheusExporter({ preventServerStart: true })
   private readonly meter = new MeterProvider({ readers: [this.exporter] }).getMeter('cordon')
 
-  readonly records = this.meter.createCounter('cordon_ingest_records', { description: 'Records that a source delivered, by source, transport and outcome' })
-  readonly deadLetters = this.meter.createCounter('cordon_dead_letters', { description: 'Records that could not be read, by source and reason code' })
-  readonly refusedRequests = this.meter.createCounter('cordon_refused_requests', { description: 'Requests refused before they were read, by listener and reason' })
+  readonly records = this.meter.createCounter('cordon_ingest_records', {
+    description: 'Records that a source delivered, by source, transport and outcome',
+  })
+  readonly deadLetters = this.meter.createCounter('cordon_dead_letters', {
+    description: 'Records that could not be read, by source and reason code',
+  })
+  readonly refusedRequests = this.meter.createCounter('cordon_refused_requests', {
+    description: 'Requests refused before they were read, by listener and reason',
+  })
   readonly matchedEvents = this.meter.createCounter('cordon_matched_events', { description: 'Events that passed the matcher' })
-  readonly signals = this.meter.createCounter('cordon_signals', { description: 'Hits on their way to correlation, by rule: a rule whose signals are not rare is expensive' })
+  readonly signals = this.meter.createCounter('cordon_signals', {
+    description: 'Hits on their way to correlation, by rule: a rule whose signals are not rare is expensive',
+  })
   readonly revisions = this.meter.createCounter('cordon_alert_revisions', { description: 'Alert revisions published' })
-  readonly workerErrors = this.meter.createCounter('cordon_worker_errors', { description: 'Batches that failed and were tried again, by log and worker' })
+  readonly workerErrors = this.meter.createCounter('cordon_worker_errors', {
+    description: 'Batches that failed and were tried again, by log and worker',
+  })
   readonly timeToContain = this.meter.createHistogram('cordon_time_to_contain_seconds', {
     description: 'Event time to effect confirmed by reading it back, by verb',
     advice: { explicitBucketBoundaries: SECONDS },

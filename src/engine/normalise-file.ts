@@ -1,6 +1,6 @@
 import { CordonError, messageOf } from '../event/error.ts'
-import { identity } from '../event/id.ts'
 import { type Event, toDocument } from '../event/event.ts'
+import { identity } from '../event/id.ts'
 import type { JsonObject } from '../event/json.ts'
 import { normaliserFor } from '../normalise/index.ts'
 import type { BadRecord, VendorRecord } from '../normalise/normaliser.ts'
@@ -19,7 +19,11 @@ type Problem = Pick<BadRecord, 'line' | 'code' | 'reason'>
  *
  * @throws CordonError `INPUT_UNREADABLE`, `SOURCE_UNKNOWN`
  */
-export async function* normaliseFile(file: string, source: string, onBadRecord: (problem: Problem) => void): AsyncGenerator<NormalisedLine> {
+export async function* normaliseFile(
+  file: string,
+  source: string,
+  onBadRecord: (problem: Problem) => void,
+): AsyncGenerator<NormalisedLine> {
   const normaliser = normaliserFor(source)
   const framer = normaliser.framer()
   const eventsOf = (records: readonly (VendorRecord | BadRecord)[]): NormalisedLine[] =>

@@ -21,7 +21,15 @@ export class Operations {
     this.ports = ports
   }
 
-  async alerts(query: { limit: number; level?: Level; rule?: string; from?: number; to?: number; incident?: string; withdrawn?: boolean }): Promise<AlertView[]> {
+  async alerts(query: {
+    limit: number
+    level?: Level
+    rule?: string
+    from?: number
+    to?: number
+    incident?: string
+    withdrawn?: boolean
+  }): Promise<AlertView[]> {
     return (await this.ports.ledger.alerts(query)).map(alertView)
   }
 
@@ -76,7 +84,9 @@ export class Operations {
 export async function withOperations<T>(config: Config, work: (operations: Operations) => Promise<T>): Promise<T> {
   const { ledger: path } = dataPaths(config.data)
   if (!existsSync(path)) {
-    throw new CordonError('LEDGER_MISSING', `there is no ledger in ${config.data}`, { hint: 'start the node once with "cordon run", or name its configuration with --config' })
+    throw new CordonError('LEDGER_MISSING', `there is no ledger in ${config.data}`, {
+      hint: 'start the node once with "cordon run", or name its configuration with --config',
+    })
   }
   const ledger = openEmbeddedLedger(path)
   try {
@@ -88,6 +98,7 @@ export async function withOperations<T>(config: Config, work: (operations: Opera
 
 function stateNamed(text: string): EffectState {
   const state = EFFECT_STATES.find((name) => name === text.toUpperCase())
-  if (state === undefined) throw new CordonError('STATE_UNKNOWN', `there is no state "${text}"`, { hint: `one of ${EFFECT_STATES.join(', ').toLowerCase()}` })
+  if (state === undefined)
+    throw new CordonError('STATE_UNKNOWN', `there is no state "${text}"`, { hint: `one of ${EFFECT_STATES.join(', ').toLowerCase()}` })
   return state
 }

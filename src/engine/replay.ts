@@ -1,15 +1,15 @@
 import { createReadStream, openSync } from 'node:fs'
 import { Inventory } from '../context/inventory.ts'
 import { type ContextSources, joinContext } from '../context/join.ts'
-import { Correlator } from '../detectors/correlation/correlator.ts'
 import type { AlertRevision } from '../detectors/alert.ts'
+import { Correlator } from '../detectors/correlation/correlator.ts'
 import { compileDetector, type Detector } from '../detectors/detector.ts'
 import { firstFailure } from '../detectors/match/explain.ts'
 import type { Signal } from '../detectors/signal.ts'
 import { CordonError, messageOf } from '../event/error.ts'
 import type { Draft, Event } from '../event/event.ts'
-import { getPath, stringifyJson } from '../event/json.ts'
 import { identity } from '../event/id.ts'
+import { getPath, stringifyJson } from '../event/json.ts'
 import { parseTime } from '../event/time.ts'
 import { normaliserFor, recognise } from '../normalise/index.ts'
 import { jsonFramer } from '../normalise/json-framer.ts'
@@ -62,7 +62,11 @@ export interface ReplayResult {
  *
  * @throws CordonError `INPUT_UNREADABLE`, `SOURCE_UNKNOWN`
  */
-export function replayFile(file: string, rules: RuleSet, { source, anyLogsource, factless, ...reports }: ReplayFileOptions): Promise<ReplayResult> {
+export function replayFile(
+  file: string,
+  rules: RuleSet,
+  { source, anyLogsource, factless, ...reports }: ReplayFileOptions,
+): Promise<ReplayResult> {
   return replay(openLines(file), {
     ...reports,
     detector: compileDetector(rules, { anyLogsource, factless }),
@@ -139,7 +143,12 @@ export async function replay(input: AsyncIterable<InputLine>, settings: ReplaySe
 function correlate(detector: Detector, matched: readonly Matched[], stamped: boolean): readonly AlertRevision[] {
   const signals = matched
     .map(({ signal, stamped: own }) => ({ ...signal, ingested: (stamped ? own : signal.time) ?? 0 }))
-    .sort((a, b) => a.ingested - b.ingested || (a.time ?? 0) - (b.time ?? 0) || (a.eventId < b.eventId ? -1 : a.eventId > b.eventId ? 1 : a.offset - b.offset))
+    .sort(
+      (a, b) =>
+        a.ingested - b.ingested ||
+        (a.time ?? 0) - (b.time ?? 0) ||
+        (a.eventId < b.eventId ? -1 : a.eventId > b.eventId ? 1 : a.offset - b.offset),
+    )
   const correlator = new Correlator(detector.rules, 1)
   const alerts = new Map<string, AlertRevision>()
   const fold = (revision: AlertRevision) => {
@@ -151,9 +160,7 @@ function correlate(detector: Detector, matched: readonly Matched[], stamped: boo
     for (const revision of correlator.handle(signal, at).revisions) fold(revision)
   })
   for (const revision of correlator.end(signals.length)) fold(revision)
-  return [...alerts.values()]
-    .filter(({ state }) => state === 'open')
-    .sort((a, b) => a.time - b.time || (a.id < b.id ? -1 : 1))
+  return [...alerts.values()].filter(({ state }) => state === 'open').sort((a, b) => a.time - b.time || (a.id < b.id ? -1 : 1))
 }
 
 function seal(draft: Draft, id: string, stamped: number | null): Event {

@@ -1,6 +1,6 @@
-import { type Detector, compileDetector } from '../detectors/detector.ts'
-import type { AlertRevision } from '../detectors/alert.ts'
 import { Inventory } from '../context/inventory.ts'
+import type { AlertRevision } from '../detectors/alert.ts'
+import { compileDetector, type Detector } from '../detectors/detector.ts'
 import { messageOf } from '../event/error.ts'
 import { stringifyJson } from '../event/json.ts'
 import { normaliserFor } from '../normalise/index.ts'
@@ -31,7 +31,8 @@ export async function runRuleTests(rules: RuleSet): Promise<readonly RuleTestRes
 
 /** A rule that is off for now keeps its tests working. */
 function everyMode(rules: RuleSet): RuleSet {
-  const on = <R extends Rule>(rule: R): R => (rule.extension.mode === 'off' ? { ...rule, extension: { ...rule.extension, mode: 'alert' } } : rule)
+  const on = <R extends Rule>(rule: R): R =>
+    rule.extension.mode === 'off' ? { ...rule, extension: { ...rule.extension, mode: 'alert' } } : rule
   return { ...rules, detections: rules.detections.map(on), correlations: rules.correlations.map(on) }
 }
 
@@ -50,7 +51,14 @@ async function problemsOf(detector: Detector, rule: Rule, test: RuleTest): Promi
       onProgress: () => {},
     }).catch((error) => messageOf(error))
     if (typeof result === 'string') return [result]
-    const problems = [...bad, ...differences(rule, test, result.alerts.filter((alert) => alert.rule.id === rule.id))]
+    const problems = [
+      ...bad,
+      ...differences(
+        rule,
+        test,
+        result.alerts.filter((alert) => alert.rule.id === rule.id),
+      ),
+    ]
     if (problems.length > 0) return at === 0 ? problems : problems.map((problem) => `${problem} (events in another order)`)
   }
   return []
@@ -60,7 +68,8 @@ function differences(rule: Rule, { expect }: RuleTest, alerts: readonly AlertRev
   const problems: string[] = []
   if (alerts.length !== expect.alerts) problems.push(`expected ${expect.alerts} alerts, found ${alerts.length}`)
   for (const alert of alerts) {
-    if (expect.level !== undefined && alert.rule.level !== expect.level) problems.push(`expected level ${expect.level}, found ${alert.rule.level}`)
+    if (expect.level !== undefined && alert.rule.level !== expect.level)
+      problems.push(`expected level ${expect.level}, found ${alert.rule.level}`)
     if (expect.late !== undefined && alert.late !== expect.late) problems.push(`expected late to be ${expect.late}`)
     for (const [kind, id] of Object.entries(expect.entities ?? {})) {
       const found = alert.entities.find((entity) => entity.kind === kind)?.id

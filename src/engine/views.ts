@@ -1,7 +1,7 @@
 import type { AlertRevision } from '../detectors/alert.ts'
+import { formatTime } from '../event/time.ts'
 import { entityName, type Incident, shortId } from '../incidents/incident.ts'
 import type { Effect } from '../response/effect.ts'
-import { formatTime } from '../event/time.ts'
 
 /** Documents as the API answers them and `--format json` prints them: times in RFC 3339, nothing that only the engine needs. */
 
@@ -9,7 +9,11 @@ export function alertView(alert: AlertRevision) {
   return {
     ...alert,
     time: formatTime(alert.time),
-    evidence: alert.evidence.map((item) => ({ ...item, time: item.time === null ? null : formatTime(item.time), ingested: formatTime(item.ingested) })),
+    evidence: alert.evidence.map((item) => ({
+      ...item,
+      time: item.time === null ? null : formatTime(item.time),
+      ingested: formatTime(item.ingested),
+    })),
   }
 }
 
@@ -22,7 +26,11 @@ export function incidentView(incident: Incident) {
     openedAt: formatTime(openedAt),
     firstAlert: formatTime(firstAlert),
     lastAlert: formatTime(lastAlert),
-    timeline: timeline.map((entry) => ({ ...entry, at: formatTime(entry.at), ...(entry.last === undefined ? {} : { last: formatTime(entry.last) }) })),
+    timeline: timeline.map((entry) => ({
+      ...entry,
+      at: formatTime(entry.at),
+      ...(entry.last === undefined ? {} : { last: formatTime(entry.last) }),
+    })),
     ...(resolved === undefined ? {} : { resolved: { ...resolved, at: formatTime(resolved.at) } }),
   }
 }

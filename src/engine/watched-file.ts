@@ -44,9 +44,11 @@ export class WatchedFiles<T> {
   }
 
   private look(): string {
-    return this.paths.map((path) => {
-      const stat = statSync(path, { throwIfNoEntry: false, bigint: true })
-      return stat === undefined ? '-' : `${stat.ino}:${stat.size}:${stat.mtimeNs}`
-    }).join()
+    return this.paths
+      .map((path) => {
+        const stat = statSync(path, { throwIfNoEntry: false, bigint: true })
+        return stat === undefined ? '-' : `${stat.ino}:${stat.size}:${stat.mtimeNs}`
+      })
+      .join()
   }
 }

@@ -57,9 +57,12 @@ describe('times', () => {
     expect(parseTime(text)).toBeCloseTo(expected, 2)
   })
 
-  it.each([null, undefined, '', 0, '0', 'yesterday', '2026-13-01T00:00:00Z', {}, [], true, 'NaN', '9'.repeat(30)])('reads nothing from %j', (value) => {
-    expect(parseTime(value as Json)).toBeNull()
-  })
+  it.each([null, undefined, '', 0, '0', 'yesterday', '2026-13-01T00:00:00Z', {}, [], true, 'NaN', '9'.repeat(30)])(
+    'reads nothing from %j',
+    (value) => {
+      expect(parseTime(value as Json)).toBeNull()
+    },
+  )
 
   it('writes what it reads, to the microsecond', () => {
     fc.assert(
@@ -82,7 +85,8 @@ describe('identities', () => {
 })
 
 describe('fields', () => {
-  const event = (ecs: Record<string, unknown>, native?: Record<string, unknown>) => ({ id: '1', time: 0, ingested: 0, logsource: [], ecs, ...(native ? { native } : {}) }) as unknown as Event
+  const event = (ecs: Record<string, unknown>, native?: Record<string, unknown>) =>
+    ({ id: '1', time: 0, ingested: 0, logsource: [], ecs, ...(native ? { native } : {}) }) as unknown as Event
   const read = (name: string, ecs: Record<string, unknown>, native?: Record<string, unknown>) => compileField(name)(event(ecs, native))
 
   it('prefers the native record, then the alias, then ECS, then native in any case', () => {
@@ -94,7 +98,9 @@ describe('fields', () => {
   })
 
   it("does not let a sender's claim win over what ingest joined", () => {
-    expect(read('file.classification', { file: { classification: 'restricted' } }, { file: { classification: 'public' } })).toBe('restricted')
+    expect(read('file.classification', { file: { classification: 'restricted' } }, { file: { classification: 'public' } })).toBe(
+      'restricted',
+    )
     expect(read('device.id', {}, { 'device.id': 'claimed' })).toBe('claimed')
   })
 
@@ -105,7 +111,8 @@ describe('fields', () => {
   })
 
   it('knows own properties only', () => {
-    for (const name of ['constructor', '__proto__', 'toString', 'constructor.name', 'hasOwnProperty']) expect(read(name, {}, {})).toBeUndefined()
+    for (const name of ['constructor', '__proto__', 'toString', 'constructor.name', 'hasOwnProperty'])
+      expect(read(name, {}, {})).toBeUndefined()
     expect(read('constructor', { constructor: 'mine' })).toBe('mine')
   })
 

@@ -31,7 +31,8 @@ function fromIso(parts: RegExpExecArray): number | null {
   const [, year, month, day, hour = '0', minute = '0', second = '0', fraction = '', zone = 'Z'] = parts
   const seconds = Math.min(Number(second), 59.999) // a leap second is the last instant of its minute
   const base = Date.UTC(Number(year), Number(month) - 1, Number(day), Number(hour), Number(minute), Math.floor(seconds))
-  if (Number(month) < 1 || Number(month) > 12 || Number(day) < 1 || Number(day) > 31 || Number(hour) > 24 || Number(minute) > 59) return null
+  if (Number(month) < 1 || Number(month) > 12 || Number(day) < 1 || Number(day) > 31 || Number(hour) > 24 || Number(minute) > 59)
+    return null
   const millis = fraction === '' ? 0 : Number(`0.${fraction}`) * 1000
   if (zone === 'Z' || zone === 'z') return base + millis
   const offset = (Number(zone.slice(1, 3)) * 60 + Number(zone.slice(-2))) * 60_000

@@ -49,7 +49,8 @@ export class Checkpoint<Row> {
   }
 
   *rows(): Iterable<Row> {
-    for (const { value } of this.database.prepare('SELECT value FROM rows').iterate() as Iterable<{ value: string }>) yield parseJson(value) as Row
+    for (const { value } of this.database.prepare('SELECT value FROM rows').iterate() as Iterable<{ value: string }>)
+      yield parseJson(value) as Row
   }
 
   commit({ put, remove, head, outbox, next }: CheckpointDelta<Row>): void {
@@ -70,7 +71,10 @@ export class Checkpoint<Row> {
 
   /** Sends what was committed and not sent yet, oldest first. A crash before the next commit sends it again: the log knows it by its id. */
   async drain(send: (records: readonly LogRecord<unknown>[]) => Promise<unknown>): Promise<void> {
-    const rows = this.database.prepare('SELECT seq, value FROM outbox WHERE seq > ? ORDER BY seq').all(this.lastSent) as { seq: number; value: string }[]
+    const rows = this.database.prepare('SELECT seq, value FROM outbox WHERE seq > ? ORDER BY seq').all(this.lastSent) as {
+      seq: number
+      value: string
+    }[]
     if (rows.length === 0) return
     await send(rows.map(({ value }) => parseJson(value) as unknown as LogRecord<unknown>))
     this.lastSent = rows.at(-1)!.seq

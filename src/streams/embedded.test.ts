@@ -71,7 +71,10 @@ describe('embedded streams', () => {
     const [first] = await streams.append('alerts', [{ key: 'a', id: 'x', value: 1 }])
     await streams.close()
     streams = open()
-    const [again, other] = await streams.append('alerts', [{ key: 'a', id: 'x', value: 2 }, { key: 'a', id: 'y', value: 3 }])
+    const [again, other] = await streams.append('alerts', [
+      { key: 'a', id: 'x', value: 2 },
+      { key: 'a', id: 'y', value: 3 },
+    ])
     expect(again).toEqual({ ...first, duplicate: true })
     expect(other).toMatchObject({ duplicate: false })
     expect((await streams.read('alerts', 0, 0, 9)).map(({ value }) => value)).toEqual([1, 3])
@@ -83,7 +86,9 @@ describe('embedded streams', () => {
     await streams.close()
     streams = open()
     await streams.append('events', numbers(1))
-    expect((await streams.read('events', 0, 0, 9)).concat(await streams.read('events', 1, 0, 9)).map(({ appended }) => appended)).toEqual([1_000, 1_000])
+    expect((await streams.read('events', 0, 0, 9)).concat(await streams.read('events', 1, 0, 9)).map(({ appended }) => appended)).toEqual([
+      1_000, 1_000,
+    ])
   })
 
   it('reads the same from disk as from memory, integers beyond 2^53 included', async () => {
@@ -105,7 +110,11 @@ describe('embedded streams', () => {
   it('trims by age and by size, but neither what is unread nor the newest entry', async () => {
     await streams.append('alerts', numbers(10))
     const { handler } = collector((n) => n === 4)
-    const stuck = streams.consume('alerts', 'stuck', { ...handler, handle: async (partition: number, entries: readonly LogEntry<{ n: number }>[]) => handler.handle(partition, entries.slice(0, 4)).then(() => Promise.reject(new Error('planned'))) })
+    const stuck = streams.consume('alerts', 'stuck', {
+      ...handler,
+      handle: async (partition: number, entries: readonly LogEntry<{ n: number }>[]) =>
+        handler.handle(partition, entries.slice(0, 4)).then(() => Promise.reject(new Error('planned'))),
+    })
     await new Promise((resolve) => setTimeout(resolve, 700))
     await stuck.stop()
     expect(streams.trim('alerts', { before: 2_000, maxBytes: 1e9 })).toBe(4)

@@ -77,7 +77,8 @@ export class EmbeddedStreams implements Streams {
   consume<T>(log: LogName, group: string, handler: PartitionHandler<T>): Consumer {
     const workers = Array.from(
       { length: this.partitions(log) },
-      (_, partition) => new Worker(this.log(log), partition, handler as PartitionHandler<unknown>, (error) => this.onError(log, group, error)),
+      (_, partition) =>
+        new Worker(this.log(log), partition, handler as PartitionHandler<unknown>, (error) => this.onError(log, group, error)),
     )
     this.workers.set(log, [...(this.workers.get(log) ?? []), ...workers])
     return {
@@ -90,7 +91,8 @@ export class EmbeddedStreams implements Streams {
   /** Deletes old entries of a log, and answers how many. Never what a worker has yet to read, nor the newest one, which holds the numbering. */
   trim(log: LogName, limits: TrimLimits): number {
     const positions = (this.workers.get(log) ?? []).map(({ partition, position }) => ({ partition, position }))
-    const keepFrom = (partition: number) => Math.min(...positions.filter((worker) => worker.partition === partition).map(({ position }) => position))
+    const keepFrom = (partition: number) =>
+      Math.min(...positions.filter((worker) => worker.partition === partition).map(({ position }) => position))
     return this.log(log).trim(limits, keepFrom)
   }
 
@@ -125,9 +127,14 @@ class EmbeddedLog {
       CREATE UNIQUE INDEX IF NOT EXISTS ${this.table}_id ON ${this.table} (id) WHERE id IS NOT NULL`)
     this.insert = database.prepare(`INSERT INTO ${this.table} VALUES (?, ?, ?, ?, ?)`)
     this.byId = database.prepare(`SELECT partition, offset FROM ${this.table} WHERE id = ?`)
-    this.range = database.prepare(`SELECT offset, appended, value FROM ${this.table} WHERE partition = ? AND offset >= ? ORDER BY offset LIMIT ?`)
+    this.range = database.prepare(
+      `SELECT offset, appended, value FROM ${this.table} WHERE partition = ? AND offset >= ? ORDER BY offset LIMIT ?`,
+    )
     const newest = database.prepare(`SELECT offset, appended FROM ${this.table} WHERE partition = ? ORDER BY offset DESC LIMIT 1`)
-    const ends = Array.from({ length: partitions }, (_, partition) => newest.get(partition) as { offset: number; appended: number } | undefined)
+    const ends = Array.from(
+      { length: partitions },
+      (_, partition) => newest.get(partition) as { offset: number; appended: number } | undefined,
+    )
     this.tails = ends.map(() => [])
     this.nextOffsets = ends.map((end) => (end?.offset ?? -1) + 1)
     this.stamps = ends.map((end) => end?.appended ?? 0)
@@ -210,9 +217,14 @@ class EmbeddedLog {
     let gone = 0
     for (let partition = 0; partition < this.nextOffsets.length; partition++) {
       const limit = Math.min(keepFrom(partition), this.end(partition) - 1)
-      gone += Number(this.database.prepare(`DELETE FROM ${this.table} WHERE partition = ? AND offset < ? AND appended < ?`).run(partition, limit, before).changes)
+      gone += Number(
+        this.database.prepare(`DELETE FROM ${this.table} WHERE partition = ? AND offset < ? AND appended < ?`).run(partition, limit, before)
+          .changes,
+      )
       if (!tooLarge) continue
-      const { first } = this.database.prepare(`SELECT min(offset) AS first FROM ${this.table} WHERE partition = ?`).get(partition) as { first: number | null }
+      const { first } = this.database.prepare(`SELECT min(offset) AS first FROM ${this.table} WHERE partition = ?`).get(partition) as {
+        first: number | null
+      }
       const cut = Math.min(limit, (first ?? 0) + Math.ceil((this.end(partition) - (first ?? 0)) / 10))
       gone += Number(this.database.prepare(`DELETE FROM ${this.table} WHERE partition = ? AND offset < ?`).run(partition, cut).changes)
     }

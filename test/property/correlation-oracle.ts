@@ -13,9 +13,14 @@ export interface OracleAlert {
 
 export function oracleAlerts(rule: CorrelationRule, signals: readonly Signal[]): OracleAlert[] {
   const sight = rule.timespan + rule.extension.grace
-  const groups = Map.groupBy(signals.filter(({ time }) => time !== null), ({ group }) => group.join('\u0000'))
+  const groups = Map.groupBy(
+    signals.filter(({ time }) => time !== null),
+    ({ group }) => group.join('\u0000'),
+  )
   return [...groups].flatMap(([group, all]) => {
-    const counted = all.filter((s) => !all.some((copy) => copy !== s && copy.eventId === s.eventId && earlier(copy, s) && s.ingested - copy.ingested <= sight))
+    const counted = all.filter(
+      (s) => !all.some((copy) => copy !== s && copy.eventId === s.eventId && earlier(copy, s) && s.ingested - copy.ingested <= sight),
+    )
     const sees = (s: Signal, other: Signal) => Math.abs(s.ingested - other.ingested) <= sight
     const holds = (s: Signal) => {
       const past = counted.filter((o) => sees(s, o) && o.time! > s.time! - rule.timespan && o.time! <= s.time!)
@@ -25,7 +30,9 @@ export function oracleAlerts(rule: CorrelationRule, signals: readonly Signal[]):
     return counted
       .filter((s) => {
         if (!holds(s)) return false
-        const before = counted.filter((o) => sees(s, o) && lower(o, s) && s.time! - o.time! < rule.timespan).sort((a, b) => (lower(a, b) ? 1 : -1))[0]
+        const before = counted
+          .filter((o) => sees(s, o) && lower(o, s) && s.time! - o.time! < rule.timespan)
+          .sort((a, b) => (lower(a, b) ? 1 : -1))[0]
         return before === undefined || !holds(before)
       })
       .map((s) => ({ group, anchor: s.eventId, time: s.time! }))
@@ -35,12 +42,16 @@ export function oracleAlerts(rule: CorrelationRule, signals: readonly Signal[]):
 const lower = (a: Signal, b: Signal) =>
   a.time! < b.time! || (a.time === b.time && (a.eventId < b.eventId || (a.eventId === b.eventId && earlier(a, b))))
 const earlier = (a: Signal, b: Signal) =>
-  a.ingested < b.ingested || (a.ingested === b.ingested && (a.partition < b.partition || (a.partition === b.partition && a.offset < b.offset)))
+  a.ingested < b.ingested ||
+  (a.ingested === b.ingested && (a.partition < b.partition || (a.partition === b.partition && a.offset < b.offset)))
 
 function condition(rule: CorrelationRule, past: readonly Signal[], around: readonly Signal[]): boolean {
   const matches = (s: Signal, ref: number) => (s.refs & (1 << ref)) !== 0
   const bounded = (n: number) =>
-    rule.bounds.every(({ operator, value }) => ({ gt: n > value, gte: n >= value, lt: n < value, lte: n <= value, eq: n === value, neq: n !== value })[operator])
+    rule.bounds.every(
+      ({ operator, value }) =>
+        ({ gt: n > value, gte: n >= value, lt: n < value, lte: n <= value, eq: n === value, neq: n !== value })[operator],
+    )
   switch (rule.type) {
     case 'event_count':
       return bounded(past.reduce((sum, s) => sum + rule.rules.filter((_, ref) => matches(s, ref)).length, 0))

@@ -40,14 +40,22 @@ function correlation(part: Partial<CorrelationRule>): CorrelationRule {
 
 const RULES: Record<string, CorrelationRule> = {
   'event_count at least': correlation({ bounds: [{ operator: 'gte', value: 3 }] }),
-  'event_count range': correlation({ bounds: [{ operator: 'gt', value: 1 }, { operator: 'lte', value: 4 }] }),
+  'event_count range': correlation({
+    bounds: [
+      { operator: 'gt', value: 1 },
+      { operator: 'lte', value: 4 },
+    ],
+  }),
   'event_count exactly': correlation({ bounds: [{ operator: 'eq', value: 2 }] }),
-  'value_count': correlation({ type: 'value_count', fields: ['v'], bounds: [{ operator: 'gte', value: 3 }] }),
+  value_count: correlation({ type: 'value_count', fields: ['v'], bounds: [{ operator: 'gte', value: 3 }] }),
   'value_count other than': correlation({ type: 'value_count', fields: ['v'], bounds: [{ operator: 'neq', value: 2 }] }),
-  'temporal': correlation({ type: 'temporal' }),
+  temporal: correlation({ type: 'temporal' }),
   'temporal or': correlation({ type: 'temporal', expression: { op: 'or', operands: [{ op: 'and', operands: [ref(0), ref(1)] }, ref(2)] } }),
-  'temporal negated': correlation({ type: 'temporal', expression: { op: 'and', operands: [ref(0), ref(1), { op: 'not', operand: ref(2) }] } }),
-  'temporal_ordered': correlation({ type: 'temporal_ordered' }),
+  'temporal negated': correlation({
+    type: 'temporal',
+    expression: { op: 'and', operands: [ref(0), ref(1), { op: 'not', operand: ref(2) }] },
+  }),
+  temporal_ordered: correlation({ type: 'temporal_ordered' }),
 }
 
 function ruleSet(rule: CorrelationRule): RuleSet {
@@ -101,17 +109,26 @@ const signals: fc.Arbitrary<Signal[]> = fc
 function fold(revisions: readonly AlertRevision[]): string[] {
   const alerts = new Map<string, AlertRevision>()
   for (const revision of revisions) alerts.set(revision.id, revision)
-  return [...alerts.values()].filter(({ state }) => state === 'open').map(({ id }) => id).sort()
+  return [...alerts.values()]
+    .filter(({ state }) => state === 'open')
+    .map(({ id }) => id)
+    .sort()
 }
 
 function anchors(revisions: readonly AlertRevision[]): string[] {
   const alerts = new Map<string, AlertRevision>()
   for (const revision of revisions) alerts.set(revision.id, revision)
-  return [...alerts.values()].filter(({ state }) => state === 'open').map(({ time, group }) => `${group.host} ${time}`).sort()
+  return [...alerts.values()]
+    .filter(({ state }) => state === 'open')
+    .map(({ time, group }) => `${group.host} ${time}`)
+    .sort()
 }
 
 describe.each(Object.entries(RULES))('%s', (_, rule) => {
-  const expected = (input: readonly Signal[]) => [...new Set(oracleAlerts(rule, input).map(({ group, anchor, time }) => `${group} ${time} ${anchor}`))].map((key) => key.split(' ').slice(0, 2).join(' ')).sort()
+  const expected = (input: readonly Signal[]) =>
+    [...new Set(oracleAlerts(rule, input).map(({ group, anchor, time }) => `${group} ${time} ${anchor}`))]
+      .map((key) => key.split(' ').slice(0, 2).join(' '))
+      .sort()
 
   it('gives the alerts of the definition, whatever the order of arrival', () => {
     fc.assert(
@@ -146,7 +163,9 @@ describe.each(Object.entries(RULES))('%s', (_, rule) => {
         // What was handled since the last progress record of each partition is sent again.
         const progressed = new Map<number, number>()
         for (const record of records.slice(0, stop)) if (record.kind === 'progress') progressed.set(record.partition, record.offset)
-        const resent = records.slice(0, stop).filter((record) => record.kind === 'signal' && record.offset > (progressed.get(record.partition) ?? -1))
+        const resent = records
+          .slice(0, stop)
+          .filter((record) => record.kind === 'signal' && record.offset > (progressed.get(record.partition) ?? -1))
         const after = [...resent, ...records.slice(stop)].flatMap((record, at) => second.handle(record, stop + at).revisions)
 
         expect(fold([...before, ...after, ...second.end(1e6)])).toEqual(fold([...uncut, ...whole.end(1e6)]))
@@ -169,14 +188,18 @@ function interleave(input: readonly Signal[], seed: number): SignalRecord[] {
     const queue = filled[Math.floor(random() * filled.length)]!
     const signal = queue.shift()!
     records.push(signal)
-    if (random() < 0.4) records.push({ kind: 'progress', partition: signal.partition, offset: signal.offset, ingested: signal.ingested } satisfies Progress)
+    if (random() < 0.4)
+      records.push({ kind: 'progress', partition: signal.partition, offset: signal.offset, ingested: signal.ingested } satisfies Progress)
   }
   return records
 }
 
 function shuffle<T>(items: readonly T[], seed: number): T[] {
   const random = generator(seed)
-  return items.map((item) => ({ item, key: random() })).sort((a, b) => a.key - b.key).map(({ item }) => item)
+  return items
+    .map((item) => ({ item, key: random() }))
+    .sort((a, b) => a.key - b.key)
+    .map(({ item }) => item)
 }
 
 function generator(seed: number): () => number {

@@ -147,7 +147,8 @@ export class Correlator {
 
   private revise(unit: Unit, group: Group, { entry: cause, change, displaced }: Insertion, offset: number): AlertRevision[] {
     const { rule, condition } = unit
-    const idOf = (entry: Entry) => identity('alert', rule.id, unit.key, ...entry.signal.group, String(entry.signal.time), entry.signal.eventId)
+    const idOf = (entry: Entry) =>
+      identity('alert', rule.id, unit.key, ...entry.signal.group, String(entry.signal.time), entry.signal.eventId)
     const opened = new Map(change.opened.map((entry) => [idOf(entry), entry]))
     const kept = new Map(change.kept.map((entry) => [idOf(entry), entry]))
     const withdrawn = new Map(change.withdrawn.map((entry) => [idOf(entry), entry]))
@@ -163,7 +164,15 @@ export class Correlator {
     const open = (id: string, entry: Entry) => {
       this.watch(unit, group, entry)
       const supersedes = [...successors].filter(([, by]) => by === id).map(([old]) => old)
-      const alert = this.revision(rule, id, group.evidence(entry), entry.signal, groupFields(rule, entry.signal), offset, condition.falsifiable && this.provisional.has(id))
+      const alert = this.revision(
+        rule,
+        id,
+        group.evidence(entry),
+        entry.signal,
+        groupFields(rule, entry.signal),
+        offset,
+        condition.falsifiable && this.provisional.has(id),
+      )
       return supersedes.length === 0 ? alert : { ...alert, supersedes }
     }
     // An anchor that stays one is told again only if its evidence is another now, or it takes an alert's place.

@@ -262,14 +262,19 @@ function merge(changes: readonly Change[]): Change {
   const before = new Map<Entry, boolean>()
   const after = new Map<Entry, boolean>()
   for (const { opened, withdrawn, kept } of changes) {
-    for (const [entries, was, is] of [[opened, false, true], [withdrawn, true, false], [kept, true, true]] as const) {
+    for (const [entries, was, is] of [
+      [opened, false, true],
+      [withdrawn, true, false],
+      [kept, true, true],
+    ] as const) {
       for (const entry of entries) {
         if (!before.has(entry)) before.set(entry, was)
         after.set(entry, is)
       }
     }
   }
-  const those = (was: boolean, is: boolean) => [...after.keys()].filter((entry) => before.get(entry) === was && after.get(entry) === is).sort(entryOrder)
+  const those = (was: boolean, is: boolean) =>
+    [...after.keys()].filter((entry) => before.get(entry) === was && after.get(entry) === is).sort(entryOrder)
   return {
     changed: [...new Set(changes.flatMap(({ changed }) => changed))],
     opened: those(false, true),

@@ -9,8 +9,19 @@ import type { CorrelationCondition, View } from './condition.ts'
 export function temporal(rule: CorrelationRule): CorrelationCondition {
   const { positive, negative } = polarity(rule.expression)
   const holds = (view: View) => {
-    if (!satisfied(rule.expression, (ref) => view.has(ref), () => false)) return false
-    const past = seenRefs(view.past(), positive | negative, negative === 0 ? (seen) => satisfied(rule.expression, has(seen), () => false) : undefined)
+    if (
+      !satisfied(
+        rule.expression,
+        (ref) => view.has(ref),
+        () => false,
+      )
+    )
+      return false
+    const past = seenRefs(
+      view.past(),
+      positive | negative,
+      negative === 0 ? (seen) => satisfied(rule.expression, has(seen), () => false) : undefined,
+    )
     if (negative === 0) return satisfied(rule.expression, has(past), () => false)
     return satisfied(rule.expression, has(past), has(past | seenRefs(view.future(), negative)))
   }
@@ -54,7 +65,10 @@ export function temporalOrdered(rule: CorrelationRule): CorrelationCondition {
       const until = latestStarts(signals, chain)
       return signals
         .filter(({ refs, time }) =>
-          chain.some((ref, stage) => refs & (1 << ref) && (stage === 0 || time! >= from[stage - 1]!) && (stage === chain.length - 1 || time! <= until[stage + 1]!)),
+          chain.some(
+            (ref, stage) =>
+              refs & (1 << ref) && (stage === 0 || time! >= from[stage - 1]!) && (stage === chain.length - 1 || time! <= until[stage + 1]!),
+          ),
         )
         .reverse()
     },
@@ -117,9 +131,11 @@ function polarity(expression: RuleExpression): { positive: number; negative: num
       return { positive: negative, negative: positive }
     }
     default:
-      return expression.operands.map(polarity).reduce((sum, item) => ({ positive: sum.positive | item.positive, negative: sum.negative | item.negative }), {
-        positive: 0,
-        negative: 0,
-      })
+      return expression.operands
+        .map(polarity)
+        .reduce((sum, item) => ({ positive: sum.positive | item.positive, negative: sum.negative | item.negative }), {
+          positive: 0,
+          negative: 0,
+        })
   }
 }

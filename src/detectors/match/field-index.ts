@@ -1,8 +1,7 @@
 import type { Event } from '../../event/event.ts'
 import type { FieldReader } from '../../event/field.ts'
 import type { Json } from '../../event/json.ts'
-import { type Literal, LiteralIndex } from './automaton.ts'
-import { fold } from './fold.ts'
+import { LiteralIndex } from './literal-index.ts'
 import type { Probe } from './lower.ts'
 import { type Address, maskBigint, maskNumber, type Network, parseAddress } from './network.ts'
 import type { Truth } from './truth.ts'
@@ -17,8 +16,8 @@ export interface Entry {
 type ProbeOf<Kind extends Probe['kind']> = Extract<Probe, { kind: Kind }>
 
 /**
- * One field of an event, read at most once per event, and everything that rules ask of it, answered together: its literals by one
- * automaton (or by a hash where all are equalities), its numbers and networks by hash, its presence for free.
+ * One field of an event, read at most once per event, and everything that rules ask of it, answered together: its literals in
+ * one pass, its numbers and networks by hash, its presence for free.
  */
 export class FieldIndex {
   /** The field's value in the event last looked at; an array where any element may be meant. */
@@ -28,8 +27,6 @@ export class FieldIndex {
   readonly #truth: Truth
   readonly #present: readonly number[]
   readonly #exists: readonly number[]
-  readonly #empty: readonly number[]
-  readonly #equal: EqualTexts | undefined
   readonly #literals: LiteralIndex | undefined
   readonly #numbers: ReadonlyMap<number | bigint, number> | undefined
   readonly #networks: NetworkIndex | undefined
@@ -39,12 +36,8 @@ export class FieldIndex {
     this.#truth = truth
     this.#present = predicatesOf(entries, 'present')
     this.#exists = predicatesOf(entries, 'exists')
-    const literals = entriesOf(entries, 'literal').map(({ probe, predicate }): Literal => ({ ...probe, predicate }))
-    this.#empty = literals.filter(({ text }) => text === '').map(({ predicate }) => predicate)
-    const texts = literals.filter(({ text }) => text !== '')
-    const onlyEqual = texts.every(({ start, end }) => start && end)
-    this.#equal = onlyEqual && texts.length > 0 ? new EqualTexts(texts) : undefined
-    this.#literals = onlyEqual ? undefined : new LiteralIndex(texts)
+    const literals = entriesOf(entries, 'literal')
+    this.#literals = literals.length > 0 ? new LiteralIndex(literals.map(({ probe, predicate }) => ({ ...probe, predicate }))) : undefined
     const numbers = entriesOf(entries, 'number')
     this.#numbers = numbers.length > 0 ? new Map(numbers.map(({ probe, predicate }) => [probe.value, predicate])) : undefined
     const networks = entriesOf(entries, 'network')
@@ -75,35 +68,14 @@ export class FieldIndex {
   }
 
   #text(text: string): void {
-    if (text === '') for (const predicate of this.#empty) this.#truth.set(predicate)
-    if (this.#literals !== undefined) this.#literals.scan(text, this.#truth)
-    else if (this.#equal !== undefined) this.#equal.find(text, this.#truth)
-    if (this.#networks !== undefined) this.#networks.find(text, this.#truth)
+    this.#literals?.scan(text, this.#truth)
+    this.#networks?.find(text, this.#truth)
   }
 
   #number(value: Json, numbers: ReadonlyMap<number | bigint, number>): void {
     const number = equalNumber(value)
     const predicate = number === undefined ? undefined : numbers.get(number)
     if (predicate !== undefined) this.#truth.set(predicate)
-  }
-}
-
-/** Folded texts by hash. Only values of a length that occurs are folded and looked up. */
-class EqualTexts {
-  readonly #predicates: ReadonlyMap<string, number>
-  readonly #shortest: number
-  readonly #longest: number
-
-  constructor(literals: readonly Literal[]) {
-    this.#predicates = new Map(literals.map(({ text, predicate }) => [text, predicate]))
-    this.#shortest = literals.reduce((length, { text }) => Math.min(length, text.length), Number.POSITIVE_INFINITY)
-    this.#longest = literals.reduce((length, { text }) => Math.max(length, text.length), 0)
-  }
-
-  find(text: string, truth: Truth): void {
-    if (text.length < this.#shortest || text.length > this.#longest) return
-    const predicate = this.#predicates.get(fold(text))
-    if (predicate !== undefined) truth.set(predicate)
   }
 }
 

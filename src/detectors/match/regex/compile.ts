@@ -7,8 +7,8 @@ import { JAVASCRIPT, printRegex, RE2 } from './print.ts'
 
 export type RegexTest = Extract<Test, { kind: 'regex' }>
 
-/** Steps that a backtracking engine may take on one text: a few milliseconds. */
-const STEPS = 2 ** 20
+/** Steps that a backtracking engine may take on one text: some ten milliseconds. */
+const STEPS = 2 ** 22
 /** The same for an expression that has no other engine. */
 const STEPS_WITHOUT_ALTERNATIVE = 2 ** 23
 /** The longest text, in UTF-16 units, that an expression is searched in where no other engine can take it. */
