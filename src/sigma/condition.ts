@@ -85,7 +85,10 @@ class Parser {
   }
 
   #not(): Expression {
-    if (this.#depth > MAX_DEPTH) fail('SIGMA-CONDITION-SYNTAX', this.#scalar, `the condition is nested deeper than ${MAX_DEPTH} levels`)
+    const token = this.#tokens[this.#next]
+    if (this.#depth > MAX_DEPTH && token !== undefined) {
+      fail('SIGMA-CONDITION-SYNTAX', this.#at(token), `the condition is nested deeper than ${MAX_DEPTH} levels`)
+    }
     this.#depth++
     const expression = this.#takeWord('not') ? ({ op: 'not', operand: this.#not() } as const) : this.#primary()
     this.#depth--

@@ -200,14 +200,10 @@ function loadDetection(document: Document, lists: Lists, filters: readonly Loade
   }
 }
 
-/** The rules that correlations refer to, unless one of these has `generate`. A correlation that does not load counts too. */
+/** The rules that a correlation without `generate` refers to. One that does not load counts too: they still are its parts. */
 function silenced(correlations: readonly Document[], index: RuleIndex): ReadonlySet<Document> {
-  const referred = (generate: boolean) =>
-    correlations
-      .map(({ root }) => referencesOf(root))
-      .filter((written) => written.generate === generate)
-      .flatMap(({ references }) => references.flatMap((reference) => index.all(reference)))
-  return new Set(referred(false)).difference(new Set(referred(true)))
+  const written = correlations.map(({ root }) => referencesOf(root)).filter(({ generate }) => !generate)
+  return new Set(written.flatMap(({ references }) => references.flatMap((reference) => index.all(reference))))
 }
 
 function loadCorrelation(

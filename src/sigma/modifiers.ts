@@ -254,10 +254,9 @@ function position(name: 'contains' | 'startswith' | 'endswith', wrap: (parts: re
     if (text !== undefined) return changed(text, wrap(text.parts))
     const { value, refuse } = step
     if (value.kind === 'fieldref') return { ...value, position: name }
-    return refuse(
-      'applies to strings',
-      value.kind === 'regex' ? 'a regular expression is found anywhere; tie it down with ^ and $' : undefined,
-    )
+    // A regular expression is found anywhere as it is; for the other two it must say so itself.
+    if (value.kind === 'regex' && name === 'contains') return value
+    return refuse('applies to strings', value.kind === 'regex' ? 'tie the regular expression down with ^ and $' : undefined)
   }
 }
 

@@ -1,4 +1,4 @@
-import { isAlias, isMap, isScalar, isSeq, LineCounter, type Node, type Pair, parseAllDocuments, Schema } from 'yaml'
+import { isAlias, isMap, isScalar, isSeq, type Node, type Pair, parseAllDocuments, Schema } from 'yaml'
 import type { Position } from '../event/error.ts'
 import { messageOf } from '../event/error.ts'
 import { type Json, type JsonObject, setOwn } from '../event/json.ts'
@@ -42,6 +42,8 @@ const MAX_DEPTH = 64
 /** Nodes that a document may gain through its aliases: nine lines of them can stand for a billion. */
 const MAX_ALIASED = 100_000
 
+const MAX_ERRORS = 3
+
 const schema = new Schema({ schema: 'core', merge: false })
 
 /**
@@ -49,16 +51,14 @@ const schema = new Schema({ schema: 'core', merge: false })
  * are read all the same. Empty documents are left out.
  */
 export function parseYaml(file: string, text: string): YamlDocument[] {
-  const lines = new LineCounter()
-  const position = (offset: number): Position => {
-    const { line, col } = lines.linePos(offset)
-    return { file, line: Math.max(line, 1), column: Math.max(col, 1) }
-  }
+  const position = positions(file, text)
   try {
-    const documents = parseAllDocuments(text, { schema, lineCounter: lines, intAsBigInt: true, uniqueKeys: false, prettyErrors: false })
+    const documents = parseAllDocuments(text, { schema, intAsBigInt: true, uniqueKeys: false, prettyErrors: false })
     return [...documents].flatMap((document) => {
       const problems = new Problems()
-      for (const error of document.errors) problems.error('SIGMA-YAML', position(error.pos[0]), error.message, hintFor(error.code))
+      // One slip makes the parser stumble again and again: what comes after the first few says nothing.
+      for (const error of document.errors.slice(0, MAX_ERRORS))
+        problems.error('SIGMA-YAML', position(error.pos[0]), error.message, hintFor(error.code))
       if (problems.failed) return [{ root: undefined, problems }]
       if (document.contents === null || isEmpty(document.contents)) return []
       const reader = new Reader(text, position)
@@ -69,6 +69,23 @@ export function parseYaml(file: string, text: string): YamlDocument[] {
     const problems = new Problems()
     problems.error('SIGMA-YAML', { file, line: 1, column: 1 }, `not YAML that can be read: ${messageOf(error)}`)
     return [{ root: undefined, problems }]
+  }
+}
+
+/** Line and column of an offset. The parser's own counter misses line breaks within text that it gives up on. */
+function positions(file: string, text: string): (offset: number) => Position {
+  const starts = [0]
+  for (let at = text.indexOf('\n'); at >= 0; at = text.indexOf('\n', at + 1)) starts.push(at + 1)
+  return (offset) => {
+    const at = Math.min(offset, text.length)
+    let low = 0
+    let high = starts.length
+    while (high - low > 1) {
+      const middle = (low + high) >>> 1
+      if (starts[middle]! <= at) low = middle
+      else high = middle
+    }
+    return { file, line: low + 1, column: at - starts[low]! + 1 }
   }
 }
 
