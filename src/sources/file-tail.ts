@@ -153,14 +153,13 @@ export class FileTail {
   }
 
   private async checkRotation(current: Reading): Promise<boolean> {
-    const there = await keyAt(this.options.path)
-    if (there === (await keyOf(current.handle))) {
-      if (!(await wasReplaced(current))) return false
+    if (await wasReplaced(current)) {
       await this.afterTruncation(current)
       return true
     }
+    const there = await keyAt(this.options.path)
     // Renamed, and no successor yet: its writer goes on in it.
-    if (there === undefined) return false
+    if (there === undefined || there === (await keyOf(current.handle))) return false
     const renamedAt = current.renamedAt ?? this.now()
     this.replace({ ...current, renamedAt, final: this.now() - renamedAt >= (this.options.rotateWait ?? 1_000) })
     return false
@@ -170,20 +169,20 @@ export class FileTail {
   private async afterTruncation(current: Reading): Promise<void> {
     const key = await keyOf(current.handle)
     const copy = await this.findCopy(current.at, key, (head) => head.subarray(0, current.head.length).equals(current.head))
-    if (copy === undefined) await this.open(current, await openIfThere(this.options.path), false)
-    else {
+    if (copy !== undefined) {
       await current.handle.close()
-      this.replace({ ...current, handle: copy, final: true })
+      this.replace({ ...current, handle: copy.handle, final: true })
+      return
     }
+    const own = (await familyOf(this.options.path)).find((member) => member.key === key)
+    await this.open(current, own === undefined ? await openIfThere(this.options.path) : await openMember(own), false)
   }
 
   /** A rotated file, not the one of `key`, that has at least `size` bytes and the right beginning; newest first. */
-  private async findCopy(size: number, key: string, isRight: (head: Buffer) => boolean): Promise<FileHandle | undefined> {
+  private async findCopy(size: number, key: string, isRight: (head: Buffer) => boolean): Promise<Opened | undefined> {
     for (const member of (await familyOf(this.options.path)).toReversed()) {
-      if (member.key === key || member.size < size) continue
-      const handle = await openMember(member)
-      if (handle !== undefined && isRight(await readHead(handle))) return handle
-      await handle?.close()
+      const found = member.key === key || member.size < size ? undefined : await openIf(member, isRight)
+      if (found !== undefined) return found
     }
     return undefined
   }
@@ -243,16 +242,12 @@ export class FileTail {
     const key = `${dev}:${ino}`
     const isRight = (head: Buffer) => fingerprint(head) === mark
     const own = (await familyOf(this.options.path)).find((member) => member.key === key && member.size >= offset)
-    let handle = own === undefined ? undefined : await openMember(own)
-    if (handle !== undefined && !isRight(await readHead(handle))) {
-      await handle.close()
-      handle = undefined
-    }
     // Else it was truncated meanwhile, and a copy has its contents.
-    handle ??= await this.findCopy(offset, key, isRight)
-    if (handle === undefined) return undefined
+    const found = (await openIf(own, isRight)) ?? (await this.findCopy(offset, key, isRight))
+    if (found === undefined) return undefined
+    const { handle, head } = found
     const final = (await keyOf(handle)) !== (await keyAt(this.options.path))
-    return { ...(await openedAt(handle, offset)), identity: file, final }
+    return { ...(await openedAt(handle, offset)), identity: file, head: head.subarray(0, offset), final }
   }
 
   /** Names a file whose first line is whole. A log that begins with the same line after each truncation counts its generations. */
@@ -318,6 +313,21 @@ export class FileTail {
     this.lastProblem = message
     this.options.onProblem(new CordonError(code, message, hint === undefined ? {} : { hint }))
   }
+}
+
+/** A file, and its beginning at the moment when it was found to be the right one: the log may be truncated the moment after. */
+interface Opened {
+  readonly handle: FileHandle
+  readonly head: Buffer
+}
+
+async function openIf(member: FamilyMember | undefined, isRight: (head: Buffer) => boolean): Promise<Opened | undefined> {
+  const handle = member === undefined ? undefined : await openMember(member)
+  if (handle === undefined) return undefined
+  const head = await readHead(handle)
+  if (isRight(head)) return { handle, head }
+  await handle.close()
+  return undefined
 }
 
 async function openedAt(handle: FileHandle, at: number): Promise<Reading> {
