@@ -62,6 +62,15 @@ test.each([
   expect(mistakes(`${body}\n`)).toMatchObject([{ code, where: { line, column } }])
 })
 
+test('an unknown key is answered with the keys of its own place', () => {
+  const hint = (body: string) => mistakes(`${body}\n`).find(({ code }) => code === 'CORDON-KEY-UNKNOWN')?.hint
+  expect(hint('x-cordon: {time: {grase: 1m}}')).toBe('Did you mean "grace"?')
+  expect(hint('x-cordon: {time: {by: 1m, grace: 1m}}')).toBe('keys are grace')
+  expect(hint('x-cordon: {response: [{do: notify, massage: x}]}')).toBe('Did you mean "message"?')
+  expect(hint('x-cordon: {response: [{do: notify, limits: {}}]}')).toMatch(/policy/)
+  expect(hint('x-cordon: {tests: [{name: t, events: [{a: 1}], expect: {alerts: 1, lvel: low}}]}')).toBe('Did you mean "level"?')
+})
+
 describe('tests of a rule', () => {
   const tests = (body: string): readonly RuleTest[] => extension(`x-cordon:\n  tests:\n${body}`).tests
   const BASE = `    - name: base

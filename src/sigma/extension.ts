@@ -79,15 +79,6 @@ const filterSchema = z.strictObject({
   }),
 })
 
-const KEYS = [
-  ...Object.keys(ruleSchema.shape),
-  ...Object.keys(filterSchema.shape),
-  ...Object.keys(responseSchema.shape),
-  ...Object.keys(testSchema.shape),
-  ...Object.keys(testSchema.shape.expect.shape),
-  ...['grace', 'by', 'for', 'owner', 'entries', 'reason', 'expires', 'approved_by'],
-]
-
 /** Reads the `x-cordon` section of a rule or correlation, with defaults filled in; undefined where something in it is wrong. */
 export function readExtension(root: YamlMap, kind: 'detection' | 'correlation', problems: Problems): Extension | undefined {
   const section = sectionOf(root, problems)
@@ -144,7 +135,7 @@ function parse<S extends z.ZodType>(section: YamlNode, schema: S, problems: Prob
   const rest = section.kind === 'map' ? { ...section, entries: section.entries.filter((entry) => !unbuilt.includes(entry)) } : section
   const result = schema.safeParse(toData(rest))
   if (result.success) return result.data
-  for (const issue of result.error.issues.flatMap(flatten)) report(section, issue, problems)
+  for (const issue of result.error.issues.flatMap(flatten)) report(section, schema, issue, problems)
   return undefined
 }
 
@@ -159,26 +150,32 @@ function flatten(issue: Issue): Issue[] {
 
 const depth = (issues: readonly Issue[]) => Math.max(0, ...issues.map((issue) => issue.path.length))
 
-function report(section: YamlNode, issue: Issue, problems: Problems): void {
+function report(section: YamlNode, schema: z.ZodType, issue: Issue, problems: Problems): void {
   const at = nodeAt(section, issue.path)
-  if (issue.code === 'unrecognized_keys') {
-    for (const key of issue.keys) {
-      const place = at.kind === 'map' ? entryOf(at, key)?.key : undefined
-      problems.error(
-        'CORDON-KEY-UNKNOWN',
-        place ?? at,
-        `${[SECTION, ...issue.path].join('.')} has no key "${key}"`,
-        didYouMean(
-          key,
-          KEYS.filter((known) => known !== key),
-        ),
-      )
-    }
+  const path = [SECTION, ...issue.path].join('.')
+  if (issue.code !== 'unrecognized_keys') {
+    const known = issue.code === 'invalid_value' && at.kind === 'scalar' ? didYouMean(at.text, issue.values.map(String)) : undefined
+    problems.error('CORDON-VALUE', at, `${path}: ${issue.message}`, known)
     return
   }
-  const value = at.kind === 'scalar' ? at.text : undefined
-  const hint = issue.code === 'invalid_value' && value !== undefined ? didYouMean(value, issue.values.map(String)) : undefined
-  problems.error('CORDON-VALUE', at, `${[SECTION, ...issue.path].join('.')}: ${issue.message}`, hint)
+  const known = keysAt(schema, issue.path)
+  for (const key of issue.keys) {
+    const place = at.kind === 'map' ? entryOf(at, key)?.key : undefined
+    const hint =
+      issue.path[0] === 'response'
+        ? 'a rule asks; approval, limits, undo and expiry are for the policy to say'
+        : `keys are ${known.join(', ')}`
+    problems.error('CORDON-KEY-UNKNOWN', place ?? at, `${path} has no key "${key}"`, didYouMean(key, known) ?? hint)
+  }
+}
+
+/** The keys that an object of the schema may have. */
+function keysAt(schema: unknown, path: readonly PropertyKey[]): readonly string[] {
+  if (schema instanceof z.ZodOptional || schema instanceof z.ZodDefault) return keysAt(schema.unwrap(), path)
+  const [step, ...rest] = path
+  if (schema instanceof z.ZodObject) return step === undefined ? Object.keys(schema.shape) : keysAt(schema.shape[String(step)], rest)
+  if (schema instanceof z.ZodArray) return keysAt(schema.element, rest)
+  return schema instanceof z.ZodRecord ? keysAt(schema.valueType, rest) : []
 }
 
 function checkEntity(name: string, entities: Readonly<Record<string, string>>, at: YamlNode, problems: Problems): void {
