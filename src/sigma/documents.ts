@@ -91,7 +91,7 @@ export function settleIdentities(documents: readonly Document[]): readonly Docum
       )
     } else latest.set(key, document)
   }
-  return documents.filter((document) => document.problems.failed || latest.get(identityKey(document)) === document)
+  return documents.filter((document) => latest.get(identityKey(document)) === document)
 }
 
 function identityKey({ kind, id, name, title }: Document): string {

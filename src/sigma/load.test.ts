@@ -86,6 +86,8 @@ describe('what a site replaces', () => {
     expect(detections.map(({ name }) => name)).toEqual(['a'])
     expect(diagnostics).toMatchObject([{ code: 'SIGMA-ID-DUPLICATE', where: { file: '1.yml' } }])
     expect(refused).toBe(1)
+    const over = `title: C\nid: ${uuid(9)}\nlevel: low\ncorrelation: {type: temporal, rules: [${uuid(1)}], timespan: 1m}\n`
+    expect(load([simple('a', 1), simple('a', 1), over]).correlations).toHaveLength(1)
   })
 
   test('a path that is given twice is one file', () => {
