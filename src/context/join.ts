@@ -10,6 +10,8 @@ export interface ContextSources {
   readonly tree: ProcessTree
   /** The device of records that name none: the source's own configuration. */
   readonly device?: string
+  /** The records were joined when they were recorded (a replay): what they say of their device and its context holds. */
+  readonly recorded?: boolean
 }
 
 export interface Joined {
@@ -29,14 +31,14 @@ const JOINED_DEVICE_FACTS = ['mdm', 'owner', 'groups', 'protected']
  * @param now milliseconds since the epoch: when what the event itself says was observed, if it names no time
  */
 export function joinContext(draft: Draft, sources: ContextSources, now: number): Joined {
-  const context: JsonObject = {}
+  const context: JsonObject = sources.recorded === true && isObject(draft.ecs.context) ? { ...draft.ecs.context } : {}
   const ecs: JsonObject = { ...draft.ecs }
   const { inventory } = sources
   const happened = draft.time ?? now
   const origin = (source: string, observed: number): JsonObject => ({ source, observed: formatTime(observed) })
 
   const match = inventory.deviceFor(ecs) ?? matchNamed(inventory, ecs, sources.device)
-  const device = deviceFields(ecs, match?.device, sources.device)
+  const device = deviceFields(ecs, match?.device, sources)
   if (device !== undefined) {
     ecs.device = device.fields
     context.device =
@@ -100,10 +102,10 @@ function ownDeviceId(ecs: JsonObject): { id: string; from: string } | undefined 
 function deviceFields(
   ecs: JsonObject,
   device: Device | undefined,
-  configured: string | undefined,
+  { device: configured, recorded }: ContextSources,
 ): { fields: JsonObject; source: string } | undefined {
   const claimed: JsonObject = { ...(isObject(ecs.device) ? ecs.device : {}) }
-  for (const fact of JOINED_DEVICE_FACTS) delete claimed[fact]
+  if (recorded !== true) for (const fact of JOINED_DEVICE_FACTS) delete claimed[fact]
   if (device === undefined) {
     const own = ownDeviceId(ecs) ?? (configured === undefined ? undefined : { id: configured, from: 'configuration' })
     if (own !== undefined) return { fields: { ...claimed, id: own.id }, source: own.from }

@@ -4,6 +4,7 @@ import { CordonError, messageOf } from '../event/error.ts'
 import type { BadRecord, Framer, InputLine, VendorRecord } from '../normalise/normaliser.ts'
 import {
   countLines,
+  type FamilyMember,
   familyOf,
   fingerprint,
   HEAD_BYTES,
