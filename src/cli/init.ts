@@ -62,13 +62,17 @@ retention:
 responders: []          # each needs a grant in policy/ before it acts; credentials by reference, never in this file
 #  - use: nanomdm-quarantine           # quarantine_device: a restrictive profile through nanomdm
 #    url: http://127.0.0.1:9000
+#    allow_private: true               # the server stands in your own network
+#    organization: Example Corp        # shown on the device
 #    api_key: { env: NANOMDM_API_KEY }
 #    webhook_key: { env: NANOMDM_WEBHOOK_KEY }   # nanomdm -webhook-url http://<api>/hooks/nanomdm-quarantine -webhook-hmac-key …
 #  - use: openbao-revoke-tokens        # revoke_agent_tokens: by accessor
 #    url: http://127.0.0.1:8200
+#    allow_private: true
 #    token: { env: BAO_TOKEN }
 #  - use: alertmanager-incident        # create_incident
 #    url: http://127.0.0.1:9093
+#    allow_private: true
 #  - use: webhook                      # notify: signed as Standard Webhooks say
 #    url: https://hooks.example/cordon
 #    secret: { env: CORDON_WEBHOOK_SECRET }

@@ -176,9 +176,16 @@ function entityFacts(event: Event, readers: readonly (readonly [string, FieldRea
 
 function entitiesOf(event: Event, fields: Feed['entities'], facts: Readonly<Record<string, string>>): Entity[] {
   return fields.flatMap(([kind, read]) => {
-    const id = texts(read(event))[0]
+    const id = texts(read(event))[0] ?? (kind === 'agent_session' ? agentOnDevice(facts) : undefined)
     return id === undefined ? [] : [{ kind, id, facts }]
   })
+}
+
+/** Sensors outside the agent see no session id: there the session is the agent on its device. */
+function agentOnDevice(facts: Readonly<Record<string, string>>): string | undefined {
+  const device = facts['device.id']
+  const agent = facts['gen_ai.agent.name']
+  return device === undefined || agent === undefined ? undefined : `${device}/${agent}`
 }
 
 /** The distinct scalar values as text; objects and null name nothing. */

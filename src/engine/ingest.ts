@@ -137,7 +137,10 @@ export class Ingest {
         batches.flatMap(({ records }) => records),
       )
       let at = 0
-      for (const { records, resolve } of batches) resolve(results.slice(at, (at += records.length)))
+      for (const { records, resolve } of batches) {
+        resolve(results.slice(at, at + records.length))
+        at += records.length
+      }
     } catch (error) {
       this.unsaved = rows
       for (const { reject } of batches) reject(error)

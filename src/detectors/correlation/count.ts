@@ -1,4 +1,4 @@
-import type { CorrelationRule } from '../../sigma/ast.ts'
+import type { CorrelationRule, ThresholdOperator } from '../../sigma/ast.ts'
 import type { Signal } from '../signal.ts'
 import type { CorrelationCondition, View } from './condition.ts'
 
@@ -57,23 +57,17 @@ class Bounds {
   }
 
   admit(count: number): boolean {
-    return this.bounds.every(({ operator, value }) => {
-      switch (operator) {
-        case 'gt':
-          return count > value
-        case 'gte':
-          return count >= value
-        case 'lt':
-          return count < value
-        case 'lte':
-          return count <= value
-        case 'eq':
-          return count === value
-        case 'neq':
-          return count !== value
-      }
-    })
+    return this.bounds.every(({ operator, value }) => COMPARE[operator](count, value))
   }
+}
+
+const COMPARE: Readonly<Record<ThresholdOperator, (count: number, bound: number) => boolean>> = {
+  gt: (count, bound) => count > bound,
+  gte: (count, bound) => count >= bound,
+  lt: (count, bound) => count < bound,
+  lte: (count, bound) => count <= bound,
+  eq: (count, bound) => count === bound,
+  neq: (count, bound) => count !== bound,
 }
 
 function bits(mask: number): number {

@@ -1,0 +1,203 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { loadConfig } from '../../src/engine/config.ts'
+import { reviewGrant } from '../../src/engine/grants.ts'
+import { withOperations } from '../../src/engine/operations.ts'
+import { loadRules } from '../../src/engine/rules.ts'
+import { type FreshTokens, openTokens } from '../../src/engine/tokens.ts'
+
+export const FOUNDING_RULE = 'agent_sensitive_then_unlisted_egress'
+const ROOT = resolve(import.meta.dirname, '../..')
+const CORDON = join(ROOT, 'bin', 'cordon.mjs')
+
+export interface Vendors {
+  readonly mdm: { readonly url: string; readonly apiKey: string; readonly webhookKey: string }
+  readonly tokens: { readonly url: string; readonly rootToken: string }
+  readonly paging: { readonly url: string }
+}
+
+export interface SiteDevice {
+  readonly id: string
+  readonly mdm: string
+  readonly user: string
+  /** Host names that its telemetry uses, besides its id. */
+  readonly aliases?: readonly string[]
+}
+
+export interface SiteOptions {
+  readonly devices: readonly SiteDevice[]
+  /** Known once the API port is: the MDM's webhook points there. */
+  readonly vendors: (api: { readonly url: string }) => Promise<Vendors>
+  /** Further keys of cordon.yml. */
+  readonly config?: Readonly<Record<string, unknown>>
+  /** Shipped limits and protection are kept unless a test sets its own. */
+  readonly limits?: string
+}
+
+/** One start of the engine, as a process of its own. */
+export interface Run {
+  readonly process: ChildProcess
+  readonly stderr: () => string
+  /** Resolves with the exit code, or null if a signal ended it. */
+  readonly exited: Promise<number | null>
+  stop(): Promise<void>
+}
+
+/** A configured installation in a temporary folder: what `cordon init` and an administrator would have made, ready to run. */
+export class Site {
+  readonly folder: string
+  readonly configPath: string
+  readonly ingestUrl: string
+  readonly apiUrl: string
+  readonly tokens: FreshTokens
+  private readonly runs = new Set<Run>()
+
+  private constructor(folder: string, ports: { ingest: number; api: number }, tokens: FreshTokens) {
+    this.folder = folder
+    this.configPath = join(folder, 'cordon.yml')
+    this.ingestUrl = `http://127.0.0.1:${ports.ingest}`
+    this.apiUrl = `http://127.0.0.1:${ports.api}`
+    this.tokens = tokens
+  }
+
+  static async create({ devices, vendors, config = {}, limits }: SiteOptions): Promise<Site> {
+    const folder = mkdtempSync(join(tmpdir(), 'cordon-site-'))
+    const ports = { ingest: await freePort(), api: await freePort() }
+    const tokens = openTokens(join(folder, 'data', 'tokens.json')).fresh!
+    const site = new Site(folder, ports, tokens)
+    const { mdm, tokens: bao, paging } = await vendors({ url: site.apiUrl })
+    const secret = (name: string, value: string) => {
+      const file = join(folder, name)
+      writeFileSync(file, value, { mode: 0o600 })
+      return { file }
+    }
+    // JSON is YAML: no quoting to get wrong.
+    const yaml = {
+      data: './data',
+      listen: { ingest: { port: ports.ingest }, api: { port: ports.api } },
+      rules: ['builtin'],
+      policy: './policy',
+      inventory: './inventory.yml',
+      responders: [
+        { use: 'nanomdm-quarantine', url: mdm.url, allow_private: true, organization: 'Example Corp', api_key: secret('mdm-key', mdm.apiKey), webhook_key: secret('mdm-hook', mdm.webhookKey) },
+        { use: 'openbao-revoke-tokens', url: bao.url, allow_private: true, token: secret('bao-token', bao.rootToken) },
+        { use: 'alertmanager-incident', url: paging.url, allow_private: true },
+      ],
+      ...config,
+    }
+    writeFileSync(site.configPath, JSON.stringify(yaml, null, 2))
+    const inventory = {
+      devices: devices.map(({ id, mdm: mdm_id, user, aliases = [] }) => ({ id, name: id, mdm_id, owner: user, aliases })),
+      users: devices.map(({ user }) => ({ id: user, name: user })),
+    }
+    writeFileSync(join(folder, 'inventory.yml'), JSON.stringify(inventory))
+    site.grant(limits)
+    return site
+  }
+
+  /** Starts the engine, and resolves when it serves (or has died). `crashAt` is CORDON_CRASH_AT. */
+  async start(crashAt?: string): Promise<Run> {
+    const environment = { ...process.env, ...(crashAt === undefined ? {} : { CORDON_CRASH_AT: crashAt }) }
+    const child = spawn(process.execPath, [CORDON, 'run', '--config', this.configPath], { env: environment, stdio: ['ignore', 'ignore', 'pipe'] })
+    let stderr = ''
+    child.stderr.on('data', (chunk) => (stderr = (stderr + chunk).slice(-20_000)))
+    const exited = new Promise<number | null>((done) => child.once('exit', (code) => done(code)))
+    const run: Run = {
+      process: child,
+      stderr: () => stderr,
+      exited,
+      stop: async () => {
+        child.kill('SIGTERM')
+        await Promise.race([exited, sleep(10_000)])
+        child.kill('SIGKILL')
+      },
+    }
+    this.runs.add(run)
+    const dead = exited.then(() => true)
+    while (!(await this.alive())) {
+      if (!(await Promise.race([dead, sleep(50, false)]))) continue
+      if (child.exitCode !== null) throw new Error(`the engine stopped with exit code ${child.exitCode}:\n${stderr}`)
+      break
+    }
+    return run
+  }
+
+  /** Sends a body until it is acknowledged: as every honest sender does, through kills and restarts. */
+  async send(path: string, body: string, contentType = 'application/x-ndjson', attempts = 400): Promise<Record<string, number>> {
+    for (let left = attempts; left > 0; left--) {
+      try {
+        const response = await fetch(`${this.ingestUrl}${path}`, {
+          method: 'POST',
+          headers: { authorization: `Bearer ${this.tokens.ingest}`, 'content-type': contentType },
+          body,
+          signal: AbortSignal.timeout(5_000),
+        })
+        if (response.ok) return (await response.json()) as Record<string, number>
+        if (response.status !== 503) throw new Error(`refused: ${response.status} ${await response.text()}`)
+      } catch (error) {
+        if ((error as Error).message.startsWith('refused')) throw error
+      }
+      await sleep(50)
+    }
+    throw new Error('never acknowledged')
+  }
+
+  async get(path: string): Promise<{ items: Record<string, never>[] } & Record<string, never>> {
+    const response = await fetch(`${this.apiUrl}${path}`, { headers: { authorization: `Bearer ${this.tokens.api}` } })
+    return (await response.json()) as never
+  }
+
+  /** Reads the ledger as the command line does, beside the engine or without it. */
+  read<T>(work: Parameters<typeof withOperations<T>>[1]): Promise<T> {
+    return withOperations(loadConfig(this.configPath), work)
+  }
+
+  async remove(): Promise<void> {
+    await Promise.all([...this.runs].map((run) => run.stop()))
+    rmSync(this.folder, { recursive: true, force: true })
+  }
+
+  private grant(limits: string | undefined): void {
+    const policy = join(this.folder, 'policy')
+    mkdirSync(policy)
+    const rule = foundingRuleId(this.configPath)
+    writeFileSync(join(policy, 'grants.yml'), JSON.stringify({ grants: [{ rule, verbs: ['quarantine_device', 'revoke_agent_tokens', 'create_incident'], mode: 'enforce' }] }))
+    writeFileSync(join(policy, 'limits.yml'), limits ?? JSON.stringify({ limits: [{ verb: 'quarantine_device', most: 10, per: '1h' }], quarantine_rules: [rule] }))
+    reviewGrant(loadConfig(this.configPath), FOUNDING_RULE).renew('test', Date.now())
+  }
+
+  private async alive(): Promise<boolean> {
+    return fetch(`${this.apiUrl}/livez`, { signal: AbortSignal.timeout(1_000) }).then(
+      ({ ok }) => ok,
+      () => false,
+    )
+  }
+}
+
+/** The founding rule's id, from the shipped rules. */
+function foundingRuleId(configPath: string): string {
+  const rule = loadRules(loadConfig(configPath).rules).correlations.find(({ name }) => name === FOUNDING_RULE)
+  if (rule === undefined) throw new Error(`the shipped rules have no ${FOUNDING_RULE}`)
+  return rule.id
+}
+
+/** Polls until `look` answers something, or throws after `seconds`. */
+export async function until<T>(what: string, seconds: number, look: () => Promise<T | undefined | false> | T | undefined | false): Promise<T> {
+  for (const end = Date.now() + seconds * 1_000; Date.now() < end; await sleep(50)) {
+    const found = await look()
+    if (found !== undefined && found !== false) return found
+  }
+  throw new Error(`not within ${seconds} s: ${what}`)
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer()
+  await new Promise<void>((done) => server.listen(0, '127.0.0.1', done))
+  const { port } = server.address() as { port: number }
+  await new Promise((done) => server.close(done))
+  return port
+}
