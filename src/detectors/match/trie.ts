@@ -40,9 +40,14 @@ export function buildTrie(texts: readonly string[], classes: UnitClasses): Trie 
   return { firstChild: Int32Array.from(firstChild), symbols: Int32Array.from(symbols), ends }
 }
 
-/** The child of a state by a class, 0 (the root, which is nobody's child) where there is none. */
+/** The child of a state by a class, 0 (the root, which is nobody's child) where there is none. Children stand in the order of their classes. */
 export function childOf({ firstChild, symbols }: Trie, state: number, symbol: number): number {
-  const end = firstChild[state + 1]!
-  for (let child = firstChild[state]!; child < end; child++) if (symbols[child] === symbol) return child
-  return 0
+  let low = firstChild[state]!
+  let high = firstChild[state + 1]!
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    if (symbols[middle]! < symbol) low = middle + 1
+    else high = middle
+  }
+  return low < firstChild[state + 1]! && symbols[low] === symbol ? low : 0
 }

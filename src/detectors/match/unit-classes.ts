@@ -1,7 +1,7 @@
 import { unitsFoldingTo } from './fold.ts'
 
 /**
- * Gives every UTF-16 unit that occurs in some folded texts, in any case, a small number; 0 is every other unit. So a value can be
+ * Gives every UTF-16 unit that occurs in some folded texts, in any case, a small number, rising with the unit; 0 is every other unit. So a value can be
  * compared with the texts ignoring case without being folded. Pages of 256 units that hold none share one.
  */
 export class UnitClasses {
@@ -11,13 +11,9 @@ export class UnitClasses {
   readonly cells: Uint16Array
 
   constructor(foldedTexts: readonly string[]) {
-    const classes = new Map<number, number>()
-    for (const text of foldedTexts) {
-      for (let at = 0; at < text.length; at++) {
-        const unit = text.charCodeAt(at)
-        if (!classes.has(unit)) classes.set(unit, classes.size + 1)
-      }
-    }
+    const units = new Set<number>()
+    for (const text of foldedTexts) for (let at = 0; at < text.length; at++) units.add(text.charCodeAt(at))
+    const classes = new Map([...units].sort((a, b) => a - b).map((unit, index) => [unit, index + 1]))
     this.count = classes.size + 1
     const byUnit = [...classes].flatMap(([folded, number]) => unitsFoldingTo(folded).map((unit) => [unit, number] as const))
     let size = 256
