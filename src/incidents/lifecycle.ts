@@ -132,19 +132,10 @@ function tellJoined(incident: Incident, { rule }: AlertRevision, now: number): I
 function quietSince(revision: AlertRevision, rule: Rule | undefined, quiet: Incident['quiet']): Incident['quiet'] {
   const suppress = rule?.extension.suppress
   if (rule === undefined || suppress === undefined) return quiet
-  const key = identity(rule.id, ...suppress.by.map((field) => fieldValue(revision, rule, field)))
+  const facts = factsOf(revision, rule)
+  const key = identity(rule.id, ...suppress.by.map((field) => facts[field] ?? ''))
   const since = quiet[key]
   return since !== undefined && revision.time < since + suppress.for ? quiet : { ...quiet, [key]: revision.time }
-}
-
-/** An ECS field of the alert: a group value, or what is known of its entities; empty where the alert does not have it. */
-function fieldValue({ group, entities }: AlertRevision, { extension }: Rule, field: string): string {
-  return (
-    group[field] ??
-    entities.find((entity) => extension.entities[entity.kind] === field)?.id ??
-    entities.map((entity) => entity.facts[field]).find((value) => value !== undefined) ??
-    ''
-  )
 }
 
 function titleOf(revision: AlertRevision, rule: Rule | undefined): string {
@@ -154,15 +145,23 @@ function titleOf(revision: AlertRevision, rule: Rule | undefined): string {
 
 /** A rule's wording, filled from its alert; `otherwise` where the wording is invalid or the alert lacks a value that it names. */
 export function render(template: string, revision: AlertRevision, rule: Rule | undefined, otherwise: string): string {
-  const data: Record<string, string> = { 'rule.title': revision.rule.title, 'rule.level': revision.rule.level }
-  for (const entity of revision.entities) {
-    Object.assign(data, entity.facts)
-    const field = rule?.extension.entities[entity.kind]
-    if (field !== undefined) data[field] = entity.id
-  }
   try {
-    return compileTemplate(template).render({ ...data, ...revision.group }, oneLine)
+    return compileTemplate(template).render(
+      { ...factsOf(revision, rule), 'rule.title': revision.rule.title, 'rule.level': revision.rule.level },
+      oneLine,
+    )
   } catch {
     return otherwise
   }
+}
+
+/** All that an alert knows by ECS name: what was joined to its entities, their ids under the rule's fields, its group values. */
+export function factsOf({ entities, group }: AlertRevision, rule: Rule | undefined): Readonly<Record<string, string>> {
+  const facts: Record<string, string> = {}
+  for (const entity of entities) {
+    Object.assign(facts, entity.facts)
+    const field = rule?.extension.entities[entity.kind]
+    if (field !== undefined) facts[field] = entity.id
+  }
+  return { ...facts, ...group }
 }

@@ -1,10 +1,10 @@
 import type { AlertRevision } from '../detectors/alert.ts'
 import { DEFAULT_PLACING, type PlacingOptions, place } from '../incidents/placing.ts'
-import type { Responder } from '../responders/responder.ts'
 import type { Rule } from '../sigma/ast.ts'
 import type { Policy } from './policy.ts'
 import { propose } from './propose.ts'
 import { type Recording, type RecordingPorts, record } from './recording.ts'
+import type { Configured } from './vendor.ts'
 
 const CONSUMER = 'response'
 const HOUR = 3_600_000
@@ -13,8 +13,7 @@ export interface AlertsWorkerPorts extends RecordingPorts {
   /** The rule as it is loaded now. */
   readonly ruleOf: (id: string) => Rule | undefined
   readonly policy: () => Policy
-  /** The configured responders. */
-  readonly responders: readonly Responder[]
+  readonly responders: readonly Configured[]
   readonly placing?: PlacingOptions
   /** See {@link ProposalContext.cooldown}; an hour by default. */
   readonly cooldown?: number

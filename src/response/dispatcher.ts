@@ -50,11 +50,8 @@ export class Dispatcher {
 
   /** Runs until nothing is due any more. */
   async drain(): Promise<void> {
-    for (;;) {
-      const started = await Promise.all(this.#lanes.map((lane) => lane.fill()))
-      await Promise.all(this.#lanes.map((lane) => lane.idle()))
-      if (started.every((count) => count === 0)) return
-    }
+    // What one lane does may give another something to do.
+    while ((await Promise.all(this.#lanes.map((lane) => lane.drain()))).some((count) => count > 0));
   }
 
   /** Keeps what a vendor's webhook brought, and wakes the effects that wait for it. */
@@ -95,7 +92,7 @@ class Lane {
   #pausedUntil = 0
 
   constructor(link: Link, ports: DispatcherPorts, freed: () => void) {
-    this.#name = link.responder.name
+    this.#name = link.name
     this.#runner = new Runner(link, ports)
     this.#ports = ports
     this.#freed = freed
@@ -113,6 +110,16 @@ class Lane {
     } catch (error) {
       this.#pause(error)
       return 0
+    }
+  }
+
+  /** Runs what is due until nothing is, and answers how many effects that were. */
+  async drain(): Promise<number> {
+    for (let total = 0; ; ) {
+      const started = await this.fill()
+      if (started === 0 && this.#busy.size === 0) return total
+      total += started
+      await Promise.race(this.#busy.values())
     }
   }
 

@@ -38,9 +38,7 @@ export function attempted(effect: Effect, changes: EffectChanges, terms: Terms):
 export function notSent(effect: Effect, failure: Failure, terms: Terms): Effect {
   if (failure.kind === 'final') return ended(effect, 'fail', failure.reason, terms)
   if (failure.kind === 'retry') return again(effect, 'retry', failure, terms)
-  const { repeatable, timeout } = terms.responder
-  // The vendor may still be at it. Where a repetition is harmless that need not be waited out.
-  const dueAt = terms.now + (repeatable ? 0 : timeout)
+  const dueAt = terms.now + settling(terms)
   return apply(effect, 'lose', failure.reason, { lease: undefined, dueAt, failing: failedOnceMore(effect, terms.now) })
 }
 
@@ -66,11 +64,14 @@ export function observed(effect: Effect, seen: Observation, terms: Terms): Effec
       const times = { ...settled.times, confirmed: effect.times.confirmed ?? now }
       return apply(effect, 'confirm', proof, { ...settled, proof, residualUntil: undefined, overdue: undefined, dueAt: NEVER, times })
     }
-    case 'absent':
-      // Right after acceptance a vendor's own view may lag behind.
-      return effect.state === 'SENT' && now - (effect.attempt?.at ?? 0) < terms.responder.confirmWithin
+    case 'absent': {
+      // Right after acceptance a vendor's own view may lag behind: where a repetition is not harmless, it gets time.
+      const { repeatable, confirmWithin } = terms.responder
+      const early = effect.state === 'SENT' && !repeatable && now - (effect.attempt?.at ?? 0) < confirmWithin
+      return early
         ? wait(effect, { kind: 'retry', reason: `accepted, not to be seen yet (${seen.proof})` }, terms)
         : again(effect, 'absent', { kind: 'retry', reason: seen.proof }, terms)
+    }
     case 'pending':
       return apply(effect, 'accept', seen.reason, { ...settled, dueAt: now + seen.retryAfter })
     case 'failed':
@@ -102,7 +103,8 @@ export function undoObserved(effect: Effect, seen: Observation, terms: Terms): E
 }
 
 export function notUndone(effect: Effect, failure: Failure, terms: Terms): Effect {
-  return failure.kind === 'final' ? kept(effect, failure.reason, terms) : wait(effect, failure, terms)
+  if (failure.kind === 'final') return kept(effect, failure.reason, terms)
+  return wait(effect, failure.kind === 'unknown' ? { ...failure, kind: 'retry', after: settling(terms) } : failure, terms)
 }
 
 /** The read-back itself failed: nothing is known yet, whatever the failure's kind. */
@@ -156,6 +158,11 @@ function again(effect: Effect, event: 'retry' | 'absent', failure: Failure, term
 
 function afterOf(failure: Failure): number {
   return failure.kind === 'retry' ? (failure.after ?? 0) : 0
+}
+
+/** How long the vendor may still be at a request without an answer. Where a repetition is harmless that need not be waited out. */
+function settling({ responder }: Terms): number {
+  return responder.repeatable ? 0 : responder.timeout
 }
 
 function acceptedAt({ times }: Effect, now: number): Effect['times'] {

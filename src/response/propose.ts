@@ -1,16 +1,17 @@
 import type { AlertRevision } from '../detectors/alert.ts'
 import { entityName, type Incident } from '../incidents/incident.ts'
-import { recommend, render } from '../incidents/lifecycle.ts'
-import type { Responder, Target } from '../responders/responder.ts'
+import { factsOf, recommend, render } from '../incidents/lifecycle.ts'
+import type { Target } from '../responders/responder.ts'
 import type { ResponseRequest, Rule } from '../sigma/ast.ts'
 import { type Effect, effectId, isTelling, NEVER, subjectOf } from './effect.ts'
 import { type Decision, decide, type Policy } from './policy.ts'
 import type { Recording } from './recording.ts'
 import { apply, isEnding, isLive } from './transitions.ts'
+import type { Configured } from './vendor.ts'
 
 export interface ProposalContext {
   readonly policy: Policy
-  readonly responders: readonly Responder[]
+  readonly responders: readonly Configured[]
   /** How long after an effect was refused, called off or given up a new detection leaves it at that. Milliseconds. */
   readonly cooldown: number
 }
@@ -40,15 +41,15 @@ export async function propose(
 ): Promise<void> {
   for (const request of rule?.extension.response ?? []) {
     const { decision, reason } = decide(request, alert, rule, context.policy)
-    const able = context.responders.filter((responder) => responder.verb === request.do)
-    if (able.length === 0) await advise(recording, incidentId, request, '', `no responder for it is configured`, alert)
-    for (const responder of able) {
+    const able = context.responders.filter(({ responder }) => responder.verb === request.do)
+    if (able.length === 0) await advise(recording, incidentId, request, '', 'no responder for it is configured', alert)
+    for (const configured of able) {
       const incident = incidentId === undefined ? undefined : await recording.read.incident(incidentId)
-      const aim = aimAt(request, responder, alert, incident, rule)
+      const aim = aimAt(request, configured, alert, incident, rule)
       const target = typeof aim === 'string' ? '' : entityName(aim)
       if (typeof aim === 'string') await advise(recording, incidentId, request, target, aim, alert)
       else if (decision === 'recommend') await advise(recording, incidentId, request, target, reason, alert)
-      else await proposeOne(recording, responder, aim, { alert, incident, fresh, decision, reason }, context.cooldown)
+      else await proposeOne(recording, configured, aim, { alert, incident, fresh, decision, reason }, context.cooldown)
     }
   }
 }
@@ -69,18 +70,19 @@ async function advise(
 /** The target of a request, with all that the alert knows about it; or, in words, why there is none. */
 function aimAt(
   request: ResponseRequest,
-  responder: Responder,
+  { name, responder }: Configured,
   alert: AlertRevision,
   incident: Incident | undefined,
   rule: Rule | undefined,
 ): Target | string {
   const kind = request.target ?? responder.target
-  if (kind !== responder.target) return `${responder.name} acts on a ${responder.target}, and the rule aims it at a ${kind}`
-  if (kind === 'incident')
+  if (kind !== responder.target) return `${name} acts on a ${responder.target}, and the rule aims it at a ${kind}`
+  if (kind === 'incident') {
     return incident === undefined ? 'there is no incident in shadow mode' : incidentTarget(request, alert, incident, rule)
+  }
   const entity = alert.entities.find((candidate) => candidate.kind === kind)
   if (entity === undefined) return `the alert names no ${kind.replaceAll('_', ' ')}`
-  const facts = Object.assign({}, ...alert.entities.map((other) => other.facts), alert.group, entity.facts) as Target['facts']
+  const facts = { ...factsOf(alert, rule), ...entity.facts }
   const missing = responder.needs.filter((need) => facts[need] === undefined)
   return missing.length === 0 ? { kind, id: entity.id, facts } : `${missing.join(' and ')} of ${entityName(entity)} is not known`
 }
@@ -90,15 +92,24 @@ function incidentTarget(request: ResponseRequest, alert: AlertRevision, incident
   return { kind: 'incident', id: incident.id, facts: { title: incident.title, severity: incident.severity, message } }
 }
 
-async function proposeOne(recording: Recording, responder: Responder, target: Target, proposal: Proposal, cooldown: number): Promise<void> {
-  const subject = subjectOf({ verb: responder.verb, target, responder: responder.name })
+async function proposeOne(
+  recording: Recording,
+  configured: Configured,
+  target: Target,
+  proposal: Proposal,
+  cooldown: number,
+): Promise<void> {
+  const subject = subjectOf({ verb: configured.responder.verb, target, responder: configured.name })
   const latest = await recording.read.latestEffect(subject)
   if (latest !== undefined && !opensNext(latest, proposal, recording.now, cooldown)) {
     await attach(recording, latest, proposal)
     return
   }
   const epoch = (latest?.epoch ?? 0) + 1
-  await recording.effect(undefined, decided(newEffect(responder, target, subject, epoch, proposal, recording.now), proposal, recording.now))
+  await recording.effect(
+    undefined,
+    decided(newEffect(configured, target, subject, epoch, proposal, recording.now), proposal, recording.now),
+  )
 }
 
 /** Whether a detection opens another epoch beside what there is. */
@@ -127,7 +138,7 @@ function retry(effect: Effect, now: number): Effect {
 }
 
 function newEffect(
-  responder: Responder,
+  { name, responder }: Configured,
   target: Target,
   subject: string,
   epoch: number,
@@ -139,7 +150,7 @@ function newEffect(
     verb: responder.verb,
     class: responder.effect,
     reversible: responder.reversible,
-    responder: responder.name,
+    responder: name,
     target,
     epoch,
     state: 'PROPOSED',

@@ -141,8 +141,7 @@ export class Recording {
   async #spread(incident: Incident): Promise<void> {
     for (const id of incident.effects) {
       const effect = await this.read.effect(id)
-      if (effect !== undefined && isTelling(effect) && effect.incident === incident.id && TRANSITIONS[effect.state].renew !== undefined)
-        await this.#renew(effect)
+      if (effect !== undefined && isTold(effect, incident) && TRANSITIONS[effect.state].renew !== undefined) await this.#renew(effect)
     }
   }
 
@@ -155,14 +154,19 @@ export class Recording {
     )
   }
 
-  /** What acted is undone once no incident holds it; what tells people still has the end of the incident to tell. */
+  /** What no incident holds any more is undone: for a record of the incident elsewhere that means to close it. */
   async #letGo(incident: Incident): Promise<void> {
     for (const id of incident.effects) {
       const effect = await this.read.effect(id)
-      if (effect === undefined || isTelling(effect) || !effect.holds.includes(incident.id)) continue
+      if (effect === undefined || isTold(effect, incident) || !effect.holds.includes(incident.id)) continue
       const rest = amend(effect, { holds: effect.holds.filter((hold) => hold !== incident.id) })
       const reason = `its incident was resolved: ${incident.resolved?.reason ?? 'no reason given'}`
       await this.effect(effect, rest.holds.length > 0 ? rest : (callOff(rest, AUTOMATIC, reason, this.now) ?? rest))
     }
   }
+}
+
+/** Whether the effect tells people how the incident stands. What can be undone tells its end by being undone. */
+function isTold(effect: Effect, incident: Incident): boolean {
+  return isTelling(effect) && effect.incident === incident.id && !(effect.reversible && incident.status === 'resolved')
 }

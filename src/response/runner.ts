@@ -99,7 +99,8 @@ export class Runner {
   async #beginUndo(recording: Recording, effect: Effect): Promise<Effect | undefined> {
     const { by = AUTOMATIC, reason = '' } = effect.undoRequested ?? {}
     // Stopped means that the machine starts nothing by itself; a person's undo goes through.
-    if (by === AUTOMATIC && (await recording.read.guard()).stopped !== undefined) return this.#postpone(recording, effect)
+    if (by === AUTOMATIC && !isTelling(effect) && (await recording.read.guard()).stopped !== undefined)
+      return this.#postpone(recording, effect)
     if (effect.attempts === 0) {
       await recording.effect(effect, ended(effect, 'reject', `${by}: ${reason}`, this.#terms()))
       return undefined

@@ -13,9 +13,14 @@ import type {
 } from '../responders/responder.ts'
 import { type Effect, runKey, undoKey } from './effect.ts'
 
-/** A configured responder, connected with its credentials. */
-export interface Link {
+/** A responder of cordon.yml. Its name there, not the responder's own, is what effects carry: one may be configured twice. */
+export interface Configured {
+  readonly name: string
   readonly responder: Responder
+}
+
+/** Connected with its credentials. */
+export interface Link extends Configured {
   readonly connected: ConnectedResponder
   readonly http: HttpClient
 }
@@ -59,7 +64,7 @@ export class Vendor {
   undo(effect: Effect, plan: Plan): Promise<Outcome<Readonly<Record<string, unknown>>>> {
     const { connected } = this.#link
     return this.#call(effect, 'undo', effect.reversal, async (context) => {
-      if (connected.undo === undefined) throw new CordonError('RESPONDER_NO_UNDO', `${this.#link.responder.name} has no undo`)
+      if (connected.undo === undefined) throw new CordonError('RESPONDER_NO_UNDO', `${this.#link.name} has no undo`)
       return connected.undo(plan, context)
     })
   }

@@ -6,7 +6,7 @@ import { type Effect, type EffectState, isTelling } from './effect.ts'
 type Phrase = (target: string) => { readonly noun: string; readonly done: string; readonly undone: string }
 
 const PHRASES: Readonly<Record<Verb, Phrase>> = {
-  create_incident: () => ({ noun: 'Incident record', done: 'On-call has the incident', undone: 'The incident record is withdrawn' }),
+  create_incident: () => ({ noun: 'Incident record', done: 'On-call has the incident', undone: 'On-call sees the incident as resolved' }),
   notify: () => ({ noun: 'Notification', done: 'Notified', undone: 'The notification is withdrawn' }),
   quarantine_device: (target) => ({
     noun: `Quarantine of ${target}`,
@@ -48,6 +48,8 @@ const NEWS: ReadonlySet<EffectState> = new Set(['DENIED', 'AWAITING_APPROVAL', '
  */
 export function sentence(effect: Effect, from: EffectState | undefined): { readonly text: string; readonly news: boolean } | undefined {
   if (effect.state === from || (effect.state === 'READY' && from === 'CLAIMED')) return undefined
+  // Of a row of failures people hear once: it began. They hear of its end, whichever it is.
+  if ((effect.state === 'UNKNOWN' || effect.state === 'RETRY_AT') && (effect.failing?.count ?? 0) > 1) return undefined
   const text = words(effect)
   return text === undefined ? undefined : { text, news: NEWS.has(effect.state) && !isTelling(effect) }
 }

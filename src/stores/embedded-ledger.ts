@@ -32,7 +32,7 @@ const SCHEMA = `
     verb TEXT NOT NULL, state TEXT NOT NULL, due_at REAL NOT NULL, proposed REAL NOT NULL, document TEXT NOT NULL,
     UNIQUE (subject, epoch)
   );
-  CREATE INDEX IF NOT EXISTS effects_due ON effects (responder, due_at);
+  CREATE INDEX IF NOT EXISTS effects_due ON effects (responder, due_at, id);
   CREATE INDEX IF NOT EXISTS effects_state ON effects (state, proposed);
   CREATE INDEX IF NOT EXISTS effects_proposed ON effects (proposed);
   CREATE TABLE IF NOT EXISTS guard (id INTEGER PRIMARY KEY CHECK (id = 1), version INTEGER NOT NULL, document TEXT NOT NULL);
@@ -77,21 +77,20 @@ class Reader implements LedgerReader {
     return this.one<AlertRevision>('SELECT document FROM alerts WHERE id = ? ORDER BY rev DESC LIMIT 1', id)
   }
 
-  async alerts(query: AlertQuery) {
+  async alerts({ from, to, rule, level, incident, withdrawn, limit }: AlertQuery) {
     return this.many<AlertRevision>(
-      `SELECT document FROM alerts AS a
-       WHERE time >= ?1 AND time < ?2 AND NOT EXISTS (SELECT 1 FROM alerts AS b WHERE b.id = a.id AND b.rev > a.rev)
-         AND (?3 IS NULL OR document ->> '$.rule.id' = ?3) AND (?4 IS NULL OR document ->> '$.rule.level' = ?4)
-         AND (?5 IS NULL OR id IN (SELECT id FROM standings WHERE incident = ?5))
-         AND (?6 OR document ->> '$.state' <> 'withdrawn')
-       ORDER BY time DESC, id LIMIT ?7`,
-      query.from ?? -NEVER,
-      query.to ?? NEVER,
-      query.rule ?? null,
-      query.level ?? null,
-      query.incident ?? null,
-      query.withdrawn === true ? 1 : 0,
-      query.limit,
+      'SELECT document FROM alerts AS a',
+      [
+        ['NOT EXISTS (SELECT 1 FROM alerts AS b WHERE b.id = a.id AND b.rev > a.rev)'],
+        ['time >= ?', from],
+        ['time < ?', to],
+        ["document ->> '$.rule.id' = ?", rule],
+        ["document ->> '$.rule.level' = ?", level],
+        ['id IN (SELECT id FROM standings WHERE incident = ?)', incident],
+        ...(withdrawn === true ? [] : [["document ->> '$.state' <> 'withdrawn'"] as const]),
+      ],
+      'time DESC, id',
+      limit,
     )
   }
 
@@ -105,11 +104,9 @@ class Reader implements LedgerReader {
 
   async incidents({ statuses, entity, limit }: IncidentQuery) {
     return this.many<Incident>(
-      `SELECT document FROM incidents
-       WHERE (?1 IS NULL OR entity = ?1) AND (?2 IS NULL OR status IN (SELECT value FROM json_each(?2)))
-       ORDER BY last_alert DESC, id LIMIT ?3`,
-      entity ?? null,
-      statuses === undefined ? null : JSON.stringify(statuses),
+      'SELECT document FROM incidents',
+      [['entity = ?', entity], isOneOf('status', statuses)],
+      'last_alert DESC, id',
       limit,
     )
   }
@@ -119,16 +116,12 @@ class Reader implements LedgerReader {
   }
 
   async effects({ states, responder, due, limit }: EffectQuery) {
-    const filter = '(?1 IS NULL OR state IN (SELECT value FROM json_each(?1))) AND (?2 IS NULL OR responder = ?2)'
-    const values = [states === undefined ? null : JSON.stringify(states), responder ?? null]
-    return due === undefined
-      ? this.many<Effect>(`SELECT document FROM effects WHERE ${filter} ORDER BY proposed DESC, id LIMIT ?3`, ...values, limit)
-      : this.many<Effect>(
-          `SELECT document FROM effects WHERE ${filter} AND due_at <= ?3 ORDER BY due_at, id LIMIT ?4`,
-          ...values,
-          due,
-          limit,
-        )
+    return this.many<Effect>(
+      'SELECT document FROM effects',
+      [['responder = ?', responder], isOneOf('state', states), ['due_at <= ?', due]],
+      due === undefined ? 'proposed DESC, id' : 'due_at, id',
+      limit,
+    )
   }
 
   async latestEffect(subject: string) {
@@ -164,7 +157,7 @@ class Reader implements LedgerReader {
 
   async idsLike(kind: 'alert' | 'incident' | 'effect', prefix: string) {
     const table = { alert: 'alerts', incident: 'incidents', effect: 'effects' }[kind]
-    const rows = this.statement(`SELECT DISTINCT id FROM ${table} WHERE substr(id, 1, length(?1)) = ?1 ORDER BY id LIMIT 10`).all(prefix)
+    const rows = this.statement(`SELECT DISTINCT id FROM ${table} WHERE id BETWEEN ?1 AND ?1 || '~' ORDER BY id LIMIT 10`).all(prefix)
     return rows.map((row) => row.id as string)
   }
 
@@ -182,11 +175,22 @@ class Reader implements LedgerReader {
     return row === undefined ? undefined : (JSON.parse(row.document as string) as T)
   }
 
-  protected many<T>(sql: string, ...values: SQLInputValue[]): T[] {
-    return this.statement(sql)
-      .all(...values)
+  /** The conditions that have a value, ANDed: what is not asked for must not keep an index from being used. */
+  protected many<T>(select: string, conditions: readonly Filter[], order: string, limit: number): T[] {
+    const asked = conditions.filter((condition) => condition.length === 1 || condition[1] !== undefined)
+    const where = asked.map(([sql]) => sql).join(' AND ')
+    const values = asked.flatMap(([, value]) => (value === undefined ? [] : [value]))
+    return this.statement(`${select}${where === '' ? '' : ` WHERE ${where}`} ORDER BY ${order} LIMIT ?`)
+      .all(...values, limit)
       .map((row) => JSON.parse(row.document as string) as T)
   }
+}
+
+/** A condition, and its one value if it takes one; left out where that is undefined. */
+type Filter = readonly [sql: string] | readonly [sql: string, value: SQLInputValue | undefined]
+
+function isOneOf(column: string, values: readonly string[] | undefined): Filter {
+  return [`${column} IN (SELECT value FROM json_each(?))`, values === undefined ? undefined : JSON.stringify(values)]
 }
 
 class Writer extends Reader implements LedgerTransaction {

@@ -1,0 +1,355 @@
+import fc from 'fast-check'
+import { afterEach, describe, expect, test } from 'vitest'
+import { type Effect, runKey, undoKey } from './effect.ts'
+import { requestUndo, startActions, stopActions } from './operator.ts'
+import { CRASH_POINTS } from './runner.ts'
+import { alertOn, FAULTS, FakeVendor, grantFor, HOUR, MINUTE, policyWith, ruleWith, Site, START } from './testbed.ts'
+import { TRANSITIONS } from './transitions.ts'
+
+const sites: Site[] = []
+afterEach(async () => {
+  for (const site of sites.splice(0)) await site.close()
+})
+
+function setUp(options: { readonly honoursKeys?: boolean; readonly most?: number; readonly tell?: boolean } = {}) {
+  const rule = ruleWith({ response: [...(options.tell === false ? [] : [{ do: 'notify' } as const]), { do: 'quarantine_device' }] })
+  let site: Site | undefined
+  const clock = () => site?.now ?? START
+  const mdm = new FakeVendor(clock, options.honoursKeys ?? false)
+  const pager = new FakeVendor(clock, true)
+  const links = [mdm.link('mdm', 'quarantine_device', 'device'), pager.link('pager', 'notify', 'incident')]
+  site = new Site(
+    links,
+    rule,
+    policyWith([grantFor(rule)], { limits: [{ verb: 'quarantine_device', most: options.most ?? 10, per: HOUR }] }),
+  )
+  sites.push(site)
+  return { site, rule, mdm, pager }
+}
+
+const quarantines = async (site: Site) => (await site.ledger.effects({ responder: 'mdm', limit: 10_000 })) as Effect[]
+const only = async (site: Site) => {
+  const [effect, ...others] = await quarantines(site)
+  expect(others).toEqual([])
+  return effect!
+}
+
+describe('a request', () => {
+  test('is confirmed by reading back, never by its answer', async () => {
+    const { site, rule, mdm } = setUp()
+    mdm.blind = true
+    await site.alert(alertOn('d1', rule))
+    await site.run()
+    expect(await only(site)).toMatchObject({ state: 'SENT', attempts: 1, times: { accepted: START } })
+    expect((await only(site)).times.confirmed).toBeUndefined()
+    mdm.blind = false
+    await site.passTo(START + MINUTE)
+    expect(await only(site)).toMatchObject({ state: 'CONFIRMED', proof: 'listed', attempts: 1 })
+    expect(mdm.acts).toHaveLength(1)
+  })
+
+  test('is not confirmed while what was issued before stays valid', async () => {
+    const { site, rule, mdm } = setUp()
+    mdm.residualUntil = START + 5 * MINUTE
+    await site.alert(alertOn('d1', rule))
+    await site.passTo(START + 4 * MINUTE)
+    expect(await only(site)).toMatchObject({ state: 'SENT', residualUntil: START + 5 * MINUTE })
+    await site.passTo(START + 6 * MINUTE)
+    const effect = await only(site)
+    expect(effect).toMatchObject({ state: 'CONFIRMED', times: { accepted: START, confirmed: START + 5 * MINUTE } })
+  })
+
+  test('that the vendor puts off is spaced as it asks', async () => {
+    const { site, rule, mdm } = setUp()
+    mdm.faults = ['busy', 'busy']
+    await site.alert(alertOn('d1', rule))
+    await site.passTo(START + 2_999)
+    expect(mdm.requests).toHaveLength(1)
+    await site.passTo(START + 5_999)
+    expect(mdm.requests).toHaveLength(2)
+    await site.passTo(START + 6_000)
+    expect(await only(site)).toMatchObject({ state: 'CONFIRMED', attempts: 3 })
+  })
+
+  test('is given up after a day of failures, and on-call hears of it', async () => {
+    const { site, rule, mdm, pager } = setUp()
+    mdm.faults = Array.from({ length: 5_000 }, () => 'dropped-before' as const)
+    await site.alert(alertOn('d1', rule))
+    await site.passTo(START + 26 * HOUR)
+    expect((await only(site)).state).toBe('DEAD')
+    expect(site.notices('EFFECT_DEAD')).toHaveLength(1)
+    expect(mdm.acts).toEqual([])
+    expect(pager.requests.length).toBe(2)
+  })
+
+  test('that is accepted and never confirmed is told to on-call once, and waited for', async () => {
+    const { site, rule, mdm } = setUp()
+    mdm.blind = true
+    await site.alert(alertOn('d1', rule))
+    await site.passTo(START + 3 * HOUR)
+    expect(site.notices('EFFECT_OVERDUE')).toHaveLength(1)
+    mdm.blind = false
+    await site.passTo(START + 4 * HOUR)
+    expect((await only(site)).state).toBe('CONFIRMED')
+  })
+
+  test('wakes when its receipt comes', async () => {
+    const { site, rule, mdm } = setUp()
+    mdm.blind = true
+    await site.alert(alertOn('d1', rule))
+    await site.run()
+    mdm.blind = false
+    const { dueAt } = await only(site)
+    expect(dueAt).toBeGreaterThan(site.now)
+    const waiting = await only(site)
+    await site.ledger.transaction((transaction) =>
+      transaction.putEffect({ ...waiting, version: waiting.version + 1, awaits: ['receipt-1'] }),
+    )
+    await site.dispatcher.receive('mdm', [{ key: 'another', at: site.now, body: {} }])
+    expect((await only(site)).dueAt).toBe(dueAt)
+    await site.dispatcher.receive('mdm', [{ key: 'receipt-1', at: site.now, body: {} }])
+    await site.run()
+    expect((await only(site)).state).toBe('CONFIRMED')
+  })
+
+  test('through a slow responder does not delay another responder', async () => {
+    const { site, rule, mdm, pager } = setUp()
+    const gate = Promise.withResolvers<void>()
+    const slow = mdm.link('mdm', 'quarantine_device', 'device')
+    const stuck = { ...slow, connected: { ...slow.connected, run: () => gate.promise.then(() => ({})) } }
+    const other = new Site([stuck, pager.link('pager', 'notify', 'incident')], rule, policyWith([grantFor(rule)]))
+    sites.push(other)
+    for (let n = 0; n < 20; n++) await other.alert(alertOn(`d${n}`, rule))
+    other.dispatcher.start()
+    await expect.poll(() => pager.acts.length).toBe(20)
+    gate.resolve()
+    await other.dispatcher.stop()
+    expect(site.errors).toEqual([])
+  })
+})
+
+describe('an undo', () => {
+  test('is sent once, confirmed by reading back, and told', async () => {
+    const { site, rule, mdm } = setUp()
+    await site.alert(alertOn('d1', rule))
+    await site.run()
+    const effect = await only(site)
+    await requestUndo(site.ports, effect.id, 'alice', 'false alarm')
+    await site.run()
+    expect(await only(site)).toMatchObject({ state: 'REVERTED', undoRequested: { by: 'alice', reason: 'false alarm' } })
+    expect(mdm.acts.map(({ key, act }) => [key, act])).toEqual([
+      [runKey(effect), 'do'],
+      [undoKey(effect), 'undo'],
+    ])
+    const [incident] = await site.ledger.incidents({ limit: 1 })
+    expect(incident?.timeline.map(({ text }) => text)).toContainEqual(expect.stringContaining('Released from quarantine'))
+  })
+
+  test('of what was never sent sends nothing', async () => {
+    const { site, rule, mdm } = setUp()
+    await site.alert(alertOn('d1', rule))
+    await requestUndo(site.ports, (await only(site)).id, 'alice', 'no')
+    await site.run()
+    expect((await only(site)).state).toBe('REJECTED')
+    expect(mdm.requests).toEqual([])
+  })
+
+  test('of what is over, or of what cannot be undone, says so', async () => {
+    const { site, rule } = setUp()
+    await site.alert(alertOn('d1', rule))
+    await site.run()
+    const effect = await only(site)
+    await requestUndo(site.ports, effect.id, 'alice', 'no')
+    await site.run()
+    await expect(requestUndo(site.ports, effect.id, 'alice', 'again')).rejects.toMatchObject({ code: 'EFFECT_OVER' })
+    const [notice] = await site.ledger.effects({ responder: 'pager', limit: 1 })
+    await expect(requestUndo(site.ports, notice!.id, 'alice', 'unsay it')).rejects.toMatchObject({ code: 'EFFECT_NOT_REVERSIBLE' })
+    await expect(requestUndo(site.ports, 'none', 'alice', '')).rejects.toMatchObject({ code: 'EFFECT_NOT_FOUND' })
+  })
+
+  test('by a person goes through while actions are stopped', async () => {
+    const { site, rule } = setUp()
+    await site.alert(alertOn('d1', rule))
+    await site.run()
+    await stopActions(site.ports, 'bob', 'looks wrong')
+    await requestUndo(site.ports, (await only(site)).id, 'alice', 'false alarm')
+    await site.run()
+    expect((await only(site)).state).toBe('REVERTED')
+  })
+
+  test('is followed by the next epoch where the device is detected again, also while it is under way', async () => {
+    const { site, rule, mdm } = setUp()
+    await site.alert(alertOn('d1', rule))
+    await site.run()
+    await requestUndo(site.ports, (await only(site)).id, 'alice', 'false alarm')
+    mdm.faults = ['dropped-before']
+    await site.run()
+    await site.alert(alertOn('d1', rule, { key: 'second', time: START + MINUTE }))
+    await site.passTo(START + 5 * MINUTE)
+    const states = (await quarantines(site)).map(({ epoch, state }) => [epoch, state]).sort()
+    expect(states).toEqual([
+      [1, 'REVERTED'],
+      [2, 'CONFIRMED'],
+    ])
+    expect(mdm.acts.map(({ act }) => act)).toEqual(['do', 'undo', 'do'])
+    expect(mdm.inForce('d1')).toBe(true)
+  })
+})
+
+describe('the guards', () => {
+  test('stop a rule that matches everything at the limit, say so once, and count across restarts', async () => {
+    const { site, rule, mdm } = setUp({ tell: false })
+    const devices = Array.from({ length: 6_000 }, (_, n) => `d${n}`)
+    for (let at = 0; at < devices.length; at += 500) await site.alert(...devices.slice(at, at + 500).map((id) => alertOn(id, rule)))
+    site.crashAt = 'accepted'
+    await site.run()
+    await site.passTo(START + 30 * MINUTE)
+    await site.restart()
+    await site.alert(alertOn('one-more', rule))
+    await site.passTo(START + 40 * MINUTE)
+    expect(mdm.acts).toHaveLength(10)
+    expect(site.notices('LIMIT_REACHED')).toHaveLength(1)
+    expect(await site.ledger.effects({ states: ['HELD'], limit: 10_000 })).toHaveLength(5_991)
+    const stories = (await site.ledger.incidents({ limit: 10_000 })).flatMap(({ timeline }) =>
+      timeline.filter(({ text }) => text.includes('held back')),
+    )
+    expect(stories).toHaveLength(5_991)
+  }, 120_000)
+
+  test('hold what comes while actions are stopped, and let it try again when they start', async () => {
+    const { site, rule, mdm, pager } = setUp()
+    await stopActions(site.ports, 'bob', 'drill')
+    await site.alert(alertOn('d1', rule))
+    await site.passTo(START + HOUR)
+    expect((await only(site)).state).toBe('HELD')
+    expect(pager.acts).toHaveLength(1)
+    expect(mdm.requests).toEqual([])
+    await startActions(site.ports, 'bob')
+    await site.run()
+    expect((await only(site)).state).toBe('CONFIRMED')
+  })
+
+  test('let what was held back expire after a day', async () => {
+    const { site, rule, mdm } = setUp()
+    await stopActions(site.ports, 'bob', 'drill')
+    await site.alert(alertOn('d1', rule))
+    await site.passTo(START + 25 * HOUR)
+    expect(await startActions(site.ports, 'bob')).toEqual({ released: 0, expired: 1 })
+    await site.run()
+    expect((await only(site)).state).toBe('EXPIRED')
+    expect(mdm.requests).toEqual([])
+  })
+
+  test.each([
+    ['an unknown device', {}, () => undefined],
+    ['a device that the inventory marks', {}, (id: string) => ({ id, protected: true })],
+    ['a device by name, whatever the case', { devices: ['CEO-Laptop'] }, (id: string) => ({ id, name: 'ceo-laptop' })],
+    ['a group', { groups: ['domain-controllers'] }, (id: string) => ({ id, groups: ['Domain-Controllers'] })],
+    ['an owner', { owners: ['carol'] }, (id: string) => ({ id, owner: 'carol' })],
+  ])('refuse to touch %s', async (_, list, assets) => {
+    const { site, rule, mdm } = setUp()
+    site.assets = assets
+    site.policy = { ...site.policy, protected: { devices: [], groups: [], owners: [], ...list } }
+    await site.alert(alertOn('d1', rule))
+    await site.run()
+    expect((await only(site)).state).toBe('DENIED')
+    expect(mdm.requests).toEqual([])
+    expect(site.notices('EFFECT_DENIED')).toHaveLength(1)
+  })
+
+  test('fail closed where the policy cannot be had', async () => {
+    const { site, rule, mdm } = setUp()
+    await site.alert(alertOn('d1', rule))
+    Object.defineProperty(site, 'policy', {
+      get: () => {
+        throw new Error('policy is gone')
+      },
+    })
+    await site.run()
+    expect(mdm.requests).toEqual([])
+    expect(site.errors.map(String)).toContain('Error: policy is gone')
+    expect((await only(site)).state).toBe('READY')
+  })
+})
+
+/** One thing that happens in the life of a site. */
+const step = fc.oneof(
+  { weight: 4, arbitrary: fc.record({ do: fc.constant('alert' as const), device: fc.integer({ min: 0, max: 3 }) }) },
+  { weight: 4, arbitrary: fc.record({ do: fc.constant('pass' as const), seconds: fc.integer({ min: 0, max: 120 }) }) },
+  { weight: 3, arbitrary: fc.record({ do: fc.constant('fault' as const), fault: fc.constantFrom(...FAULTS) }) },
+  { weight: 3, arbitrary: fc.record({ do: fc.constant('crash' as const), point: fc.constantFrom(...CRASH_POINTS) }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant('undo' as const), device: fc.integer({ min: 0, max: 3 }) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('blind' as const), on: fc.boolean() }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('kill' as const), on: fc.boolean() }) },
+)
+
+test.each([true, false])(
+  'whatever fails or crashes: each effect once at the vendor, none lost (vendor honours keys: %s)',
+  async (honoursKeys) => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { minLength: 5, maxLength: 25 }), async (steps) => {
+        const { site, rule, mdm } = setUp({ honoursKeys, most: 1_000 })
+        let count = 0
+        for (const action of steps) {
+          if (action.do === 'alert') await site.alert(alertOn(`d${action.device}`, rule, { key: String(count++) }))
+          else if (action.do === 'pass') await site.passTo(site.now + action.seconds * 1_000)
+          else if (action.do === 'fault') mdm.faults.push(action.fault)
+          else if (action.do === 'crash') site.crashAt = action.point
+          else if (action.do === 'blind') mdm.blind = action.on
+          else if (action.do === 'kill') await (action.on ? stopActions(site.ports, 'op', 'test') : startActions(site.ports, 'op'))
+          else {
+            const live = (await quarantines(site)).find(({ target, state }) => target.id === `d${action.device}` && state === 'CONFIRMED')
+            if (live !== undefined) await requestUndo(site.ports, live.id, 'op', 'test')
+          }
+        }
+        // In the end everything works again, and time passes.
+        site.crashAt = undefined
+        mdm.faults = []
+        mdm.blind = false
+        await startActions(site.ports, 'op')
+        await site.passTo(site.now + 6 * HOUR)
+
+        const effects = await quarantines(site)
+        for (const effect of effects) {
+          const done = mdm.acts.filter(({ key, act }) => act === 'do' && key === runKey(effect)).length
+          const undone = mdm.acts.filter(({ key, act }) => act === 'undo' && key === undoKey(effect)).length
+          expect(['CONFIRMED', 'REVERTED', 'REJECTED'], `${effect.id} is ${effect.state}: ${effect.reason}`).toContain(effect.state)
+          expect(done, `${effect.state}`).toBeLessThanOrEqual(1)
+          expect(undone).toBeLessThanOrEqual(1)
+          if (effect.state === 'CONFIRMED') expect([done, undone]).toEqual([1, 0])
+          if (effect.state === 'REVERTED') expect(done).toBe(undone)
+        }
+        const alerted = new Set(steps.flatMap((action) => (action.do === 'alert' ? [`d${action.device}`] : [])))
+        for (const id of alerted) {
+          const newest = effects.filter(({ target }) => target.id === id).sort((a, b) => b.epoch - a.epoch)[0]
+          expect(mdm.inForce(id)).toBe(newest?.state === 'CONFIRMED')
+        }
+        expect(site.errors).toEqual([])
+        await site.close()
+        sites.splice(sites.indexOf(site), 1)
+      }),
+      { numRuns: Number(process.env.RESPONSE_RUNS ?? 60) },
+    )
+  },
+  120_000,
+)
+
+test('no path through the table sends twice without knowing that it is not there, nor without a claim', () => {
+  const knowing = new Set(['retry', 'absent', 'renew'])
+  const events = Object.entries(TRANSITIONS).flatMap(([from, out]) => Object.entries(out).map(([event, to]) => ({ from, event, to })))
+  expect(events.filter(({ event }) => event === 'attempt').map(({ from }) => from)).toEqual(['CLAIMED'])
+  expect(events.filter(({ to }) => to === 'CLAIMED').map(({ event }) => event)).toEqual(expect.arrayContaining(['claim']))
+  expect(events.filter(({ to, event }) => to === 'CLAIMED' && event !== 'claim')).toEqual([])
+  // From SENT, CLAIMED is out of reach once the events that bring knowledge are taken away.
+  const reached = new Set(['SENT'])
+  for (let grown = true; grown; ) {
+    grown = false
+    for (const { from, event, to } of events) {
+      if (!knowing.has(event) && reached.has(from) && !reached.has(to)) {
+        reached.add(to)
+        grown = true
+      }
+    }
+  }
+  expect(reached.has('CLAIMED')).toBe(false)
+})
