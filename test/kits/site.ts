@@ -34,6 +34,7 @@ export interface SiteOptions {
   readonly vendors: (api: { readonly url: string }) => Promise<Vendors>
   /** Further keys of cordon.yml. */
   readonly config?: Readonly<Record<string, unknown>>
+  readonly labels?: readonly { readonly path: string; readonly classification: string }[]
   /** Shipped limits and protection are kept unless a test sets its own. */
   readonly limits?: string
 }
@@ -64,7 +65,7 @@ export class Site {
     this.tokens = tokens
   }
 
-  static async create({ devices, vendors, config = {}, limits }: SiteOptions): Promise<Site> {
+  static async create({ devices, vendors, config = {}, labels = [], limits }: SiteOptions): Promise<Site> {
     const folder = mkdtempSync(join(tmpdir(), 'cordon-site-'))
     const ports = { ingest: await freePort(), api: await freePort() }
     const tokens = openTokens(join(folder, 'data', 'tokens.json')).fresh!
@@ -93,6 +94,7 @@ export class Site {
     const inventory = {
       devices: devices.map(({ id, mdm: mdm_id, user, aliases = [] }) => ({ id, name: id, mdm_id, owner: user, aliases })),
       users: devices.map(({ user }) => ({ id: user, name: user })),
+      labels,
     }
     writeFileSync(join(folder, 'inventory.yml'), JSON.stringify(inventory))
     site.grant(limits)

@@ -12,6 +12,7 @@ export interface KernelAudit {
 
 /** Why kernel audit cannot be used here; undefined if it can. */
 export function kernelAuditMissing(): string | undefined {
+  if (process.env.CORDON_TEST_RECORDED_AUDIT !== undefined) return '[kernel] CORDON_TEST_RECORDED_AUDIT asks for recorded records'
   if (process.getuid?.() !== 0) return '[root] kernel audit needs root'
   const status = spawnSync('auditctl', ['-s'], { encoding: 'utf8' })
   if (status.error !== undefined) return 'auditctl is not installed (Debian package auditd)'
