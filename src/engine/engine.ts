@@ -149,8 +149,9 @@ export async function startEngine(config: Config, observer: EngineObserver): Pro
       alerts: streams.consume<AlertRevision>('alerts', 'respond', {
         ...answer,
         async handle(partition, entries) {
-          await answer.handle(partition, entries)
+          // Told first, because what is done about an alert is told as it is done. A batch that is tried again tells it again.
           for (const { value } of entries) observer.onAlert(value)
+          await answer.handle(partition, entries)
         },
       }),
       signals: streams.consume<SignalRecord>(

@@ -3,15 +3,19 @@ import { CordonError, messageOf } from '../event/error.ts'
 import type { Config } from './config.ts'
 import type { EngineObserver } from './engine.ts'
 
-/** What the log tells of a running node, one JSON object a line on standard error; `event` names what happened. */
-export function createLog(config: Config): { readonly observer: EngineObserver } {
+/**
+ * What the log tells of a running node, one JSON object a line; `event` names what happened.
+ *
+ * @param file where it goes; standard error by default
+ */
+export function createLog(config: Config, file?: string): { readonly observer: EngineObserver } {
   const log = pino(
     {
       level: config.log.level,
       base: { node: config.node, ...(config.label === undefined ? {} : { label: config.label }) },
       timestamp: pino.stdTimeFunctions.isoTime,
     },
-    pino.destination({ dest: 2, sync: true }),
+    pino.destination({ dest: file ?? 2, sync: true }),
   )
   return {
     observer: {
