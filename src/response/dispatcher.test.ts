@@ -1,33 +1,10 @@
-import fc from 'fast-check'
 import { afterEach, describe, expect, test } from 'vitest'
-import { type Effect, runKey, undoKey } from './effect.ts'
+import { runKey, undoKey } from './effect.ts'
 import { requestUndo, startActions, stopActions } from './operator.ts'
-import { CRASH_POINTS } from './runner.ts'
-import { alertOn, FAULTS, FakeVendor, grantFor, HOUR, MINUTE, policyWith, ruleWith, Site, START } from './testbed.ts'
-import { TRANSITIONS } from './transitions.ts'
+import { alertOn, closeSites, grantFor, HOUR, MINUTE, policyWith, quarantines, Site, START, setUp } from './testbed.ts'
 
-const sites: Site[] = []
-afterEach(async () => {
-  for (const site of sites.splice(0)) await site.close()
-})
+afterEach(closeSites)
 
-function setUp(options: { readonly honoursKeys?: boolean; readonly most?: number; readonly tell?: boolean } = {}) {
-  const rule = ruleWith({ response: [...(options.tell === false ? [] : [{ do: 'notify' } as const]), { do: 'quarantine_device' }] })
-  let site: Site | undefined
-  const clock = () => site?.now ?? START
-  const mdm = new FakeVendor(clock, options.honoursKeys ?? false)
-  const pager = new FakeVendor(clock, true)
-  const links = [mdm.link('mdm', 'quarantine_device', 'device'), pager.link('pager', 'notify', 'incident')]
-  site = new Site(
-    links,
-    rule,
-    policyWith([grantFor(rule)], { limits: [{ verb: 'quarantine_device', most: options.most ?? 10, per: HOUR }] }),
-  )
-  sites.push(site)
-  return { site, rule, mdm, pager }
-}
-
-const quarantines = async (site: Site) => (await site.ledger.effects({ responder: 'mdm', limit: 10_000 })) as Effect[]
 const only = async (site: Site) => {
   const [effect, ...others] = await quarantines(site)
   expect(others).toEqual([])
@@ -113,18 +90,18 @@ describe('a request', () => {
   })
 
   test('through a slow responder does not delay another responder', async () => {
-    const { site, rule, mdm, pager } = setUp()
+    const { rule, mdm, pager } = setUp()
     const gate = Promise.withResolvers<void>()
     const slow = mdm.link('mdm', 'quarantine_device', 'device')
     const stuck = { ...slow, connected: { ...slow.connected, run: () => gate.promise.then(() => ({})) } }
     const other = new Site([stuck, pager.link('pager', 'notify', 'incident')], rule, policyWith([grantFor(rule)]))
-    sites.push(other)
     for (let n = 0; n < 20; n++) await other.alert(alertOn(`d${n}`, rule))
     other.dispatcher.start()
     await expect.poll(() => pager.acts.length).toBe(20)
     gate.resolve()
     await other.dispatcher.stop()
-    expect(site.errors).toEqual([])
+    expect(other.errors).toEqual([])
+    await other.close()
   })
 })
 
@@ -270,86 +247,4 @@ describe('the guards', () => {
     expect(site.errors.map(String)).toContain('Error: policy is gone')
     expect((await only(site)).state).toBe('READY')
   })
-})
-
-/** One thing that happens in the life of a site. */
-const step = fc.oneof(
-  { weight: 4, arbitrary: fc.record({ do: fc.constant('alert' as const), device: fc.integer({ min: 0, max: 3 }) }) },
-  { weight: 4, arbitrary: fc.record({ do: fc.constant('pass' as const), seconds: fc.integer({ min: 0, max: 120 }) }) },
-  { weight: 3, arbitrary: fc.record({ do: fc.constant('fault' as const), fault: fc.constantFrom(...FAULTS) }) },
-  { weight: 3, arbitrary: fc.record({ do: fc.constant('crash' as const), point: fc.constantFrom(...CRASH_POINTS) }) },
-  { weight: 2, arbitrary: fc.record({ do: fc.constant('undo' as const), device: fc.integer({ min: 0, max: 3 }) }) },
-  { weight: 1, arbitrary: fc.record({ do: fc.constant('blind' as const), on: fc.boolean() }) },
-  { weight: 1, arbitrary: fc.record({ do: fc.constant('kill' as const), on: fc.boolean() }) },
-)
-
-test.each([true, false])(
-  'whatever fails or crashes: each effect once at the vendor, none lost (vendor honours keys: %s)',
-  async (honoursKeys) => {
-    await fc.assert(
-      fc.asyncProperty(fc.array(step, { minLength: 5, maxLength: 25 }), async (steps) => {
-        const { site, rule, mdm } = setUp({ honoursKeys, most: 1_000 })
-        let count = 0
-        for (const action of steps) {
-          if (action.do === 'alert') await site.alert(alertOn(`d${action.device}`, rule, { key: String(count++) }))
-          else if (action.do === 'pass') await site.passTo(site.now + action.seconds * 1_000)
-          else if (action.do === 'fault') mdm.faults.push(action.fault)
-          else if (action.do === 'crash') site.crashAt = action.point
-          else if (action.do === 'blind') mdm.blind = action.on
-          else if (action.do === 'kill') await (action.on ? stopActions(site.ports, 'op', 'test') : startActions(site.ports, 'op'))
-          else {
-            const live = (await quarantines(site)).find(({ target, state }) => target.id === `d${action.device}` && state === 'CONFIRMED')
-            if (live !== undefined) await requestUndo(site.ports, live.id, 'op', 'test')
-          }
-        }
-        // In the end everything works again, and time passes.
-        site.crashAt = undefined
-        mdm.faults = []
-        mdm.blind = false
-        await startActions(site.ports, 'op')
-        await site.passTo(site.now + 6 * HOUR)
-
-        const effects = await quarantines(site)
-        for (const effect of effects) {
-          const done = mdm.acts.filter(({ key, act }) => act === 'do' && key === runKey(effect)).length
-          const undone = mdm.acts.filter(({ key, act }) => act === 'undo' && key === undoKey(effect)).length
-          expect(['CONFIRMED', 'REVERTED', 'REJECTED'], `${effect.id} is ${effect.state}: ${effect.reason}`).toContain(effect.state)
-          expect(done, `${effect.state}`).toBeLessThanOrEqual(1)
-          expect(undone).toBeLessThanOrEqual(1)
-          if (effect.state === 'CONFIRMED') expect([done, undone]).toEqual([1, 0])
-          if (effect.state === 'REVERTED') expect(done).toBe(undone)
-        }
-        const alerted = new Set(steps.flatMap((action) => (action.do === 'alert' ? [`d${action.device}`] : [])))
-        for (const id of alerted) {
-          const newest = effects.filter(({ target }) => target.id === id).sort((a, b) => b.epoch - a.epoch)[0]
-          expect(mdm.inForce(id)).toBe(newest?.state === 'CONFIRMED')
-        }
-        expect(site.errors).toEqual([])
-        await site.close()
-        sites.splice(sites.indexOf(site), 1)
-      }),
-      { numRuns: Number(process.env.RESPONSE_RUNS ?? 60) },
-    )
-  },
-  120_000,
-)
-
-test('no path through the table sends twice without knowing that it is not there, nor without a claim', () => {
-  const knowing = new Set(['retry', 'absent', 'renew'])
-  const events = Object.entries(TRANSITIONS).flatMap(([from, out]) => Object.entries(out).map(([event, to]) => ({ from, event, to })))
-  expect(events.filter(({ event }) => event === 'attempt').map(({ from }) => from)).toEqual(['CLAIMED'])
-  expect(events.filter(({ to }) => to === 'CLAIMED').map(({ event }) => event)).toEqual(expect.arrayContaining(['claim']))
-  expect(events.filter(({ to, event }) => to === 'CLAIMED' && event !== 'claim')).toEqual([])
-  // From SENT, CLAIMED is out of reach once the events that bring knowledge are taken away.
-  const reached = new Set(['SENT'])
-  for (let grown = true; grown; ) {
-    grown = false
-    for (const { from, event, to } of events) {
-      if (!knowing.has(event) && reached.has(from) && !reached.has(to)) {
-        reached.add(to)
-        grown = true
-      }
-    }
-  }
-  expect(reached.has('CLAIMED')).toBe(false)
 })

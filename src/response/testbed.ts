@@ -10,6 +10,7 @@ import { openEmbeddedLedger } from '../stores/embedded-ledger.ts'
 import type { Ledger } from '../stores/ledger.ts'
 import { type AlertsWorker, type AlertsWorkerPorts, alertsWorker } from './alerts-worker.ts'
 import { Dispatcher } from './dispatcher.ts'
+import type { Effect } from './effect.ts'
 import type { AssetLookup } from './guards.ts'
 import type { Grant, Policy } from './policy.ts'
 import type { Change, RecordingPorts } from './recording.ts'
@@ -335,6 +336,33 @@ export class Site {
     await this.#file.close()
     rmSync(this.folder, { recursive: true, force: true })
   }
+}
+
+const sites: Site[] = []
+
+/** A site with one MDM and one pager, whose rule asks to notify and to quarantine. {@link closeSites} closes it. */
+export function setUp(options: { readonly honoursKeys?: boolean; readonly most?: number; readonly tell?: boolean } = {}) {
+  const rule = ruleWith({ response: [...(options.tell === false ? [] : [{ do: 'notify' } as const]), { do: 'quarantine_device' }] })
+  let site: Site | undefined
+  const clock = () => site?.now ?? START
+  const mdm = new FakeVendor(clock, options.honoursKeys ?? false)
+  const pager = new FakeVendor(clock, true)
+  const links = [mdm.link('mdm', 'quarantine_device', 'device'), pager.link('pager', 'notify', 'incident')]
+  site = new Site(
+    links,
+    rule,
+    policyWith([grantFor(rule)], { limits: [{ verb: 'quarantine_device', most: options.most ?? 10, per: HOUR }] }),
+  )
+  sites.push(site)
+  return { site, rule, mdm, pager }
+}
+
+export async function closeSites(): Promise<void> {
+  for (const site of sites.splice(0)) await site.close()
+}
+
+export function quarantines(site: Site): Promise<readonly Effect[]> {
+  return site.ledger.effects({ responder: 'mdm', limit: 10_000 })
 }
 
 /** A ledger that its dead process can no longer use. */
