@@ -26,6 +26,7 @@ export function explain(site: Site, quarantine: string | undefined): void {
   say(cordon('alerts list'))
   say(cordon('actions list'))
   if (quarantine !== undefined) say(cordon(`actions undo ${quarantine} --reason "false alarm"`))
+  say(`  curl -sS ${engine.apiUrl}/metrics -H 'Authorization: Bearer ${keys.api}'`)
   say()
   title('Send an event of your own; an alert shows here:')
   say(`  ${curlLine(site)}`)

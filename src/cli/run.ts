@@ -1,8 +1,8 @@
-import { once } from 'node:events'
 import { Command } from 'commander'
 import { loadConfig } from '../engine/config.ts'
 import { type Engine, startEngine } from '../engine/engine.ts'
 import { createLog } from '../engine/log.ts'
+import { stopSignal } from '../engine/stop-signal.ts'
 import { formatDiagnostic } from '../sigma/problems.ts'
 import type { Io } from './io.ts'
 import type { CommandFactory } from './main.ts'
@@ -12,12 +12,13 @@ export const runCommand: CommandFactory = (io) =>
     .description('Run the node: take events in, find, answer. Stops on SIGTERM or SIGINT, after the batch in hand.')
     .option('-c, --config <file>', 'configuration', 'cordon.yml')
     .action(async ({ config: path }: { config: string }) => {
+      const stopped = stopSignal()
       const config = loadConfig(path)
       const log = createLog(config)
       const engine = await startEngine(config, log.observer)
       for (const diagnostic of engine.rules.diagnostics) if (diagnostic.severity === 'error') io.err(formatDiagnostic(diagnostic))
       announce(engine, io)
-      await Promise.race([once(process, 'SIGTERM'), once(process, 'SIGINT')])
+      await stopped
       io.err('stopping …')
       await engine.stop()
       io.err('stopped; nothing that was acknowledged is lost')

@@ -43,8 +43,17 @@ export class Metrics {
 
   /** A gauge that is read when the metrics are. */
   observe(name: string, description: string, read: () => Promise<readonly Observed[]>): void {
+    // The SDK repeats the last value of a series that is no longer observed, so what is gone is said to be none.
+    const seen = new Map<string, Attributes>()
     this.meter.createObservableGauge(name, { description }).addCallback(async (result) => {
-      for (const { value, attributes } of await read()) result.observe(value, attributes)
+      const gone = new Map(seen)
+      for (const { value, attributes = {} } of await read()) {
+        const key = JSON.stringify(attributes)
+        seen.set(key, attributes)
+        gone.delete(key)
+        result.observe(value, attributes)
+      }
+      for (const attributes of gone.values()) result.observe(0, attributes)
     })
   }
 

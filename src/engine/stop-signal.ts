@@ -1,0 +1,11 @@
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
+
+/**
+ * Resolves at the first signal that asks the process to stop. Signals after it change nothing: npm and bin/cordon.mjs pass on the
+ * Ctrl-C that the terminal has sent to all of them already, and a second one must not kill what is shutting down. (SIGQUIT does.)
+ */
+export function stopSignal(): Promise<NodeJS.Signals> {
+  return new Promise((resolve) => {
+    for (const signal of SIGNALS) process.on(signal, resolve)
+  })
+}
