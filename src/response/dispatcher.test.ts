@@ -105,6 +105,24 @@ describe('a request', () => {
   })
 })
 
+describe('after a crash with the request on its way', () => {
+  test.each([
+    ['is read back soon where a repetition is harmless', true, 2_000],
+    ['is read back when the lease has run out where it is not', false, 12_000],
+  ])('the effect %s', async (_, honoursKeys, after) => {
+    const { site, rule, mdm } = setUp({ honoursKeys })
+    await site.alert(alertOn('d1', rule))
+    site.crashAt = 'sent'
+    expect(await site.run()).toBe(true)
+    await site.dispatcher.reclaim('engine-')
+    await site.passTo(START + after - 1)
+    expect((await only(site)).state).toBe('SENT')
+    await site.passTo(START + after)
+    expect(await only(site)).toMatchObject({ state: 'CONFIRMED', attempts: 1 })
+    expect(mdm.acts).toHaveLength(1)
+  })
+})
+
 describe('an undo', () => {
   test('is sent once, confirmed by reading back, and told', async () => {
     const { site, rule, mdm } = setUp()

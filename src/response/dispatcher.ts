@@ -17,6 +17,8 @@ export interface DispatcherPorts extends RunnerPorts {
 const POLL = 1_000
 const PAUSE_AFTER_ERROR = 1_000
 const MANY = 10_000
+/** How long a request of a process that died may still be on its way. Milliseconds. */
+const IN_FLIGHT = 2_000
 
 /** Runs the effects that are due, each responder in a lane of its own. */
 export class Dispatcher {
@@ -33,6 +35,26 @@ export class Dispatcher {
 
   start(): void {
     this.#running ??= this.#loop()
+  }
+
+  /**
+   * Takes over what a dead predecessor of this node was doing, instead of waiting for its leases to run out. Only for a caller that
+   * knows it to be dead. What it had sent gets a moment to arrive before it is read back; where a repetition is not harmless, a
+   * moment is not enough, and the lease is waited out.
+   *
+   * @param node leases whose owner begins so are the predecessor's
+   */
+  async reclaim(node: string): Promise<void> {
+    const repeatable = new Set(this.#ports.links.filter(({ responder }) => responder.repeatable).map(({ name }) => name))
+    await record(this.#ports, async (recording) => {
+      const states = ['CLAIMED', 'SENT', 'UNKNOWN', 'REVERTING'] as const
+      for (const effect of await recording.read.effects({ states, limit: MANY })) {
+        if (effect.lease === undefined || !effect.lease.owner.startsWith(node)) continue
+        if (effect.state !== 'CLAIMED' && !repeatable.has(effect.responder)) continue
+        const settled = recording.now + (effect.state === 'CLAIMED' ? 0 : IN_FLIGHT)
+        await recording.effect(effect, amend(effect, { dueAt: Math.min(effect.dueAt, settled) }))
+      }
+    })
   }
 
   /** There may be something due: a batch was committed, a receipt came, an operator spoke. */

@@ -49,7 +49,7 @@ export function renewGrant(fileText: string, rule: Rule, by: string, now: number
     grant.set('granted_at', formatTime(now))
     grant.set('pinned', document.createNode(rule.parts.map(pinOf)))
   }
-  return document.toString({ lineWidth: 0 })
+  return document.toString({ lineWidth: 0, flowCollectionPadding: false })
 }
 
 function pinOf({ kind, id, title, hash, exclusions }: RulePart): Pin {
