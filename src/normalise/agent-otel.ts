@@ -1,5 +1,5 @@
 import type { Draft, LogSource } from '../event/event.ts'
-import { isObject, type Json, type JsonObject } from '../event/json.ts'
+import type { JsonObject } from '../event/json.ts'
 import { AGENT_PRODUCT } from '../event/logsource.ts'
 import { formatTime, parseTime } from '../event/time.ts'
 import { type AgentDialect, DIALECTS, dialectOf } from './agent-dialects.ts'
@@ -292,7 +292,7 @@ function genAiOf(
 function producerIdOf(attributes: JsonObject, record: JsonObject): string | undefined {
   const session = textOf(attributes['session.id'])
   const sequence = textOf(attributes['event.sequence'])
-  const time: Json | undefined = record.timeUnixNano
-  if (session === undefined || sequence === undefined || time === undefined || isObject(time)) return undefined
-  return `${session}:${sequence}:${String(time)}`
+  const time = textOf(record.timeUnixNano)
+  if (session === undefined || sequence === undefined || time === undefined) return undefined
+  return `${session}:${sequence}:${time}`
 }

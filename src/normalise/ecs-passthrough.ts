@@ -39,17 +39,20 @@ export const ecsPassthrough: Normaliser = {
 function fromCordon(record: JsonObject): Draft | undefined {
   const { logsource, native, ...document } = record
   if (!Array.isArray(logsource) || !logsource.every(isTag) || (native !== undefined && !isObject(native))) return undefined
-  const ecs = expandDots(document) // hand-written ones have dotted keys, printed ones have none
-  return { ...identified(ecs), time: parseTime(ecs['@timestamp']), logsource, ecs, ...(native === undefined ? {} : { native }) }
+  const time = parseTime(document['@timestamp'])
+  const expanded = expandDots(document) // hand-written ones have dotted keys, printed ones have none
+  const ecs = settle(expanded, time)
+  const kept = native ?? (ecs === expanded ? undefined : document)
+  return { ...identified(ecs), time, logsource, ecs, ...(kept === undefined ? {} : { native: kept }) }
 }
 
 function fromAny(record: JsonObject): Draft {
-  const { document, declared } = takeDeclared(record)
+  const { document, declared, complete } = takeOwnNames(record)
   const expanded = expandDots(document)
   const time = timeOf(expanded)
   const ecs = settle(expanded, time)
-  // Equal text needs no second copy; a time that was added, or a log source that became a tag, is no difference to keep one for.
-  const faithful = expanded === document && ecs === expanded
+  // Nothing is kept twice: the record is kept only if the ECS document says less, or says it otherwise.
+  const faithful = complete && expanded === document && ecs === expanded
   const stamped = time === null || typeof ecs['@timestamp'] === 'string' ? ecs : { '@timestamp': formatTime(time), ...ecs }
   return {
     ...identified(stamped),
@@ -60,13 +63,19 @@ function fromAny(record: JsonObject): Draft {
   }
 }
 
-/** Rule tests and hand-written events may name their log source: a category, or a map of Sigma's three fields. */
-function takeDeclared(record: JsonObject): { document: JsonObject; declared: readonly LogSource[] } {
-  if (!Object.hasOwn(record, 'logsource')) return { document: record, declared: [] }
-  const { logsource = null, ...document } = record
-  if (typeof logsource === 'string' && /^[a-z][a-z0-9_]*$/.test(logsource)) return { document, declared: [{ category: logsource }] }
-  if (isTag(logsource)) return { document, declared: [logsource] }
-  return { document: record, declared: [] }
+/**
+ * Takes out the two names that an event's document has for itself. Rule tests and hand-written events may name their log source: a
+ * category, or a map of Sigma's three fields. `complete`: the rest and the tags say everything that the record says.
+ */
+function takeOwnNames(record: JsonObject): { document: JsonObject; declared: readonly LogSource[]; complete: boolean } {
+  const hasNative = Object.hasOwn(record, 'native')
+  if (!hasNative && !Object.hasOwn(record, 'logsource')) return { document: record, declared: [], complete: true }
+  const { logsource = null, native: _, ...document } = record
+  if (typeof logsource === 'string' && /^[a-z][a-z0-9_]*$/.test(logsource)) {
+    return { document, declared: [{ category: logsource }], complete: !hasNative }
+  }
+  if (isTag(logsource)) return { document, declared: [logsource], complete: !hasNative }
+  return { document, declared: [], complete: false }
 }
 
 function isTag(value: Json): value is JsonObject & LogSource {

@@ -104,11 +104,13 @@ function nativeOf(record: JsonObject, records: readonly JsonObject[]): JsonObjec
   for (const item of records) {
     for (const name in item) {
       const value = item[name]!
-      if (Array.isArray(value)) for (const element of value) addField(native, name, element)
-      else addField(native, name, value)
+      for (const element of Array.isArray(value) ? value : [value]) addField(native, name, Array.isArray(element) ? [...element] : element)
     }
   }
-  for (const name in record) if (name !== 'records') addField(native, name, record[name]!)
+  for (const name in record) {
+    const value = record[name]!
+    if (name !== 'records') addField(native, name, Array.isArray(value) ? [...value] : value)
+  }
   return native
 }
 

@@ -145,9 +145,12 @@ function holdsOnlyValues(value: Json): value is { values?: Json[] } & JsonObject
   return value.values === undefined || Array.isArray(value.values)
 }
 
-function exact(digits: string): number | bigint {
+/** The number that the digits say, if it says them back: `007` is no integer of ours. */
+function exact(digits: string): number | bigint | string {
   const number = Number(digits)
-  return Number.isSafeInteger(number) ? number : BigInt(digits)
+  if (Number.isSafeInteger(number)) return String(number) === digits ? number : digits
+  const long = BigInt(digits)
+  return String(long) === digits ? long : digits
 }
 
 function listOf(value: Json | undefined, name: string): readonly Json[] {

@@ -1,0 +1,25 @@
+import { readdirSync } from 'node:fs'
+import { describe, expect, test } from 'vitest'
+import { NORMALISERS, normaliserFor, recognise } from '../../src/normalise/index.ts'
+import { checkNormaliser } from './normaliser.ts'
+
+for (const normaliser of NORMALISERS) checkNormaliser(normaliser)
+
+describe('the list of normalisers', () => {
+  test('has a guide for each, and none for others', () => {
+    const guides = readdirSync(new URL('../../docs/guides/sources/', import.meta.url)).filter((file) => file !== 'README.md')
+    expect(guides.toSorted()).toEqual(NORMALISERS.map(({ name }) => `${name}.md`).toSorted())
+  })
+
+  test('names those that exist where one does not', () => {
+    expect(() => normaliserFor('okta')).toThrowError(
+      expect.objectContaining({ code: 'SOURCE_UNKNOWN', hint: expect.stringContaining('agent.codex') }),
+    )
+    expect(() => normaliserFor('constructor')).toThrowError(expect.objectContaining({ code: 'SOURCE_UNKNOWN' }))
+  })
+
+  test('takes any JSON object, the last resort being the pass-through', () => {
+    expect(recognise({ anything: 1 }).name).toBe('ecs.passthrough')
+    expect(recognise({}).normalise({})).toMatchObject([{ time: null, ecs: {} }])
+  })
+})
