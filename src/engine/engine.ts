@@ -179,6 +179,8 @@ export async function startEngine(config: Config, observer: EngineObserver): Pro
     }
     const held = new Map<number, number>()
     for (const consumer of [consumers.alerts!, consumers.signals!, consumers.events!]) closing.push(() => consumer.stop())
+    // The lock on the data folder says that whoever held leases of this node before is dead.
+    await dispatcher.reclaim(`${config.node}/`)
     dispatcher.start()
     closing.push(() => dispatcher.stop())
 

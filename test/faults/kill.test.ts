@@ -1,6 +1,6 @@
 import { randomInt } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { afterEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { type LabMdm, startLabMdm } from '../../lab/servers/mdm.ts'
 import { type LabPaging, startLabPaging } from '../../lab/servers/paging.ts'
 import { type LabTokens, startLabTokens } from '../../lab/servers/tokens.ts'
@@ -8,9 +8,10 @@ import { Site, type SiteDevice, until } from '../kits/site.ts'
 
 const DEVICES: readonly SiteDevice[] = Array.from({ length: 8 }, (_, at) => ({ id: `laptop-${at}`, mdm: `UDID-${at}`, user: `user-${at}` }))
 const closing: (() => Promise<void>)[] = []
-afterEach(async () => {
+const closeAll = async () => {
   for (const close of closing.splice(0).reverse()) await close()
-})
+}
+afterEach(closeAll)
 
 interface World {
   readonly site: Site
@@ -61,7 +62,7 @@ function bodies(start: number): string[] {
 
 async function settle({ site }: World): Promise<void> {
   let states = 'none'
-  await until('every effect confirmed', 120, async () => {
+  await until('every effect confirmed', 45, async () => {
     const actions = await site.read((node) => node.actions({ limit: 1_000 })).catch(() => [])
     states = actions.map(({ verb, state, reason }) => `${verb} ${state}: ${reason}`).join('\n')
     return actions.length === 3 * DEVICES.length && actions.every(({ state }) => state === 'CONFIRMED')
@@ -87,37 +88,44 @@ async function uninterrupted(start: number) {
   for (const body of bodies(start)) await reference.site.send('/v1/events', body)
   await settle(reference)
   await run.stop()
-  return outcome(reference)
+  const found = await outcome(reference)
+  await closeAll()
+  return found
 }
 
 describe('kill -9', () => {
-  const POINTS = ['batch-accepted:3', 'alert-committed:2', 'claimed:2', 'attempt-written:2', 'sent:2', 'accepted:3']
+  const start = Date.now() - 200_000
+  let expected: Awaited<ReturnType<typeof uninterrupted>>
 
-  it('at each named crash point and at random moments: the same alerts, each effect once', { timeout: 300_000 }, async () => {
-    const start = Date.now() - 200_000
-    const expected = await uninterrupted(start)
+  beforeAll(async () => {
+    expected = await uninterrupted(start)
     expect(expected.alerts).toHaveLength(DEVICES.length)
     expect(expected.quarantined).toHaveLength(DEVICES.length)
     expect(expected.revoked).toBe(2 * DEVICES.length)
     expect(expected.incidents).toBe(DEVICES.length)
+  }, 60_000)
 
-    for (const point of POINTS) {
+  it.each(['batch-accepted:3', 'alert-committed:2', 'claimed:2', 'attempt-written:2', 'sent:2', 'accepted:3'])(
+    'at %s: the same alerts, each effect once',
+    { timeout: 90_000 },
+    async (point) => {
       const broken = await world()
       const run = await broken.site.start(point)
-      const restarted = run.exited.then(async () => broken.site.start())
+      const restarted = run.exited.then(() => broken.site.start())
       for (const body of bodies(start)) await broken.site.send('/v1/events', body)
-      expect(await Promise.race([run.exited.then(() => 'killed'), sleep(20_000, 'never killed')]), point).toBe('killed')
+      expect(await Promise.race([run.exited.then(() => 'killed'), sleep(20_000, 'never killed')])).toBe('killed')
       await restarted
       await settle(broken)
-      expect(await outcome(broken), point).toEqual(expected)
-      for (const close of closing.splice(-1)) await close()
-    }
+      expect(await outcome(broken)).toEqual(expected)
+    },
+  )
 
+  it('at 20 random moments: the same alerts, each effect once', { timeout: 120_000 }, async () => {
     const battered = await world()
     let kills = 0
     let finished = false
     const killer = (async () => {
-      while (!finished) {
+      for (;;) {
         const run = await battered.site.start()
         if (kills >= 20) return
         await sleep(randomInt(20, 400))
