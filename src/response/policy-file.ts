@@ -149,14 +149,13 @@ function read<T>(source: PolicyFile | undefined, schema: z.ZodType<T>): Read<T> 
   refuse(document.errors.map((error) => ({ where: at(error.pos[0]), message: error.message })))
   const place = (path: readonly PropertyKey[]) => at(offsetOf(document, path))
   const parsed = schema.safeParse(plain(document, place))
-  if (!parsed.success) {
+  if (!parsed.success)
     refuse(
       parsed.error.issues.map((issue) => ({
-        where: place(issue.path),
+        where: place(placeOf(issue)),
         message: `${issue.path.join('.') || 'the file'}: ${issue.message}`,
       })),
     )
-  }
   return { data: parsed.data as T, at: place }
 }
 
@@ -168,6 +167,11 @@ function plain(document: Document, place: Read<unknown>['at']): unknown {
     // Aliases that multiply, or that name no anchor, show only here.
     return refuse([{ where: place([]), message: messageOf(error) }])
   }
+}
+
+/** A key that is not known is itself the place of the mistake. */
+function placeOf(issue: z.core.$ZodIssue): readonly PropertyKey[] {
+  return issue.code === 'unrecognized_keys' ? [...issue.path, ...issue.keys.slice(0, 1)] : issue.path
 }
 
 /** Where the deepest node of the path that exists begins. */

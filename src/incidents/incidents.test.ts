@@ -1,0 +1,161 @@
+import { afterEach, describe, expect, test } from 'vitest'
+import type { AlertRevision } from '../detectors/alert.ts'
+import { alertOn, device, grantFor, HOUR, MINUTE, policyWith, ruleWith, Site, START } from '../response/testbed.ts'
+import type { DetectionRule, Extension } from '../sigma/ast.ts'
+import { brief } from './brief.ts'
+import { shortId } from './incident.ts'
+
+const sites: Site[] = []
+afterEach(async () => {
+  for (const site of sites.splice(0)) await site.close()
+})
+
+function siteOf(extension: Partial<Extension> = {}, window = 24 * HOUR): { site: Site; rule: DetectionRule } {
+  const rule = ruleWith({ response: [], ...extension })
+  const site = new Site([], rule, policyWith([grantFor(rule)]), { window })
+  sites.push(site)
+  return { site, rule }
+}
+
+const incidents = (site: Site) => site.ledger.incidents({ limit: 100 })
+const only = async (site: Site) => {
+  const [incident, ...others] = await incidents(site)
+  expect(others).toEqual([])
+  return incident!
+}
+const withdrawn = (alert: AlertRevision, rev = 2): AlertRevision => ({ ...alert, rev, state: 'withdrawn' })
+
+describe('an alert', () => {
+  test('joins the open incident of its primary entity: five hundred on one device are one incident, told once', async () => {
+    const { site, rule } = siteOf()
+    await site.alert(...Array.from({ length: 500 }, (_, n) => alertOn('d1', rule, { key: String(n), time: START + n * 1_000 })))
+    const incident = await only(site)
+    expect(incident).toMatchObject({ alerts: 500, silent: 499, revision: 1, status: 'open' })
+    expect(incident.timeline.map(({ text }) => text)).toEqual([
+      'Opened by "Test rule" (high) on device d1.',
+      'Joined by 499 alerts of "Test rule".',
+    ])
+  })
+
+  test('opens another where the last is too long ago, in event time', async () => {
+    const { site, rule } = siteOf({}, HOUR)
+    await site.alert(
+      alertOn('d1', rule, { key: 'first' }),
+      alertOn('d1', rule, { key: 'within', time: START + HOUR }),
+      alertOn('d1', rule, { key: 'still, since the last moved', time: START + 2 * HOUR }),
+      alertOn('d1', rule, { key: 'before, but near', time: START - HOUR }),
+      alertOn('d1', rule, { key: 'too late', time: START + 3 * HOUR + 1 }),
+      alertOn('d1', rule, { key: 'too early', time: START - 2 * HOUR - 1 }),
+    )
+    expect((await incidents(site)).map(({ alerts }) => alerts)).toEqual([1, 4, 1])
+  })
+
+  test('is placed by the first entity of the rule that it names', async () => {
+    const { site, rule } = siteOf({ entities: { user: 'user.id', device: 'device.id' } })
+    const user = { kind: 'user', id: 'ana', facts: { 'user.name': 'Ana' } }
+    await site.alert(
+      alertOn('d1', rule, { key: '1', entities: [device('d1'), user] }),
+      alertOn('d2', rule, { key: '2', entities: [device('d2'), user] }),
+      alertOn('d2', rule, { key: '3', entities: [device('d2')] }),
+      alertOn('d3', rule, { key: '4', entities: [] }),
+    )
+    expect((await incidents(site)).map(({ entity, alerts }) => `${entity.kind} ${entity.id} ${alerts}`).sort()).toEqual([
+      'device d2 1',
+      `rule ${rule.id} 1`,
+      'user ana 2',
+    ])
+  })
+
+  test('raises the severity, and that is news', async () => {
+    const { site, rule } = siteOf()
+    const graver = alertOn('d1', rule, { key: '2' })
+    await site.alert(alertOn('d1', rule), { ...graver, rule: { ...graver.rule, level: 'critical' } }, alertOn('d1', rule, { key: '3' }))
+    expect(await only(site)).toMatchObject({ severity: 'critical', revision: 2, silent: 1 })
+  })
+
+  test('in shadow mode is kept, and opens nothing', async () => {
+    const { site, rule } = siteOf({ mode: 'shadow' })
+    await site.alert(alertOn('d1', rule))
+    expect(await incidents(site)).toEqual([])
+    expect(await site.ledger.alerts({ limit: 10 })).toHaveLength(1)
+  })
+
+  test('that comes again changes nothing, whole or revision by revision', async () => {
+    const { site, rule } = siteOf()
+    const alerts = [alertOn('d1', rule), alertOn('d1', rule, { key: '2' }), withdrawn(alertOn('d1', rule))]
+    await site.alert(...alerts)
+    const before = [await incidents(site), await site.ledger.alerts({ limit: 10, withdrawn: true })]
+    await site.worker.handle(
+      0,
+      alerts.map((value, offset) => ({ offset, value })),
+    )
+    await site.alert(...alerts)
+    expect([await incidents(site), await site.ledger.alerts({ limit: 10, withdrawn: true })]).toEqual(before)
+    expect(await site.worker.open(0)).toBe(6)
+  })
+})
+
+describe('suppression', () => {
+  test('keeps repetitions silent for its time, then one is news again', async () => {
+    const { site, rule } = siteOf({ suppress: { by: ['device.id'], for: HOUR } })
+    const at = (minutes: number) => alertOn('d1', rule, { key: String(minutes), time: START + minutes * MINUTE })
+    await site.alert(at(0), at(30), at(59))
+    expect(await only(site)).toMatchObject({ revision: 1, alerts: 3, silent: 2 })
+    await site.alert(at(60), at(61), at(119))
+    expect(await only(site)).toMatchObject({ revision: 2, alerts: 6, silent: 4 })
+    await site.alert(at(120))
+    expect(await only(site)).toMatchObject({ revision: 3 })
+  })
+
+  test('counts apart by the values that it names', async () => {
+    const { site, rule } = siteOf({ suppress: { by: ['device.id', 'gen_ai.agent.name'], for: HOUR } })
+    const at = (agent: string, minutes: number) =>
+      alertOn('d1', rule, { key: `${agent}${minutes}`, time: START + minutes * MINUTE, group: { 'gen_ai.agent.name': agent } })
+    await site.alert(at('claude', 0), at('codex', 50), at('codex', 70), at('claude', 71))
+    expect(await only(site)).toMatchObject({ revision: 2, silent: 2 })
+  })
+})
+
+describe('a withdrawn alert', () => {
+  test('is noted; with the last of them the incident resolves by itself; if it returns, the incident is open again', async () => {
+    const { site, rule } = siteOf()
+    const [one, two] = [alertOn('d1', rule, { key: '1' }), alertOn('d1', rule, { key: '2' })]
+    await site.alert(one, two, withdrawn(one))
+    expect(await only(site)).toMatchObject({ status: 'open', withdrawn: 1 })
+    expect(brief(await only(site)).alerts).toBe(1)
+    await site.alert(withdrawn(two))
+    expect(await only(site)).toMatchObject({ status: 'resolved', resolved: { reason: 'every alert in it was withdrawn' } })
+    expect(brief(await only(site)).status).toBe('resolved')
+    await site.alert({ ...two, rev: 3 })
+    const again = await only(site)
+    expect(again).toMatchObject({ status: 'open', withdrawn: 1 })
+    expect(again.resolved).toBeUndefined()
+  })
+
+  test('whose place another took keeps its incident open, and the other is in it, however far in time', async () => {
+    const { site, rule } = siteOf({}, HOUR)
+    const old = alertOn('d1', rule, { key: 'old' })
+    const successor = alertOn('d1', rule, { key: 'new', time: START - 3 * HOUR, rev: 2, supersedes: [old.id] })
+    await site.alert(old, successor, { ...withdrawn(old), supersededBy: successor.id })
+    expect(await only(site)).toMatchObject({ status: 'open', alerts: 2, withdrawn: 1 })
+    expect(await site.ledger.alerts({ limit: 10, incident: (await only(site)).id })).toHaveLength(1)
+  })
+})
+
+test("an incident's title is the rule's wording, and its own title where a value is missing", async () => {
+  const { site, rule } = siteOf({ response: [{ do: 'create_incident', title: 'Agent {{gen_ai.agent.name}} on {{device.id}}' }] })
+  await site.alert(alertOn('d1', rule, { group: { 'gen_ai.agent.name': 'cl\naude{{x}}' } }), alertOn('d2', rule, { time: START - MINUTE }))
+  expect((await incidents(site)).map(({ title }) => title)).toEqual(['Agent cl aude{{x}} on d1', 'Test rule'])
+})
+
+test('the brief says what happened, to whom, and how each action stands, in plain words', async () => {
+  const { site, rule } = siteOf({ response: [{ do: 'quarantine_device' }] })
+  await site.alert(alertOn('d1', rule, { entities: [device('d1', { 'device.name': 'ana-mac' })] }))
+  const incident = await only(site)
+  expect(brief(incident)).toMatchObject({
+    severity: 'high',
+    summary:
+      '"Test rule" on device ana-mac (d1), severity high, 1 alert. Recommended: quarantine_device (no responder for it is configured).',
+  })
+  expect(shortId(incident.id)).toMatch(/^[0-9a-f]{8}$/)
+})

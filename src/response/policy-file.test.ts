@@ -1,0 +1,89 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { CordonError } from '../event/error.ts'
+import { loadPolicy, parsePolicy } from './policy-file.ts'
+
+const parse = (files: { grants?: string; limits?: string; protected?: string }) => {
+  const file = (name: keyof typeof files) => (files[name] === undefined ? undefined : { file: `${name}.yml`, text: files[name] })
+  return parsePolicy({ grants: file('grants'), limits: file('limits'), protected: file('protected') })
+}
+
+function problemOf(files: Parameters<typeof parse>[0]): string {
+  try {
+    parse(files)
+  } catch (error) {
+    if (!(error instanceof CordonError) || error.code !== 'POLICY_INVALID') throw error
+    return `${error.where?.file}:${error.where?.line}:${error.where?.column} ${error.message}`
+  }
+  throw new Error('it was accepted')
+}
+
+const grant = (more = '') => `grants:\n  - rule: r1\n    verbs: [notify]\n    mode: enforce\n${more}`
+
+describe('a policy that says little', () => {
+  test('grants nothing and limits quarantine', () => {
+    for (const text of [undefined, '', '# only a comment\n', '---\n']) {
+      const files = text === undefined ? {} : { grants: text, limits: text, protected: text }
+      expect(parse(files)).toEqual({
+        grants: [],
+        limits: [{ verb: 'quarantine_device', most: 10, per: 3_600_000 }],
+        protected: { devices: [], groups: [], owners: [] },
+      })
+    }
+  })
+
+  test('may set another limit for quarantine, also none at all', () => {
+    expect(parse({ limits: 'limits: [{verb: quarantine_device, most: 0, per: 1d}]' }).limits).toEqual([
+      { verb: 'quarantine_device', most: 0, per: 86_400_000 },
+    ])
+  })
+
+  test('is empty where the folder is', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'cordon-policy-'))
+    expect(loadPolicy(folder).grants).toEqual([])
+    writeFileSync(join(folder, 'grants.yml'), grant())
+    expect(loadPolicy(folder).grants).toHaveLength(1)
+    rmSync(folder, { recursive: true })
+  })
+})
+
+describe('a mistake is named with its place', () => {
+  test.each([
+    ['an unknown key', { grants: grant('    approved: true\n') }, /^grants\.yml:5:15 .*approved/],
+    ['an unknown verb', { grants: grant().replace('notify', 'nuke') }, /^grants\.yml:3:13 grants\.0\.verbs\.0: /],
+    ['an unknown mode', { grants: grant().replace('enforce', 'live') }, /^grants\.yml:4:11 grants\.0\.mode: /],
+    ['no verbs', { grants: grant().replace('[notify]', '[]') }, /^grants\.yml:3:12 /],
+    [
+      'a pin that is no hash',
+      { grants: grant('    pinned: [{kind: rule, id: r1, title: R, hash: abc}]\n') },
+      /^grants\.yml:5:51 .*64 hex digits/,
+    ],
+    [
+      'the same verb twice',
+      { grants: `${grant()}  - {rule: r1, verbs: [notify], mode: shadow}\n` },
+      /^grants\.yml:5:24 rule r1 is granted notify twice/,
+    ],
+    ['a key that stands twice', { grants: grant('    mode: shadow\n') }, /^grants\.yml:5:5 .*unique/],
+    ['no YAML', { grants: 'grants: [' }, /^grants\.yml:1:10 /],
+    ['an unknown anchor', { grants: 'grants: *nothing\n' }, /^grants\.yml:1:1 .*alias/],
+    ['a negative limit', { limits: 'limits:\n  - {verb: notify, most: -1, per: 1h}\n' }, /^limits\.yml:2:26 /],
+    ['a period without a unit', { limits: 'limits:\n  - {verb: notify, most: 1, per: 60}\n' }, /^limits\.yml:2:34 /],
+    ['a period of nothing', { limits: 'limits:\n  - {verb: notify, most: 1, per: 0h}\n' }, /^limits\.yml:2:34 .*such as 1h/],
+    ['a name that is no text', { protected: 'devices: [1]\n' }, /^protected\.yml:1:11 /],
+  ])('%s', (_, files, expected) => {
+    expect(problemOf(files)).toMatch(expected)
+  })
+
+  test('and all of them at once', () => {
+    expect(problemOf({ grants: grant('    approved: true\n').replace('enforce', 'live') }).split('\n')).toHaveLength(2)
+  })
+})
+
+test('only the rules named in limits.yml may be granted quarantine', () => {
+  const grants = grant().replace('notify', 'notify, quarantine_device')
+  expect(problemOf({ grants })).toMatch(/^grants\.yml:3:21 rule r1 may not be granted quarantine_device/)
+  expect(problemOf({ grants, limits: 'quarantine_rules: [r2]' })).toContain('may not be granted')
+  expect(parse({ grants, limits: 'quarantine_rules: [r1]' }).grants[0]?.verbs).toEqual(['notify', 'quarantine_device'])
+})
