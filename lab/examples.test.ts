@@ -1,6 +1,6 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { expect, test } from 'vitest'
 import { main } from '../src/cli/main.ts'
 import { Inventory } from '../src/context/inventory.ts'
@@ -47,3 +47,12 @@ test.for([
     rmSync(folder, { recursive: true })
   }
 })
+
+test.for(['README.md', 'docs/guides/your-own-agent.md', 'docs/guides/kernel-audit.md', 'examples/README.md', 'lab/session/README.md'])(
+  'every link in %s leads somewhere',
+  (page) => {
+    const text = readFileSync(join(ROOT, page), 'utf8')
+    const targets = [...text.matchAll(/\]\(([^)#]+)[^)]*\)/g)].map((match) => match[1]!).filter((target) => !target.startsWith('http'))
+    expect(targets.filter((target) => !existsSync(join(ROOT, dirname(page), target)))).toEqual([])
+  },
+)
