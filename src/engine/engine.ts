@@ -1,4 +1,4 @@
-import { readFileSync, statfsSync, statSync } from 'node:fs'
+import { existsSync, readFileSync, rmSync, statfsSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { createApi } from '../api/app.ts'
 import { Inventory } from '../context/inventory.ts'
@@ -101,7 +101,6 @@ export async function startEngine(config: Config, observer: EngineObserver): Pro
       (error) => observer.onError('inventory', error),
     )
     const links = connectResponders(config)
-    const tokens = openTokens(paths.tokens)
 
     const streams = openEmbeddedStreams({
       path: paths.log,
@@ -288,9 +287,12 @@ export async function startEngine(config: Config, observer: EngineObserver): Pro
       { name: 'actions', look: async () => stoppedBy((await ledger.guard()).stopped) },
       { name: 'lag', look: async () => behind(await lag()) },
       { name: 'disk', look: async () => diskSpace(config.data) },
-      ...tails.map(({ path, problems: { latest } }) => ({
+      ...tails.map(({ path, problems }) => ({
         name: `source ${path}`,
-        look: async () => (latest === undefined ? undefined : { detail: latest.message, remedy: latest.hint ?? 'check the path' }),
+        look: async () => {
+          if (!existsSync(path)) return { detail: 'there is no such file', remedy: 'check the path, and that its program runs' }
+          return problems.latest && { detail: problems.latest.message, remedy: problems.latest.hint ?? 'check the path' }
+        },
       })),
       ...links.map(({ name, connected, http }) => ({
         name: `responder ${name}`,
@@ -307,6 +309,7 @@ export async function startEngine(config: Config, observer: EngineObserver): Pro
     ]
 
     // Listeners.
+    const tokens = openTokens(paths.tokens)
     const { ingest: ingestAt, api: apiAt } = config.listen
     const ingestApp = createIngestApp({
       intake: ingest.intake(),
@@ -327,9 +330,14 @@ export async function startEngine(config: Config, observer: EngineObserver): Pro
         dispatcher,
       }),
     )
-    const apiListener = await listen(api, apiAt, 'listen.api.port')
+    // Tokens that nobody will be shown are worth nothing: the next start makes new ones.
+    const forgetTokens = (error: unknown): never => {
+      if (tokens.fresh !== undefined) rmSync(paths.tokens)
+      throw error
+    }
+    const apiListener = await listen(api, apiAt, 'listen.api.port').catch(forgetTokens)
     closing.push(() => apiListener.close())
-    const ingestListener = await listen(ingestApp, ingestAt, 'listen.ingest.port')
+    const ingestListener = await listen(ingestApp, ingestAt, 'listen.ingest.port').catch(forgetTokens)
     closing.push(() => ingestListener.close())
 
     return {
