@@ -36,3 +36,10 @@ test('the units that fold to one fold to it', () => {
   expect(unitsFoldingTo('é'.charCodeAt(0))).toEqual(['é', 'É'].map((letter) => letter.charCodeAt(0)))
   expect(unitsFoldingTo('1'.charCodeAt(0))).toEqual(['1'.charCodeAt(0)])
 })
+
+test('a long text costs little', () => {
+  const text = 'ÄПЩ😀a'.repeat(500_000)
+  const start = process.cpuUsage()
+  expect(fold(text)).toHaveLength(text.length)
+  expect(process.cpuUsage(start).user / 1000).toBeLessThan(1500)
+})

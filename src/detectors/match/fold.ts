@@ -6,11 +6,26 @@
 export function fold(text: string): string {
   if (ASCII.test(text)) return text.toLowerCase()
   let folded = ''
-  for (const character of text) folded += foldCharacter(character)
-  return folded
+  for (let start = 0; start < text.length; start += CHUNK) folded += foldUnits(text, start, Math.min(start + CHUNK, text.length))
+  return SURROGATE.test(folded) ? folded.replace(PAIRS, foldCharacter) : folded
 }
 
+export const SURROGATE = /[\ud800-\udfff]/
 const ASCII = /^[\0-\x7f]*$/
+const PAIRS = /[\u{10000}-\u{10ffff}]/gu
+
+/** Arguments of one call, which must fit on the stack. */
+const CHUNK = 4096
+
+function foldUnits(text: string, start: number, end: number): string {
+  unitFolds ??= Uint16Array.from({ length: 0x10000 }, (_, unit) => foldCharacter(String.fromCharCode(unit)).charCodeAt(0))
+  const units = new Uint16Array(end - start)
+  for (let at = start; at < end; at++) units[at - start] = unitFolds[text.charCodeAt(at)]!
+  return String.fromCharCode(...units)
+}
+
+/** What each UTF-16 unit folds to; halves of pairs, which only fold together, to themselves. Made when first needed. */
+let unitFolds: Uint16Array | undefined
 
 function foldCharacter(character: string): string {
   // The dotless ı has no partner: its upper case, I, belongs to i.
@@ -44,9 +59,5 @@ function unitVariants(): Map<number, readonly number[]> {
 
 /** Whether a folded text has characters outside the basic plane whose case folds: two units that must be folded together. */
 export function hasWideCase(folded: string): boolean {
-  if (!SURROGATE.test(folded)) return false
-  for (const character of folded) if (character.length === 2 && character.toUpperCase() !== character) return true
-  return false
+  return SURROGATE.test(folded) && Array.from(folded).some((character) => character.length === 2 && character.toUpperCase() !== character)
 }
-
-export const SURROGATE = /[\ud800-\udfff]/

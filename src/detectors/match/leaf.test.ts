@@ -58,6 +58,7 @@ describe('numbers', () => {
     ['leading zeros are text', number(7), '007', false],
     ['exact beyond 2^53', number(9007199254740993n), 9007199254740993n, true],
     ['exact beyond 2^53, as text', number(9007199254740993n), '9007199254740993', true],
+    ['a large number with an exponent', number(10n ** 21n), 1e21, true],
     ['not the neighbour', number(9007199254740993n), '9007199254740992', false],
     ['a boolean is no number', number(1), true, false],
     ['lt as numbers, not as text', compare('lt', 10), '9', true],

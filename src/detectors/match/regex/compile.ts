@@ -25,7 +25,7 @@ const LONGEST_OF_LARGE = 2 ** 12
  * Compiles a Sigma `re` test (unanchored search) so that no text can make it run long. V8's engine is the fastest but
  * backtracks: it gets only texts so short that its proven worst case is small. Longer texts go to RE2, which is linear. Look-around
  * and back references, which RE2 has not, are refused where they could be exponential, and see only the start of a long text.
- * See docs/decisions/regex-engine.md.
+ * See docs/decisions/0004-regex-engine.md.
  *
  * @throws CordonError `SIGMA-REGEX-INVALID`, `SIGMA-REGEX-UNSAFE`
  */
