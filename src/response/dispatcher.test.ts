@@ -123,6 +123,40 @@ describe('after a crash with the request on its way', () => {
   })
 })
 
+/** A site whose MDM answers when the gates, one a request, are opened. */
+function gatedSite(gates: number) {
+  const { rule, mdm } = setUp()
+  const link = mdm.link('mdm', 'quarantine_device', 'device')
+  const opened = Array.from({ length: gates }, () => Promise.withResolvers<void>())
+  const requests = { count: 0 }
+  const run: typeof link.connected.run = async (plan, context) => {
+    await opened[requests.count++]?.promise
+    return link.connected.run(plan, context)
+  }
+  const site = new Site([{ ...link, connected: { ...link.connected, run } }], rule, policyWith([grantFor(rule)]))
+  return { site, rule, mdm, requests, open: (gate: number) => opened[gate]!.resolve() }
+}
+
+test('an engine that stalled, and wakes when its lease was taken over, writes nothing', async () => {
+  const { site, rule, requests, open } = gatedSite(2)
+  await site.alert(alertOn('d1', rule))
+  const stalled = site.dispatcher.drain()
+  await expect.poll(() => requests.count).toBe(1)
+  site.now += HOUR
+  site.start()
+  const taken = site.passTo(site.now + MINUTE)
+  await expect.poll(() => requests.count).toBe(2)
+  const before = await only(site)
+  expect(before.lease?.owner).toBe('engine-2')
+  open(0)
+  await stalled
+  expect(await only(site)).toEqual(before)
+  open(1)
+  await taken
+  expect((await only(site)).state).toBe('CONFIRMED')
+  await site.close()
+})
+
 describe('an undo', () => {
   test('is sent once, confirmed by reading back, and told', async () => {
     const { site, rule, mdm } = setUp()
@@ -138,6 +172,19 @@ describe('an undo', () => {
     ])
     const [incident] = await site.ledger.incidents({ limit: 1 })
     expect(incident?.timeline.map(({ text }) => text)).toContainEqual(expect.stringContaining('Released from quarantine'))
+  })
+
+  test('that is asked for while the request is on its way follows right after it', async () => {
+    const { site, rule, mdm, requests, open } = gatedSite(1)
+    await site.alert(alertOn('d1', rule))
+    const running = site.dispatcher.drain()
+    await expect.poll(() => requests.count).toBe(1)
+    await requestUndo(site.ports, (await only(site)).id, 'alice', 'stop it')
+    open(0)
+    await running
+    expect((await only(site)).state).toBe('REVERTED')
+    expect(mdm.acts.map(({ act }) => act)).toEqual(['do', 'undo'])
+    await site.close()
   })
 
   test('of what was never sent sends nothing', async () => {
