@@ -43,7 +43,7 @@ export function joinContext(draft: Draft, sources: ContextSources, now: number):
     ecs.device = device.fields
     context.device =
       match === undefined
-        ? origin(device.source, happened)
+        ? (context.device ?? origin(device.source, happened))
         : origin(match.by === 'name' ? inventory.source : `${inventory.source}:${match.by}`, inventory.observed)
   } else delete ecs.device
 

@@ -9,9 +9,11 @@ export function cleanPath(path: string): string {
   return path.startsWith('/') && DOTS.test(path) ? posix.normalize(path) : path
 }
 
+const ROOTED = /^(?:\/|~|[A-Za-z]:[\\/]|\\\\)/
+
 /** `path` as seen from `directory`, where both are known well enough to join them. */
 export function joinPath(directory: string | undefined, path: string): string {
-  if (path.startsWith('/') || !directory?.startsWith('/')) return cleanPath(path)
+  if (ROOTED.test(path) || !directory?.startsWith('/')) return cleanPath(path)
   return posix.join(directory, path)
 }
 

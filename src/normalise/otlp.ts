@@ -63,8 +63,9 @@ function readGroups(
       const around = compact({
         resource: holder.all,
         scope: decodeHolder(scope).all,
-        request: compact({ ...envelope, ...groupRest }),
-        scoped: compact(scopedRest),
+        request: envelope,
+        resourceGroup: groupRest,
+        scopeGroup: scopedRest,
       })
       const scopeName = isObject(scope) && typeof scope.name === 'string' ? scope.name : undefined
       for (const record of listOf(records, itemKey)) items.push(readItem(signal, record, holder.attributes, scopeName, around))
