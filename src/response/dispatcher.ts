@@ -26,6 +26,7 @@ export class Dispatcher {
   readonly #lanes: readonly Lane[]
   #running: Promise<void> | undefined
   #stopping = false
+  #woken = false
   #wake: () => void = () => {}
 
   constructor(ports: DispatcherPorts) {
@@ -59,6 +60,7 @@ export class Dispatcher {
 
   /** There may be something due: a batch was committed, a receipt came, an operator spoke. */
   wake(): void {
+    this.#woken = true
     this.#wake()
   }
 
@@ -90,18 +92,23 @@ export class Dispatcher {
 
   async #loop(): Promise<void> {
     while (!this.#stopping) {
-      const woken = new Promise<void>((resolve) => {
-        this.#wake = resolve
-      })
+      this.#woken = false
       await Promise.all(this.#lanes.map((lane) => lane.fill()))
-      await Promise.race([woken, this.#nextDue()])
+      const due = await Promise.all(this.#lanes.map((lane) => lane.nextDue()))
+      await this.#sleep(Math.min(POLL, ...due.map((time) => time - this.#ports.now())))
     }
   }
 
-  async #nextDue(): Promise<void> {
-    const due = await Promise.all(this.#lanes.map((lane) => lane.nextDue()))
-    const wait = Math.min(POLL, ...due.map((time) => time - this.#ports.now()))
-    await new Promise((resolve) => setTimeout(resolve, Math.max(0, wait)))
+  /** Until that many milliseconds have passed, or something woke the dispatcher since it looked last. */
+  #sleep(time: number): Promise<void> {
+    if (this.#woken) return Promise.resolve()
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, Math.max(0, time))
+      this.#wake = () => {
+        clearTimeout(timer)
+        resolve()
+      }
+    })
   }
 }
 
