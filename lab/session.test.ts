@@ -14,7 +14,8 @@ test('all records are there, in their order and with their intervals, from now o
   const intervals = (items: typeof recorded) => items.map(({ time }) => Math.round(time - items[0]!.time))
   expect(intervals(played)).toEqual(intervals(recorded))
   const { deliveries } = freshSession(NOW)
-  expect(deliveries[0]!.at).toBe(NOW)
+  expect(deliveries[0]!.at).toBeLessThan(NOW)
+  expect(deliveries[1]!.at).toBe(NOW + 250)
   expect(deliveries.map(({ at }) => at)).toEqual(deliveries.map(({ at }) => at).toSorted((a, b) => a - b))
   expect(Math.max(...played.map(({ time }) => time))).toBe(deliveries.at(-1)!.at)
 })
@@ -29,6 +30,6 @@ test('ids are new at each start, in both recordings', () => {
 
 test('telemetry is of the same moment as the kernel records', () => {
   const { body } = freshSession(NOW).deliveries.at(-1)!
-  for (const [text] of body.matchAll(/20\d\d-\d\d-\d\dT[\d:.]+Z/g)) expect(Math.abs(Date.parse(text) - NOW)).toBeLessThan(5_000)
-  for (const [, nanos] of body.matchAll(/"timeUnixNano": "(\d+)"/g)) expect(Math.abs(Number(nanos) / 1e6 - NOW)).toBeLessThan(5_000)
+  for (const [text] of body.matchAll(/20\d\d-\d\d-\d\dT[\d:.]+Z/g)) expect(Math.abs(Date.parse(text) - NOW)).toBeLessThan(10_000)
+  for (const [, nanos] of body.matchAll(/"timeUnixNano": "(\d+)"/g)) expect(Math.abs(Number(nanos) / 1e6 - NOW)).toBeLessThan(10_000)
 })

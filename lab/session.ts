@@ -18,11 +18,13 @@ export interface Session {
   readonly agent: string
   /** What its host is called in the records. */
   readonly host: string
-  /** From the sensitive read on at the pace of the recording; what happened before it in one request, due at once. */
+  /** From the sensitive read on at the pace of the recording; what happened before it in one request, overdue. */
   readonly deliveries: readonly Delivery[]
 }
 
 const FOLDER = join(import.meta.dirname, 'session')
+/** Time to send what happened before the read. Milliseconds. */
+const LEAD = 250
 const STAMP = /\bmsg=audit\((\d+\.\d{3}):(\d+)\)/
 const SENSITIVE = / name="\/sensitive\/./
 
@@ -37,8 +39,7 @@ export function freshSession(now: number): Session {
   const first = groups.findIndex(({ lines }) => lines.some((line) => SENSITIVE.test(line)))
   const before = groups.slice(0, first)
   const after = groups.slice(first)
-  // The last that happened before the read has just happened.
-  const shift = now - before.at(-1)!.time
+  const shift = now + LEAD - after[0]!.time
   const serials = randomInt(1, 1_000_000)
   const deliver = (part: readonly AuditEvent[], says?: string): Delivery => ({
     at: part.at(-1)!.time + shift,
