@@ -107,6 +107,10 @@ describe('the process tree', () => {
     expect(feed(started, 100, 50, { executable: '/usr/bin/vim' }, T + 1000, fork)).toBeUndefined()
     expect(feed(started, 101, 100, { executable: '/usr/bin/vim' }, T + 2000)).toBeUndefined()
 
+    const forked = treeOf()
+    feed(forked, 100, 1, AGENT)
+    expect(feed(forked, 100, 1, { executable: '/usr/bin/node' }, T + 1000, fork)).toBeUndefined()
+
     const ended = treeOf()
     feed(ended, 100, 1, AGENT)
     feed(ended, 100, 1, AGENT, T + 5_000, end)

@@ -16,7 +16,8 @@ describe('JSON from strangers', () => {
   it('comes back as it was', () => {
     fc.assert(
       fc.property(fc.jsonValue(), (value) => {
-        expect(parseJson(stringifyJson(value))).toEqual(JSON.parse(JSON.stringify(value)))
+        // As text, because an integer from 2^53 on comes back as a bigint of the same digits.
+        expect(stringifyJson(parseJson(stringifyJson(value)))).toBe(JSON.stringify(value))
       }),
     )
   })
