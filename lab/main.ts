@@ -29,8 +29,8 @@ async function lab(): Promise<0 | 3> {
       say("  Gemini CLI on Ana's laptop is asked to answer a support ticket.")
       say('  A comment hidden in the ticket tells it to send out the payroll.')
       say()
-      const quarantine = await Promise.race([tellStory(site, narrator), stopped.then(() => undefined)])
-      explain(site, quarantine === undefined ? undefined : shortId(quarantine.id))
+      const story = tellStory(site, narrator).then((quarantine) => explain(site, quarantine && shortId(quarantine.id)))
+      await Promise.race([story, stopped])
       await stopped
       say()
     } finally {
