@@ -270,7 +270,10 @@ function encode(): Uint8Array<ArrayBuffer> {
     ],
   }
   const resource = { attributes: [kv('service.name', 'codex_exec'), kv('host.name', 'ws-12')] }
-  return type.encode(type.fromObject({ a: [{ r: resource, s: [{ scope: { name: 'codex_otel.log_only' }, l: [record] }] }] })).finish().slice()
+  return type
+    .encode(type.fromObject({ a: [{ r: resource, s: [{ scope: { name: 'codex_otel.log_only' }, l: [record] }] }] }))
+    .finish()
+    .slice()
 }
 
 describe('POST /v1/logs', () => {
