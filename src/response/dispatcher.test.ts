@@ -226,6 +226,10 @@ describe('an undo', () => {
     await requestUndo(site.ports, (await only(site)).id, 'alice', 'false alarm')
     mdm.faults = ['dropped-before']
     await site.run()
+    expect(await requestUndo(site.ports, (await only(site)).id, 'bob', 'again')).toMatchObject({
+      state: 'REVERTING',
+      undoRequested: { by: 'alice' },
+    })
     await site.alert(alertOn('d1', rule, { key: 'second', time: START + MINUTE }))
     await site.passTo(START + 5 * MINUTE)
     const states = (await quarantines(site)).map(({ epoch, state }) => [epoch, state]).sort()

@@ -12,7 +12,8 @@ const MANY = 100_000
 export type OperatorPorts = RecordingPorts
 
 /**
- * Calls an effect off: rejects what was not sent yet, asks for the undo of what was. The undo itself is the dispatcher's.
+ * Calls an effect off: rejects what was not sent yet, asks for the undo of what was. The undo itself is the dispatcher's; to ask for
+ * one that is under way changes nothing.
  *
  * @throws CordonError `EFFECT_NOT_FOUND`; `EFFECT_NOT_REVERSIBLE` where the responder cannot undo it; `EFFECT_OVER` where nothing is in force
  */
@@ -21,6 +22,7 @@ export function requestUndo(ports: OperatorPorts, id: string, by: string, reason
     const effect = await recording.read.effect(id)
     if (effect === undefined)
       throw new CordonError('EFFECT_NOT_FOUND', `there is no action ${id}`, { hint: 'cordon actions list shows them' })
+    if (effect.state === 'REVERTING') return effect
     const next = callOff(effect, by, reason, recording.now)
     if (next !== undefined) return recording.effect(effect, next)
     if (!effect.reversible && effect.attempts > 0) {
