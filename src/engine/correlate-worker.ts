@@ -15,12 +15,28 @@ interface Settings {
   readonly report: (report: { partition: number; revisions: number; signalsHeld: number }) => void
 }
 
+/** How much may be handled and not committed: a restart handles it again, to the same end. */
+const UNCOMMITTED_ENTRIES = 20_000
+const UNCOMMITTED_MILLISECONDS = 1_000
+
+/** One partition's state in memory, and what of it the checkpoint does not hold yet. */
+interface Partition {
+  readonly checkpoint: Checkpoint<StateRow>
+  readonly correlator: Correlator
+  readonly put: Map<string, StateRow>
+  readonly remove: Set<string>
+  next: number
+  uncommitted: number
+  committedAt: number
+}
+
 /**
- * Signals log → alerts log. Per batch one transaction holds state, outbox and place; only then is the outbox sent. A crash in
- * between sends it again, under the same ids.
+ * Signals log → alerts log. State, outbox and place are committed in one transaction, and only then is the outbox sent: a crash in
+ * between sends it again, under the same ids. A batch that gives no alert is committed with a later one: its records are still in
+ * the log, so a restart takes them again, and the correlator comes to the same state.
  */
 export function createCorrelateWorker({ streams, rules, checkpointPath, probe, report }: Settings): PartitionHandler<SignalRecord> {
-  const partitions = new Map<number, { checkpoint: Checkpoint<StateRow>; correlator: Correlator }>()
+  const partitions = new Map<number, Partition>()
   const send = (records: readonly LogRecord<unknown>[]) => streams.append('alerts', records)
 
   return {
@@ -29,15 +45,15 @@ export function createCorrelateWorker({ streams, rules, checkpointPath, probe, r
       const correlator = new Correlator(rules, streams.partitions('events'))
       const head = checkpoint.head()
       correlator.restore((head?.value as Progress[] | undefined) ?? [], checkpoint.rows())
-      partitions.set(partition, { checkpoint, correlator })
+      const next = head?.next ?? 0
+      partitions.set(partition, { checkpoint, correlator, put: new Map(), remove: new Set(), next, uncommitted: 0, committedAt: Date.now() })
       await checkpoint.drain(send)
-      return head?.next ?? 0
+      return next
     },
 
     async handle(partition, entries) {
-      const { checkpoint, correlator } = partitions.get(partition)!
-      const put = new Map<string, StateRow>()
-      const remove = new Set<string>()
+      const state = partitions.get(partition)!
+      const { checkpoint, correlator, put, remove } = state
       const revisions: AlertRevision[] = []
       for (const { value, offset } of entries) {
         const outcome = correlator.handle(value, offset)
@@ -48,18 +64,32 @@ export function createCorrelateWorker({ streams, rules, checkpointPath, probe, r
           remove.add(rowKey(row))
         }
       }
-      const outbox = revisions.map((revision) => ({ key: revision.id, id: `${revision.id}.${revision.rev}`, value: revision }))
-      checkpoint.commit({ put, remove, head: correlator.checkpoint, outbox, next: entries.at(-1)!.offset + 1 })
-      if (outbox.length > 0) probe('alert-committed')
+      state.next = entries.at(-1)!.offset + 1
+      state.uncommitted += entries.length
+      const waited = Date.now() - state.committedAt > UNCOMMITTED_MILLISECONDS
+      if (revisions.length > 0 || state.uncommitted > UNCOMMITTED_ENTRIES || waited) commit(state, revisions)
+      if (revisions.length > 0) probe('alert-committed')
       await checkpoint.drain(send)
       report({ partition, revisions: revisions.length, signalsHeld: correlator.size })
     },
 
     async close(partition) {
-      partitions.get(partition)?.checkpoint.close()
+      const state = partitions.get(partition)
+      if (state === undefined) return
       partitions.delete(partition)
+      state.checkpoint.close()
     },
   }
+}
+
+function commit(state: Partition, revisions: readonly AlertRevision[]): void {
+  const { checkpoint, correlator, put, remove, next } = state
+  const outbox = revisions.map((revision) => ({ key: revision.id, id: `${revision.id}.${revision.rev}`, value: revision }))
+  checkpoint.commit({ put, remove, head: correlator.checkpoint, outbox, next })
+  put.clear()
+  remove.clear()
+  state.uncommitted = 0
+  state.committedAt = Date.now()
 }
 
 function rowKey({ unit, group, signal }: StateRow): string {

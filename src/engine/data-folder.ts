@@ -6,7 +6,7 @@ import { CordonError } from '../event/error.ts'
 /** Where a node keeps what. One folder, one node. */
 export interface DataPaths {
   readonly folder: string
-  readonly log: string
+  readonly streams: string
   readonly ledger: string
   readonly ingest: string
   readonly tokens: string
@@ -17,7 +17,7 @@ export interface DataPaths {
 export function dataPaths(folder: string): DataPaths {
   return {
     folder,
-    log: join(folder, 'log.db'),
+    streams: join(folder, 'streams'),
     ledger: join(folder, 'ledger.db'),
     ingest: join(folder, 'ingest.db'),
     tokens: join(folder, 'tokens.json'),

@@ -103,7 +103,7 @@ export async function startEngine(config: Config, observer: EngineObserver): Pro
     const links = connectResponders(config)
 
     const streams = openEmbeddedStreams({
-      path: paths.log,
+      folder: paths.streams,
       partitions: config.streams.partitions,
       onError: (log, worker, error) => {
         metrics.workerErrors.add(1, { log, worker })
@@ -144,16 +144,26 @@ export async function startEngine(config: Config, observer: EngineObserver): Pro
     })
 
     // Detection, last stage first, so that each finds its reader running.
-    const consumers: Record<string, Consumer> = {
-      alerts: streams.consume<AlertRevision>('alerts', 'respond', {
+    const held = new Map<number, number>()
+    const consumers = new Map<'alerts' | 'signals' | 'events', Consumer>()
+    const begin = async (log: 'alerts' | 'signals' | 'events', consumer: Consumer) => {
+      consumers.set(log, consumer)
+      closing.push(() => consumer.stop())
+      await consumer.started()
+    }
+    await begin(
+      'alerts',
+      streams.consume<AlertRevision>('alerts', 'respond', {
         ...answer,
         async handle(partition, entries) {
-          // Told first, because what is done about an alert is told as it is done. A batch that is tried again tells it again.
-          for (const { value } of entries) observer.onAlert(value)
           await answer.handle(partition, entries)
+          for (const { value } of entries) observer.onAlert(value)
         },
       }),
-      signals: streams.consume<SignalRecord>(
+    )
+    await begin(
+      'signals',
+      streams.consume<SignalRecord>(
         'signals',
         'correlate',
         createCorrelateWorker({
@@ -167,7 +177,10 @@ export async function startEngine(config: Config, observer: EngineObserver): Pro
           },
         }),
       ),
-      events: streams.consume<EventRecord>(
+    )
+    await begin(
+      'events',
+      streams.consume<EventRecord>(
         'events',
         'match',
         createMatchWorker(streams, compileDetector(rules), ({ events, signals }) => {
@@ -175,9 +188,7 @@ export async function startEngine(config: Config, observer: EngineObserver): Pro
           metrics.signals.add(signals)
         }),
       ),
-    }
-    const held = new Map<number, number>()
-    for (const consumer of [consumers.alerts!, consumers.signals!, consumers.events!]) closing.push(() => consumer.stop())
+    )
     // The lock on the data folder says that whoever held leases of this node before is dead.
     await dispatcher.reclaim(`${config.node}/`)
     dispatcher.start()
@@ -245,7 +256,7 @@ export async function startEngine(config: Config, observer: EngineObserver): Pro
 
     const lag = async () => {
       const lags = await Promise.all(
-        Object.entries(consumers).map(async ([log, consumer]) =>
+        [...consumers].map(async ([log, consumer]) =>
           [...(await consumer.lag())].map(([partition, value]) => ({ log, partition, value })),
         ),
       )
@@ -348,7 +359,7 @@ export async function startEngine(config: Config, observer: EngineObserver): Pro
       freshTokens: tokens.fresh,
       ledger,
       async drained() {
-        for (const log of ['events', 'signals', 'alerts']) await consumers[log]!.drained()
+        for (const log of ['events', 'signals', 'alerts'] as const) await consumers.get(log)!.drained()
       },
       stop,
     }

@@ -1,4 +1,4 @@
-import { setImmediate } from 'node:timers/promises'
+import { setTimeout } from 'node:timers/promises'
 import type { Inventory } from '../context/inventory.ts'
 import { type ContextSources, joinContext } from '../context/join.ts'
 import type { ProcessRow, ProcessTree } from '../context/process-tree.ts'
@@ -35,6 +35,9 @@ interface Waiting {
   readonly resolve: (results: readonly { duplicate: boolean; partition: number; offset: number }[]) => void
   readonly reject: (error: unknown) => void
 }
+
+/** How long a batch waits for others to share its sync to disk. Milliseconds. */
+const LINGER = 3
 
 /**
  * The way in: vendor records → events log. A batch is acknowledged when its events, what they taught of processes, and its
@@ -114,8 +117,7 @@ export class Ingest {
   private async flushAll(): Promise<void> {
     this.flushing = true
     while (this.waiting.length > 0) {
-      // Requests that are being read in this turn of the event loop join the flush.
-      await setImmediate()
+      await setTimeout(LINGER)
       await this.flush()
     }
     this.flushing = false

@@ -1,4 +1,4 @@
-import { createHash, hash } from 'node:crypto'
+import { hash } from 'node:crypto'
 
 /**
  * The identity of a thing that is named by its parts: 32 hex digits (128 bits of SHA-256). Parts are length-prefixed,
@@ -15,5 +15,5 @@ export function identity(...parts: readonly (string | number)[]): string {
 
 /** SHA-256 of bytes or text: 64 hex digits. */
 export function digest(data: string | Uint8Array): string {
-  return createHash('sha256').update(data).digest('hex')
+  return hash('sha256', data, 'hex')
 }

@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises'
 import { mkdirSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite'
@@ -264,11 +265,22 @@ class Writer extends Reader implements LedgerTransaction {
   }
 }
 
+/** A transaction that waits for its turn, and whom to tell how it went. */
+interface Waiting {
+  readonly work: (transaction: LedgerTransaction) => Promise<unknown>
+  readonly resolve: (result: unknown) => void
+  readonly reject: (error: unknown) => void
+}
+
+/** Transactions that share one sync to disk, at most. */
+const GROUP = 256
+
 /** Reads go by their own connection, so that a listing neither waits for a transaction nor sees half of one. */
 class EmbeddedLedger extends Reader implements Ledger {
   readonly #writer: DatabaseSync
   readonly #transaction: Writer
-  #last: Promise<unknown> = Promise.resolve()
+  readonly #waiting: Waiting[] = []
+  #running: Promise<void> | undefined
 
   constructor(writer: DatabaseSync, reader: DatabaseSync) {
     super(reader)
@@ -277,26 +289,61 @@ class EmbeddedLedger extends Reader implements Ledger {
   }
 
   transaction<T>(work: (transaction: LedgerTransaction) => Promise<T>): Promise<T> {
-    const result = this.#last.then(() => this.#run(work))
-    this.#last = result.catch(() => undefined)
-    return result
+    return new Promise<T>((resolve, reject) => {
+      this.#waiting.push({ work, resolve: resolve as Waiting['resolve'], reject })
+      this.#running ??= this.#runAll()
+    })
   }
 
   async close(): Promise<void> {
-    await this.#last
+    await this.#running
     this.database.close()
     this.#writer.close()
   }
 
-  async #run<T>(work: (transaction: LedgerTransaction) => Promise<T>): Promise<T> {
-    this.#writer.exec('BEGIN IMMEDIATE')
+  async #runAll(): Promise<void> {
+    while (this.#waiting.length > 0) {
+      // Whoever comes in the same turn of the event loop shares the sync.
+      await setImmediate()
+      await this.#runGroup()
+    }
+    this.#running = undefined
+  }
+
+  /**
+   * Runs what waits, one after another, each undone by itself if it fails, and makes them durable by one commit. Nobody is told
+   * before that: a transaction that resolved is on disk.
+   */
+  async #runGroup(): Promise<void> {
+    const settled: (() => void)[] = []
+    const taken: Waiting[] = []
     try {
-      const result = await work(this.#transaction)
+      this.#writer.exec('BEGIN IMMEDIATE')
+      for (let next = this.#waiting.shift(); next !== undefined; next = taken.length < GROUP ? this.#waiting.shift() : undefined) {
+        taken.push(next)
+        settled.push(await this.#runOne(next))
+      }
       this.#writer.exec('COMMIT')
-      return result
     } catch (error) {
       if (this.#writer.isTransaction) this.#writer.exec('ROLLBACK')
-      throw error
+      // Where not even the beginning succeeded, those who waited for it are told; others may be luckier.
+      for (const { reject } of taken.length > 0 ? taken : this.#waiting.splice(0)) reject(error)
+      return
+    }
+    for (const tell of settled) tell()
+  }
+
+  async #runOne({ work, resolve, reject }: Waiting): Promise<() => void> {
+    this.#writer.exec('SAVEPOINT one')
+    try {
+      const result = await work(this.#transaction)
+      this.#writer.exec('RELEASE one')
+      return () => resolve(result)
+    } catch (error) {
+      // A full disk ends the whole transaction, and with it the savepoint.
+      if (!this.#writer.isTransaction) throw error
+      this.#writer.exec('ROLLBACK TO one; RELEASE one')
+      return () => reject(error)
     }
   }
 }

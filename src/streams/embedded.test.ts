@@ -8,7 +8,7 @@ import type { LogEntry } from './log.ts'
 let folder: string
 let streams: EmbeddedStreams
 let clock = 1_000
-const open = (partitions = 2) => openEmbeddedStreams({ path: join(folder, 'log.db'), partitions, now: () => clock })
+const open = (partitions = 2) => openEmbeddedStreams({ folder, partitions, now: () => clock })
 
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'cordon-streams-'))

@@ -1,5 +1,5 @@
 import { mkdirSync } from 'node:fs'
-import { dirname } from 'node:path'
+import { join } from 'node:path'
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import { setImmediate } from 'node:timers/promises'
 import { CordonError, messageOf } from '../event/error.ts'
@@ -14,8 +14,8 @@ const BATCH = 1_000
 const RETRY_AFTER = 500
 
 interface Settings {
-  /** The database file; its folder is made if it is missing. */
-  readonly path: string
+  /** Where its files are kept; made if it is missing. */
+  readonly folder: string
   /** Partitions of the events and signals logs. Fixed once the file exists: keys would move otherwise. */
   readonly partitions: number
   readonly now?: () => number
@@ -31,8 +31,8 @@ export interface TrimLimits {
 }
 
 /**
- * The ordered logs in one SQLite file: for a single node, with nothing to install. An append is one transaction, synced to
- * disk before it resolves (`synchronous=FULL`), so what was acknowledged survives kill -9 and a power cut.
+ * The ordered logs in SQLite: for a single node, with nothing to install. An append is one transaction, synced to disk before it
+ * resolves, so what was acknowledged survives kill -9 and a power cut. Only signals, which are made from events, are not synced.
  *
  * @throws CordonError `STREAMS_PARTITIONS` if the file was made with another number of partitions
  */
@@ -41,21 +41,23 @@ export function openEmbeddedStreams(settings: Settings): EmbeddedStreams {
 }
 
 export class EmbeddedStreams implements Streams {
-  private readonly database: DatabaseSync
+  private readonly databases: readonly DatabaseSync[]
   private readonly partitionCount: number
   private readonly now: () => number
   private readonly onError: NonNullable<Settings['onError']>
   private readonly logs = new Map<LogName, EmbeddedLog>()
   private readonly workers = new Map<LogName, Worker[]>()
 
-  constructor({ path, partitions, now = Date.now, onError = () => {} }: Settings) {
-    mkdirSync(dirname(path), { recursive: true })
-    this.database = new DatabaseSync(path, { timeout: 5_000 })
-    this.database.exec('PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=4000')
-    this.partitionCount = fixPartitions(this.database, partitions)
+  constructor({ folder, partitions, now = Date.now, onError = () => {} }: Settings) {
+    mkdirSync(folder, { recursive: true })
+    const durable = openDatabase(join(folder, 'log.db'), 'FULL')
+    // Signals can be made again from the events: what a power cut takes of them, match sends anew from its last progress record.
+    const derived = openDatabase(join(folder, 'signals.db'), 'NORMAL')
+    this.databases = [durable, derived]
+    this.partitionCount = fixPartitions(durable, partitions)
     this.now = now
     this.onError = onError
-    for (const name of LOGS) this.logs.set(name, new EmbeddedLog(this.database, name, this.partitions(name)))
+    for (const name of LOGS) this.logs.set(name, new EmbeddedLog(name === 'signals' ? derived : durable, name, this.partitions(name)))
   }
 
   partitions(log: LogName): number {
@@ -82,6 +84,7 @@ export class EmbeddedStreams implements Streams {
     )
     this.workers.set(log, [...(this.workers.get(log) ?? []), ...workers])
     return {
+      started: async () => void (await Promise.all(workers.map((worker) => worker.started))),
       drained: async () => void (await Promise.all(workers.map((worker) => worker.drained()))),
       stop: async () => void (await Promise.all(workers.map((worker) => worker.stop()))),
       lag: async () => new Map(workers.map((worker) => [worker.partition, worker.lag])),
@@ -97,7 +100,7 @@ export class EmbeddedStreams implements Streams {
   }
 
   async close(): Promise<void> {
-    this.database.close()
+    for (const database of this.databases) database.close()
   }
 
   private log(name: LogName): EmbeddedLog {
@@ -105,98 +108,107 @@ export class EmbeddedStreams implements Streams {
   }
 }
 
-/** One log: a table clustered by (partition, offset), and the newest entries in memory. */
+/** One partition of a log: a table in the order of its offsets. */
+interface PartitionTable {
+  readonly name: string
+  readonly insert: StatementSync
+  readonly range: StatementSync
+  next: number
+  /** Stamp of the newest entry: the next one is never lower, whatever the clock does. */
+  stamp: number
+  /** The newest entries, oldest first. */
+  readonly tail: LogEntry<unknown>[]
+}
+
+interface Row {
+  readonly offset: number
+  readonly appended: number
+  readonly value: string
+}
+
+/** One log: a table per partition, an index of the ids that it holds, and the newest entries in memory. */
 class EmbeddedLog {
   private readonly database: DatabaseSync
-  private readonly table: string
-  private readonly tails: LogEntry<unknown>[][]
-  private readonly nextOffsets: number[]
-  private readonly stamps: number[]
-  private readonly insert: StatementSync
-  private readonly byId: StatementSync
-  private readonly range: StatementSync
+  private readonly name: string
+  private readonly tables: readonly PartitionTable[]
+  private readonly claimId: StatementSync
+  private readonly findId: StatementSync
   private readonly waiting = new Set<() => void>()
 
-  constructor(database: DatabaseSync, name: LogName, partitions: number) {
+  constructor(database: DatabaseSync, log: LogName, partitions: number) {
     this.database = database
-    this.table = name.replace('-', '_')
-    database.exec(`
-      CREATE TABLE IF NOT EXISTS ${this.table} (
-        partition INTEGER NOT NULL, offset INTEGER NOT NULL, appended INTEGER NOT NULL, id TEXT, value TEXT NOT NULL,
-        PRIMARY KEY (partition, offset)) WITHOUT ROWID;
-      CREATE UNIQUE INDEX IF NOT EXISTS ${this.table}_id ON ${this.table} (id) WHERE id IS NOT NULL`)
-    this.insert = database.prepare(`INSERT INTO ${this.table} VALUES (?, ?, ?, ?, ?)`)
-    this.byId = database.prepare(`SELECT partition, offset FROM ${this.table} WHERE id = ?`)
-    this.range = database.prepare(
-      `SELECT offset, appended, value FROM ${this.table} WHERE partition = ? AND offset >= ? ORDER BY offset LIMIT ?`,
-    )
-    const newest = database.prepare(`SELECT offset, appended FROM ${this.table} WHERE partition = ? ORDER BY offset DESC LIMIT 1`)
-    const ends = Array.from(
-      { length: partitions },
-      (_, partition) => newest.get(partition) as { offset: number; appended: number } | undefined,
-    )
-    this.tails = ends.map(() => [])
-    this.nextOffsets = ends.map((end) => (end?.offset ?? -1) + 1)
-    this.stamps = ends.map((end) => end?.appended ?? 0)
+    this.name = log.replace('-', '_')
+    // Ids are random, so their index is what an append costs most: 16 bytes each, and apart from the entries.
+    database.exec(`CREATE TABLE IF NOT EXISTS ${this.name}_ids (id BLOB PRIMARY KEY, partition INTEGER NOT NULL, offset INTEGER NOT NULL) WITHOUT ROWID`)
+    this.claimId = database.prepare(`INSERT INTO ${this.name}_ids VALUES (?, ?, ?) ON CONFLICT DO NOTHING`)
+    this.findId = database.prepare(`SELECT partition, offset FROM ${this.name}_ids WHERE id = ?`)
+    this.tables = Array.from({ length: partitions }, (_, partition) => openTable(database, `${this.name}_${partition}`))
   }
 
   append(records: readonly LogRecord<unknown>[], now: number) {
     const results: { partition: number; offset: number; duplicate: boolean }[] = []
     const added: LogEntry<unknown>[] = []
-    const next = [...this.nextOffsets]
-    const stamps = this.stamps.map((stamp) => Math.max(stamp, now))
+    const next = this.tables.map((table) => table.next)
+    const stamps = this.tables.map((table) => Math.max(table.stamp, now))
     this.database.exec('BEGIN IMMEDIATE')
     try {
-      for (const { key, value, id, partition: wanted } of records) {
-        const known = id === undefined ? undefined : (this.byId.get(id) as { partition: number; offset: number } | undefined)
-        if (known !== undefined) {
-          results.push({ ...known, duplicate: true })
+      for (const { key, value, id, partition = this.partitionOf(key) } of records) {
+        const offset = next[partition]!
+        const name = id === undefined ? null : idBytes(id)
+        if (name !== null && this.claimId.run(name, partition, offset).changes === 0) {
+          results.push({ ...(this.findId.get(name) as { partition: number; offset: number }), duplicate: true })
           continue
         }
-        const partition = wanted ?? this.partitionOf(key)
-        const offset = next[partition]!++
         const appended = stamps[partition]!
-        this.insert.run(partition, offset, appended, id ?? null, stringifyJson(value))
+        this.tables[partition]!.insert.run(offset, appended, name, stringifyJson(value))
+        next[partition] = offset + 1
         results.push({ partition, offset, duplicate: false })
         added.push({ partition, offset, appended, value })
       }
       this.database.exec('COMMIT')
     } catch (error) {
       if (this.database.isTransaction) this.database.exec('ROLLBACK')
-      throw new CordonError('STREAMS_APPEND', `the ${this.table} log refused an append: ${messageOf(error)}`, {
+      throw new CordonError('STREAMS_APPEND', `the ${this.name} log refused an append: ${messageOf(error)}`, {
         hint: 'check the free disk space and the permissions of the data folder; nothing was acknowledged',
         cause: error,
       })
     }
-    for (const entry of added) this.remember(entry)
-    next.forEach((offset, partition) => {
-      this.nextOffsets[partition] = offset
-      this.stamps[partition] = stamps[partition]!
+    this.tables.forEach((table, partition) => {
+      table.next = next[partition]!
+      table.stamp = stamps[partition]!
     })
+    for (const entry of added) remember(this.tables[entry.partition]!.tail, entry)
     for (const wake of [...this.waiting]) wake()
     return results
   }
 
   read(partition: number, from: number, limit: number): readonly LogEntry<unknown>[] {
-    const tail = this.tails[partition]!
+    const { tail, next, range } = this.tables[partition]!
     const first = tail[0]?.offset ?? Number.POSITIVE_INFINITY
     if (from >= first) return tail.slice(from - first, from - first + limit)
-    if (from >= this.nextOffsets[partition]!) return []
-    const rows = this.range.all(partition, from, limit) as { offset: number; appended: number; value: string }[]
-    return rows.map(({ offset, appended, value }) => ({ partition, offset, appended, value: parseJson(value) }))
+    if (from >= next) return []
+    return (range.all(from, limit) as unknown as Row[]).map((row) => entryOf(partition, row))
   }
 
   last(partition: number, accept: (value: unknown) => boolean): LogEntry<unknown> | undefined {
-    const backwards = this.database.prepare(`SELECT offset, appended, value FROM ${this.table} WHERE partition = ? ORDER BY offset DESC`)
-    for (const row of backwards.iterate(partition) as Iterable<{ offset: number; appended: number; value: string }>) {
-      const value = parseJson(row.value)
-      if (accept(value)) return { partition, offset: row.offset, appended: row.appended, value }
+    const backwards = this.database.prepare(`SELECT offset, appended, value FROM ${this.tables[partition]!.name} ORDER BY offset DESC`)
+    for (const row of backwards.iterate() as Iterable<unknown> as Iterable<Row>) {
+      const entry = entryOf(partition, row)
+      if (accept(entry.value)) return entry
     }
     return undefined
   }
 
   end(partition: number): number {
-    return this.nextOffsets[partition]!
+    return this.tables[partition]!.next
+  }
+
+  /** Never gives an offset below `offset` again: a power cut may have taken unsynced entries that a worker has handled already. */
+  raise(partition: number, offset: number): void {
+    const table = this.tables[partition]!
+    if (offset <= table.next) return
+    table.next = offset
+    table.tail.length = 0
   }
 
   /** Resolves at the next append, or when `signal` aborts. */
@@ -215,19 +227,16 @@ class EmbeddedLog {
   trim({ before, maxBytes }: TrimLimits, keepFrom: (partition: number) => number): number {
     const tooLarge = this.usedBytes() > maxBytes
     let gone = 0
-    for (let partition = 0; partition < this.nextOffsets.length; partition++) {
-      const limit = Math.min(keepFrom(partition), this.end(partition) - 1)
-      gone += Number(
-        this.database.prepare(`DELETE FROM ${this.table} WHERE partition = ? AND offset < ? AND appended < ?`).run(partition, limit, before)
-          .changes,
-      )
-      if (!tooLarge) continue
-      const { first } = this.database.prepare(`SELECT min(offset) AS first FROM ${this.table} WHERE partition = ?`).get(partition) as {
-        first: number | null
-      }
-      const cut = Math.min(limit, (first ?? 0) + Math.ceil((this.end(partition) - (first ?? 0)) / 10))
-      gone += Number(this.database.prepare(`DELETE FROM ${this.table} WHERE partition = ? AND offset < ?`).run(partition, cut).changes)
-    }
+    this.tables.forEach(({ name, next }, partition) => {
+      const limit = Math.min(keepFrom(partition), next - 1)
+      const { first } = this.database.prepare(`SELECT min(offset) AS first FROM ${name}`).get() as { first: number | null }
+      const tenth = (first ?? 0) + Math.ceil((next - (first ?? 0)) / 10)
+      // Stamps grow with the offsets, so what is too old is a beginning of the table.
+      const { old } = this.database.prepare(`SELECT max(offset) AS old FROM ${name} WHERE offset < ? AND appended < ?`).get(limit, before) as { old: number | null }
+      const cut = Math.min(limit, Math.max(old === null ? 0 : old + 1, tooLarge ? tenth : 0))
+      this.database.prepare(`DELETE FROM ${this.name}_ids WHERE id IN (SELECT id FROM ${name} WHERE offset < ?)`).run(cut)
+      gone += Number(this.database.prepare(`DELETE FROM ${name} WHERE offset < ?`).run(cut).changes)
+    })
     return gone
   }
 
@@ -237,14 +246,37 @@ class EmbeddedLog {
   }
 
   private partitionOf(key: string): number {
-    return this.nextOffsets.length === 1 ? 0 : Number.parseInt(identity(key).slice(0, 8), 16) % this.nextOffsets.length
+    return this.tables.length === 1 ? 0 : Number.parseInt(identity(key).slice(0, 8), 16) % this.tables.length
   }
+}
 
-  private remember(entry: LogEntry<unknown>): void {
-    const tail = this.tails[entry.partition]!
-    tail.push(entry)
-    if (tail.length >= 2 * TAIL) tail.splice(0, tail.length - TAIL)
+function openTable(database: DatabaseSync, name: string): PartitionTable {
+  database.exec(`CREATE TABLE IF NOT EXISTS ${name} (offset INTEGER PRIMARY KEY, appended INTEGER NOT NULL, id BLOB, value TEXT NOT NULL)`)
+  const newest = database.prepare(`SELECT offset, appended FROM ${name} ORDER BY offset DESC LIMIT 1`).get() as { offset: number; appended: number } | undefined
+  return {
+    name,
+    insert: database.prepare(`INSERT INTO ${name} VALUES (?, ?, ?, ?)`),
+    range: database.prepare(`SELECT offset, appended, value FROM ${name} WHERE offset >= ? ORDER BY offset LIMIT ?`),
+    next: (newest?.offset ?? -1) + 1,
+    stamp: newest?.appended ?? 0,
+    tail: [],
   }
+}
+
+function entryOf(partition: number, { offset, appended, value }: Row): LogEntry<unknown> {
+  return { partition, offset, appended, value: parseJson(value) }
+}
+
+function remember(tail: LogEntry<unknown>[], entry: LogEntry<unknown>): void {
+  tail.push(entry)
+  if (tail.length >= 2 * TAIL) tail.splice(0, tail.length - TAIL)
+}
+
+const HEX_ID = /^[0-9a-f]{32}$/
+
+/** An identity as its 16 bytes; any other id by its digest. */
+function idBytes(id: string): Buffer {
+  return Buffer.from(HEX_ID.test(id) ? id : identity(id), 'hex')
 }
 
 /** Reads one partition for one handler, batch after batch, and tries again what failed. */
@@ -255,6 +287,10 @@ class Worker {
   private readonly onError: (error: unknown) => void
   private readonly stopping = new AbortController()
   private readonly running: Promise<void>
+  private tellStarted: () => void = () => {}
+  readonly started = new Promise<void>((resolve) => {
+    this.tellStarted = resolve
+  })
   private readonly idle = new Set<() => void>()
   position = 0
   private opened = false
@@ -281,6 +317,7 @@ class Worker {
   async stop(): Promise<void> {
     this.stopping.abort()
     await this.running
+    this.tellStarted()
     this.wakeIdle()
   }
 
@@ -290,7 +327,9 @@ class Worker {
       try {
         if (!this.opened) {
           this.position = await this.handler.open(this.partition)
+          this.log.raise(this.partition, this.position)
           this.opened = true
+          this.tellStarted()
         }
         await this.step(signal)
       } catch (error) {
@@ -331,6 +370,12 @@ class Worker {
     for (const wake of this.idle) wake()
     this.idle.clear()
   }
+}
+
+function openDatabase(path: string, synchronous: 'FULL' | 'NORMAL'): DatabaseSync {
+  const database = new DatabaseSync(path, { timeout: 5_000 })
+  database.exec(`PRAGMA journal_mode=WAL; PRAGMA synchronous=${synchronous}; PRAGMA wal_autocheckpoint=2000; PRAGMA cache_size=-65536`)
+  return database
 }
 
 function fixPartitions(database: DatabaseSync, wanted: number): number {

@@ -33,6 +33,8 @@ export interface PartitionHandler<T> {
 }
 
 export interface Consumer {
+  /** Resolves when every partition has been opened. */
+  started(): Promise<void>
   /** Resolves when everything that was in the log at the time of the call has been handled. */
   drained(): Promise<void>
   /** Finishes the batch in hand, closes the partitions. */

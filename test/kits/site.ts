@@ -36,7 +36,7 @@ export interface SiteOptions {
   readonly config?: Readonly<Record<string, unknown>>
   readonly labels?: readonly { readonly path: string; readonly classification: string }[]
   /** Shipped limits and protection are kept unless a test sets its own. */
-  readonly limits?: string
+  readonly limits?: (foundingRule: string) => object
 }
 
 /** One start of the engine, as a process of its own. */
@@ -163,12 +163,12 @@ export class Site {
     rmSync(this.folder, { recursive: true, force: true })
   }
 
-  private grant(limits: string | undefined): void {
+  private grant(limits: SiteOptions['limits']): void {
     const policy = join(this.folder, 'policy')
     mkdirSync(policy)
     const rule = foundingRuleId(this.configPath)
     writeFileSync(join(policy, 'grants.yml'), JSON.stringify({ grants: [{ rule, verbs: ['quarantine_device', 'revoke_agent_tokens', 'create_incident'], mode: 'enforce' }] }))
-    writeFileSync(join(policy, 'limits.yml'), limits ?? JSON.stringify({ limits: [{ verb: 'quarantine_device', most: 10, per: '1h' }], quarantine_rules: [rule] }))
+    writeFileSync(join(policy, 'limits.yml'), JSON.stringify(limits?.(rule) ?? { limits: [{ verb: 'quarantine_device', most: 10, per: '1h' }], quarantine_rules: [rule] }))
     reviewGrant(loadConfig(this.configPath), FOUNDING_RULE).renew('test', Date.now())
   }
 
