@@ -7,7 +7,11 @@ import { startLabPaging } from '../lab/servers/paging.ts'
 import { startLabTokens } from '../lab/servers/tokens.ts'
 import { Site, type SiteDevice, until } from '../test/kits/site.ts'
 
-const DEVICES: readonly SiteDevice[] = Array.from({ length: 200 }, (_, at) => ({ id: `laptop-${at}`, mdm: `UDID-${at}`, user: `user-${at}` }))
+const DEVICES: readonly SiteDevice[] = Array.from({ length: 200 }, (_, at) => ({
+  id: `laptop-${at}`,
+  mdm: `UDID-${at}`,
+  user: `user-${at}`,
+}))
 const BATCH = 500
 const TICKS_PER_SECOND = 100
 
@@ -19,7 +23,9 @@ async function main([what = 'throughput', amount]: readonly string[]): Promise<v
 
 async function throughput(total: number): Promise<void> {
   const { site, close } = await lab()
-  const bodies = Array.from({ length: total / BATCH }, (_, at) => Array.from({ length: BATCH }, (_, n) => ordinary(at * BATCH + n)).join('\n'))
+  const bodies = Array.from({ length: total / BATCH }, (_, at) =>
+    Array.from({ length: BATCH }, (_, n) => ordinary(at * BATCH + n)).join('\n'),
+  )
   const run = await site.start()
   pin(run.process.pid!)
   await site.send('/v1/events', bodies[0]!) // the first batch compiles; it is not counted
@@ -93,11 +99,19 @@ async function lab() {
     devices: DEVICES,
     limits: (rule) => ({ limits: [{ verb: 'quarantine_device', most: 100_000, per: '1h' }], quarantine_rules: [rule] }),
     vendors: async ({ url }) => {
-      const mdm = await startLabMdm({ apiKey: 'key', devices: DEVICES.map((device) => device.mdm), webhook: { url: `${url}/hooks/nanomdm-quarantine`, key: 'hook' } })
+      const mdm = await startLabMdm({
+        apiKey: 'key',
+        devices: DEVICES.map((device) => device.mdm),
+        webhook: { url: `${url}/hooks/nanomdm-quarantine`, key: 'hook' },
+      })
       const tokens = await startLabTokens({ rootToken: 'root' })
       const paging = await startLabPaging()
       stop.push(mdm.stop, tokens.stop, paging.stop)
-      return { mdm: { url: mdm.url, apiKey: 'key', webhookKey: 'hook' }, tokens: { url: tokens.url, rootToken: 'root' }, paging: { url: paging.url } }
+      return {
+        mdm: { url: mdm.url, apiKey: 'key', webhookKey: 'hook' },
+        tokens: { url: tokens.url, rootToken: 'root' },
+        paging: { url: paging.url },
+      }
     },
   })
   return {
@@ -112,20 +126,59 @@ async function lab() {
 /** Endpoint telemetry of a working day: connects, file accesses, process starts; one in twenty by an agent, all of it allowed. */
 function ordinary(n: number): string {
   const { id, user } = DEVICES[n % DEVICES.length]!
-  const common = { '@timestamp': new Date().toISOString(), event: { id: `b-${process.pid}-${n}`, kind: 'event', outcome: 'success' }, host: { name: id, os: { type: 'macos' } }, user: { name: user } }
-  const process_ = n % 20 === 0 ? { name: 'claude', executable: '/usr/local/bin/claude', pid: 900 } : { name: 'firefox', executable: '/usr/bin/firefox', pid: 1_000 + (n % 500) }
+  const common = {
+    '@timestamp': new Date().toISOString(),
+    event: { id: `b-${process.pid}-${n}`, kind: 'event', outcome: 'success' },
+    host: { name: id, os: { type: 'macos' } },
+    user: { name: user },
+  }
+  const process_ =
+    n % 20 === 0
+      ? { name: 'claude', executable: '/usr/local/bin/claude', pid: 900 }
+      : { name: 'firefox', executable: '/usr/bin/firefox', pid: 1_000 + (n % 500) }
   if (n % 10 < 6) {
     const destination = { ip: n % 20 === 0 ? '10.0.0.7' : `198.51.100.${n % 250}`, port: 443 }
-    return JSON.stringify({ ...common, event: { ...common.event, category: ['network'], type: ['connection', 'start'], action: 'connection_attempted' }, process: process_, source: { ip: `10.4.0.${n % 250}`, port: 40_000 + (n % 20_000) }, destination, network: { transport: 'tcp', direction: 'egress' } })
+    return JSON.stringify({
+      ...common,
+      event: { ...common.event, category: ['network'], type: ['connection', 'start'], action: 'connection_attempted' },
+      process: process_,
+      source: { ip: `10.4.0.${n % 250}`, port: 40_000 + (n % 20_000) },
+      destination,
+      network: { transport: 'tcp', direction: 'egress' },
+    })
   }
   if (n % 10 < 9) {
-    return JSON.stringify({ ...common, event: { ...common.event, category: ['file'], type: ['access'], action: 'open' }, process: process_, file: { path: `/Users/${user}/Documents/note-${n % 997}.md`, name: `note-${n % 997}.md` } })
+    return JSON.stringify({
+      ...common,
+      event: { ...common.event, category: ['file'], type: ['access'], action: 'open' },
+      process: process_,
+      file: { path: `/Users/${user}/Documents/note-${n % 997}.md`, name: `note-${n % 997}.md` },
+    })
   }
-  return JSON.stringify({ ...common, event: { ...common.event, category: ['process'], type: ['start'], action: 'exec' }, process: { ...process_, command_line: `/usr/bin/git status --porcelain ${n}`, parent: { pid: 1, executable: '/bin/zsh' } } })
+  return JSON.stringify({
+    ...common,
+    event: { ...common.event, category: ['process'], type: ['start'], action: 'exec' },
+    process: { ...process_, command_line: `/usr/bin/git status --porcelain ${n}`, parent: { pid: 1, executable: '/bin/zsh' } },
+  })
 }
 
-const sensitiveRead = (device: string) => JSON.stringify({ '@timestamp': new Date().toISOString(), event: { category: ['file'], type: ['access'], outcome: 'success' }, device: { id: device }, process: { name: 'claude', pid: 900 }, file: { path: '/sensitive/payroll.csv' } })
-const unlistedEgress = (device: string) => JSON.stringify({ '@timestamp': new Date().toISOString(), event: { category: ['network'], type: ['start'], outcome: 'success' }, device: { id: device }, process: { name: 'claude', pid: 900 }, destination: { ip: '203.0.113.66', port: 443 }, network: { direction: 'egress' } })
+const sensitiveRead = (device: string) =>
+  JSON.stringify({
+    '@timestamp': new Date().toISOString(),
+    event: { category: ['file'], type: ['access'], outcome: 'success' },
+    device: { id: device },
+    process: { name: 'claude', pid: 900 },
+    file: { path: '/sensitive/payroll.csv' },
+  })
+const unlistedEgress = (device: string) =>
+  JSON.stringify({
+    '@timestamp': new Date().toISOString(),
+    event: { category: ['network'], type: ['start'], outcome: 'success' },
+    device: { id: device },
+    process: { name: 'claude', pid: 900 },
+    destination: { ip: '203.0.113.66', port: 443 },
+    network: { direction: 'egress' },
+  })
 
 /** Resolves when no worker has anything left to read. */
 async function drained(site: Site): Promise<void> {
@@ -149,7 +202,8 @@ function rssMegabytes(pid: number): number {
   return Math.round(Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))![1]) / 1_024)
 }
 
-const at = (sorted: readonly number[], share: number) => Math.round(sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))]! * 1_000)
+const at = (sorted: readonly number[], share: number) =>
+  Math.round(sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))]! * 1_000)
 const round = (value: number) => Math.round(value * 100) / 100
 const report = (figures: object) => process.stdout.write(`${JSON.stringify(figures)}\n`)
 

@@ -93,14 +93,18 @@ export function logSourcesOf(record: JsonObject): readonly LogSource[] {
   return [{ ...tag('product', record['_product']), ...tag('category', record['_category']), ...tag('service', record['_service']) }]
 }
 
+/** Some forwarders write channels in lower case. */
+const CHANNELS = new Map(Object.keys(CHANNEL_SERVICES).map((name) => [name.toLowerCase(), name]))
+
 const known = new Map<string, readonly LogSource[]>()
 
 function windowsSources(channel: string, id: Json | undefined): readonly LogSource[] {
   const key = `${channel} ${id}`
   let sources = known.get(key)
   if (sources === undefined) {
-    const categories = channel === SYSMON ? (SYSMON_CATEGORIES[Number(id)] ?? []) : [POWERSHELL_CATEGORIES[key] ?? []].flat()
-    const service = { product: 'windows', ...tag('service', CHANNEL_SERVICES[channel]) }
+    const name = CHANNELS.get(channel.toLowerCase()) ?? channel
+    const categories = name === SYSMON ? (SYSMON_CATEGORIES[Number(id)] ?? []) : [POWERSHELL_CATEGORIES[`${name} ${id}`] ?? []].flat()
+    const service = { product: 'windows', ...tag('service', CHANNEL_SERVICES[name]) }
     sources = [service, ...categories.map((category) => ({ product: 'windows', category }))]
     known.set(key, sources)
   }

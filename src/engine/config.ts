@@ -45,7 +45,7 @@ const fileSource = z.strictObject({
 
 /** cordon.yml. Unknown keys are refused: a typo must not switch off a quarantine. */
 const schema = z.strictObject({
-  /** Shown on every incident and page, so that a lab or staging run is never taken for the real thing. */
+  /** Shown at start and on every line of the log, so that a lab or staging run is never taken for the real thing. */
   label: z.string().optional(),
   data: z.string().default('./data'),
   node: z.string().default('cordon-1'),

@@ -46,7 +46,15 @@ export function createCorrelateWorker({ streams, rules, checkpointPath, probe, r
       const head = checkpoint.head()
       correlator.restore((head?.value as Progress[] | undefined) ?? [], checkpoint.rows())
       const next = head?.next ?? 0
-      partitions.set(partition, { checkpoint, correlator, put: new Map(), remove: new Set(), next, uncommitted: 0, committedAt: Date.now() })
+      partitions.set(partition, {
+        checkpoint,
+        correlator,
+        put: new Map(),
+        remove: new Set(),
+        next,
+        uncommitted: 0,
+        committedAt: Date.now(),
+      })
       await checkpoint.drain(send)
       return next
     },

@@ -1,8 +1,14 @@
+/** What is wrong and what to do about it. */
+export interface Finding {
+  readonly detail: string
+  readonly remedy: string
+}
+
 /** One thing that can be wrong with a node. */
 export interface Check {
   readonly name: string
-  /** What is wrong and what to do about it; undefined if nothing is. */
-  look(): Promise<{ readonly detail: string; readonly remedy: string } | undefined>
+  /** Undefined if nothing is wrong. */
+  look(): Promise<Finding | undefined>
 }
 
 export interface Health {

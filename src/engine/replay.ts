@@ -71,7 +71,7 @@ export function replayFile(
     ...reports,
     detector: compileDetector(rules, { anyLogsource, factless }),
     normaliser: source === undefined ? undefined : normaliserFor(source),
-    context: { inventory: Inventory.EMPTY, tree: agentTree(rules) },
+    context: { inventory: Inventory.EMPTY, tree: agentTree(rules), recorded: true },
   })
 }
 

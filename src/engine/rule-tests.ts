@@ -44,7 +44,7 @@ async function problemsOf(detector: Detector, rule: Rule, test: RuleTest): Promi
     const result = await replay(linesOf(order), {
       detector,
       normaliser: normaliserFor('ecs.passthrough'),
-      context: { inventory: Inventory.EMPTY, tree: agentTree(detector.rules) },
+      context: { inventory: Inventory.EMPTY, tree: agentTree(detector.rules), recorded: true },
       onBadRecord: ({ line, reason }) => bad.push(`event ${line} cannot be read: ${reason}`),
       whyNot: [],
       onWhyNot: () => {},

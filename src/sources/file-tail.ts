@@ -76,7 +76,7 @@ export class FileTail {
   private files: Reading[] = []
   private acknowledged: FilePosition | undefined
   private searches = 0
-  private lastProblem: string | undefined
+  private lastProblem: CordonError | undefined
 
   /** @throws CordonError `SOURCE_UNKNOWN` */
   constructor(options: TailOptions) {
@@ -84,6 +84,11 @@ export class FileTail {
     this.framer = options.intake.framer(options.source)
     this.now = options.now ?? Date.now
     this.acknowledged = options.resume
+  }
+
+  /** What the last look at the file ran into; undefined once it can be read again. */
+  get problem(): CordonError | undefined {
+    return this.lastProblem
   }
 
   start(): void {
@@ -310,9 +315,9 @@ export class FileTail {
 
   /** Says a lasting problem once. */
   private report(code: string, message: string, hint?: string): void {
-    if (this.lastProblem === message || this.stopping.signal.aborted) return
-    this.lastProblem = message
-    this.options.onProblem(new CordonError(code, message, hint === undefined ? {} : { hint }))
+    if (this.lastProblem?.message === message || this.stopping.signal.aborted) return
+    this.lastProblem = new CordonError(code, message, hint === undefined ? {} : { hint })
+    this.options.onProblem(this.lastProblem)
   }
 }
 

@@ -1,7 +1,7 @@
-import { setImmediate } from 'node:timers/promises'
 import { mkdirSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite'
+import { setImmediate } from 'node:timers/promises'
 import type { AlertRevision } from '../detectors/alert.ts'
 import { CordonError } from '../event/error.ts'
 import { stringifyJson } from '../event/json.ts'

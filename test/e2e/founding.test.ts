@@ -141,7 +141,16 @@ describe.each(CASES)('$agent on $device.id reads $path, and a child of it connec
     expect(device.device.history).toHaveLength(1)
     expect(((await site.get('/v1/incidents')) as unknown as { items: unknown[] }).items).toHaveLength(1)
 
-    execFileSync(process.execPath, [resolve('bin/cordon.mjs'), 'actions', 'undo', quarantine.id, '--reason', 'false alarm', '--config', site.configPath])
+    execFileSync(process.execPath, [
+      resolve('bin/cordon.mjs'),
+      'actions',
+      'undo',
+      quarantine.id,
+      '--reason',
+      'false alarm',
+      '--config',
+      site.configPath,
+    ])
     await until('the profile is gone and the undo confirmed', 60, async () => {
       const { state } = (await site.get(`/v1/actions/${quarantine.id}`)) as unknown as Action
       return state === 'REVERTED' && device.device.profiles.size === 0
@@ -181,8 +190,12 @@ function act({ script, path, destination, uid }: Case): void {
     ip('-n', namespace, 'link', 'set', 'lo', 'up')
     ip('-n', namespace, 'addr', 'add', `${destination}/32`, 'dev', 'lo')
     const inside = (program_: string, ...args: string[]) => ['netns', 'exec', namespace, program_, ...args]
-    const listener = spawn('ip', inside(process.execPath, '-e', "require('node:http').createServer((q, s) => s.end('ok')).listen(8080)"), { stdio: 'ignore' })
-    execFileSync('ip', inside('setpriv', `--reuid=${uid}`, '--clear-groups', process.execPath, program, path, destination), { timeout: 10_000 })
+    const listener = spawn('ip', inside(process.execPath, '-e', "require('node:http').createServer((q, s) => s.end('ok')).listen(8080)"), {
+      stdio: 'ignore',
+    })
+    execFileSync('ip', inside('setpriv', `--reuid=${uid}`, '--clear-groups', process.execPath, program, path, destination), {
+      timeout: 10_000,
+    })
     listener.kill('SIGKILL')
   } finally {
     ip('netns', 'del', namespace)
@@ -190,11 +203,19 @@ function act({ script, path, destination, uid }: Case): void {
 }
 
 async function call({ url, rootToken }: RealTokens, method: string, path: string, token = rootToken, body?: object) {
-  return fetch(`${url}/v1/${path}`, { method, headers: { 'x-vault-token': token }, ...(body === undefined ? {} : { body: JSON.stringify(body) }) })
+  return fetch(`${url}/v1/${path}`, {
+    method,
+    headers: { 'x-vault-token': token },
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+  })
 }
 
 async function mint(bao: RealTokens, { device, agent }: Case): Promise<string> {
-  const answer = await call(bao, 'POST', 'auth/token/create', bao.rootToken, { meta: { device: device.id, agent }, policies: ['default'], ttl: '15m' })
+  const answer = await call(bao, 'POST', 'auth/token/create', bao.rootToken, {
+    meta: { device: device.id, agent },
+    policies: ['default'],
+    ttl: '15m',
+  })
   return ((await answer.json()) as { auth: { client_token: string } }).auth.client_token
 }
 

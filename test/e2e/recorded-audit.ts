@@ -2,7 +2,13 @@
  * What the kernel wrote when a process read a watched file and a child of it connected out, with this case's process, file and
  * destination in place of the recorded ones: for machines where kernel audit cannot be switched on.
  */
-export function recordedAudit(facts: { readonly script: string; readonly path: string; readonly destination: string; readonly uid: number; readonly now: number }): string {
+export function recordedAudit(facts: {
+  readonly script: string
+  readonly path: string
+  readonly destination: string
+  readonly uid: number
+  readonly now: number
+}): string {
   const { script, path, destination, uid, now } = facts
   const hex = (text: string) => Buffer.from(text).toString('hex').toUpperCase()
   const address = `02000050${destination

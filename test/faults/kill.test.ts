@@ -26,11 +26,20 @@ async function world(): Promise<World> {
   const site = await Site.create({
     devices: DEVICES,
     vendors: async ({ url }) => {
-      const mdm = await startLabMdm({ apiKey: 'key', devices: DEVICES.map(({ mdm: id }) => id), webhook: { url: `${url}/hooks/nanomdm-quarantine`, key: 'hook' }, wake: [20, 120] })
+      const mdm = await startLabMdm({
+        apiKey: 'key',
+        devices: DEVICES.map(({ mdm: id }) => id),
+        webhook: { url: `${url}/hooks/nanomdm-quarantine`, key: 'hook' },
+        wake: [20, 120],
+      })
       const tokens = await startLabTokens({ rootToken: 'root' })
       const paging = await startLabPaging()
       Object.assign(servers, { mdm, tokens, paging })
-      return { mdm: { url: mdm.url, apiKey: 'key', webhookKey: 'hook' }, tokens: { url: tokens.url, rootToken: 'root' }, paging: { url: paging.url } }
+      return {
+        mdm: { url: mdm.url, apiKey: 'key', webhookKey: 'hook' },
+        tokens: { url: tokens.url, rootToken: 'root' },
+        paging: { url: paging.url },
+      }
     },
   })
   const { mdm, tokens, paging } = servers as unknown as World
@@ -46,8 +55,21 @@ async function world(): Promise<World> {
 function bodies(start: number): string[] {
   const time = (second: number) => new Date(start + second * 1_000).toISOString()
   const base = (id: string) => ({ device: { id }, gen_ai: { agent: { name: 'cowork' } }, process: { name: 'cowork', pid: 4242 } })
-  const read = (id: string, second: number) => ({ '@timestamp': time(second), event: { category: ['file'], type: ['access'], action: 'open', outcome: 'success' }, file: { path: `/sensitive/${id}.xlsx` }, ...base(id), logsource: [{ product: 'ai_agent', category: 'file_access' }] })
-  const connect = (id: string, second: number, ip: string) => ({ '@timestamp': time(second), event: { category: ['network'], type: ['start'], outcome: 'success' }, network: { direction: 'egress' }, destination: { ip, port: 443 }, ...base(id), logsource: [{ product: 'ai_agent', category: 'network_connection' }] })
+  const read = (id: string, second: number) => ({
+    '@timestamp': time(second),
+    event: { category: ['file'], type: ['access'], action: 'open', outcome: 'success' },
+    file: { path: `/sensitive/${id}.xlsx` },
+    ...base(id),
+    logsource: [{ product: 'ai_agent', category: 'file_access' }],
+  })
+  const connect = (id: string, second: number, ip: string) => ({
+    '@timestamp': time(second),
+    event: { category: ['network'], type: ['start'], outcome: 'success' },
+    network: { direction: 'egress' },
+    destination: { ip, port: 443 },
+    ...base(id),
+    logsource: [{ product: 'ai_agent', category: 'network_connection' }],
+  })
   return Array.from({ length: 12 }, (_, step) =>
     DEVICES.flatMap(({ id }, at) => {
       const events: object[] = Array.from({ length: 20 }, (_, n) => connect(id, step * 10 + n / 10, '10.0.0.7'))
@@ -75,7 +97,9 @@ async function settle({ site }: World): Promise<void> {
 async function outcome({ site, mdm, tokens, paging }: World) {
   const alerts = await site.read((node) => node.alerts({ limit: 1_000, withdrawn: true }))
   return {
-    alerts: alerts.map(({ id, state, group, evidence }) => ({ id, state, group, events: evidence.map(({ eventId }) => eventId) })).sort((a, b) => (a.id < b.id ? -1 : 1)),
+    alerts: alerts
+      .map(({ id, state, group, evidence }) => ({ id, state, group, events: evidence.map(({ eventId }) => eventId) }))
+      .sort((a, b) => (a.id < b.id ? -1 : 1)),
     quarantined: mdm.effects.map(({ what, about }) => `${what} ${about}`).sort(),
     revoked: tokens.effects.filter(({ what }) => what.includes('revoke')).length,
     incidents: paging.active().length,

@@ -84,7 +84,14 @@ export class Site {
       policy: './policy',
       inventory: './inventory.yml',
       responders: [
-        { use: 'nanomdm-quarantine', url: mdm.url, allow_private: true, organization: 'Example Corp', api_key: secret('mdm-key', mdm.apiKey), webhook_key: secret('mdm-hook', mdm.webhookKey) },
+        {
+          use: 'nanomdm-quarantine',
+          url: mdm.url,
+          allow_private: true,
+          organization: 'Example Corp',
+          api_key: secret('mdm-key', mdm.apiKey),
+          webhook_key: secret('mdm-hook', mdm.webhookKey),
+        },
         { use: 'openbao-revoke-tokens', url: bao.url, allow_private: true, token: secret('bao-token', bao.rootToken) },
         { use: 'alertmanager-incident', url: paging.url, allow_private: true },
       ],
@@ -104,7 +111,10 @@ export class Site {
   /** Starts the engine, and resolves when it serves (or has died). `crashAt` is CORDON_CRASH_AT. */
   async start(crashAt?: string): Promise<Run> {
     const environment = { ...process.env, ...(crashAt === undefined ? {} : { CORDON_CRASH_AT: crashAt }) }
-    const child = spawn(process.execPath, [CORDON, 'run', '--config', this.configPath], { env: environment, stdio: ['ignore', 'ignore', 'pipe'] })
+    const child = spawn(process.execPath, [CORDON, 'run', '--config', this.configPath], {
+      env: environment,
+      stdio: ['ignore', 'ignore', 'pipe'],
+    })
     let stderr = ''
     child.stderr.on('data', (chunk) => (stderr = (stderr + chunk).slice(-20_000)))
     const exited = new Promise<number | null>((done) => child.once('exit', (code) => done(code)))
@@ -167,8 +177,14 @@ export class Site {
     const policy = join(this.folder, 'policy')
     mkdirSync(policy)
     const rule = foundingRuleId(this.configPath)
-    writeFileSync(join(policy, 'grants.yml'), JSON.stringify({ grants: [{ rule, verbs: ['quarantine_device', 'revoke_agent_tokens', 'create_incident'], mode: 'enforce' }] }))
-    writeFileSync(join(policy, 'limits.yml'), JSON.stringify(limits?.(rule) ?? { limits: [{ verb: 'quarantine_device', most: 10, per: '1h' }], quarantine_rules: [rule] }))
+    writeFileSync(
+      join(policy, 'grants.yml'),
+      JSON.stringify({ grants: [{ rule, verbs: ['quarantine_device', 'revoke_agent_tokens', 'create_incident'], mode: 'enforce' }] }),
+    )
+    writeFileSync(
+      join(policy, 'limits.yml'),
+      JSON.stringify(limits?.(rule) ?? { limits: [{ verb: 'quarantine_device', most: 10, per: '1h' }], quarantine_rules: [rule] }),
+    )
     reviewGrant(loadConfig(this.configPath), FOUNDING_RULE).renew('test', Date.now())
   }
 
@@ -188,7 +204,11 @@ function foundingRuleId(configPath: string): string {
 }
 
 /** Polls until `look` answers something, or throws after `seconds`. */
-export async function until<T>(what: string, seconds: number, look: () => Promise<T | undefined | false> | T | undefined | false): Promise<T> {
+export async function until<T>(
+  what: string,
+  seconds: number,
+  look: () => Promise<T | undefined | false> | T | undefined | false,
+): Promise<T> {
   for (const end = Date.now() + seconds * 1_000; Date.now() < end; await sleep(50)) {
     const found = await look()
     if (found !== undefined && found !== false) return found

@@ -1,0 +1,85 @@
+import { existsSync, statfsSync } from 'node:fs'
+import { messageOf } from '../event/error.ts'
+import type { Backlog, DetectionStage } from './detection-stage.ts'
+import type { Check, Finding } from './health.ts'
+import type { IngestStage } from './ingest-stage.ts'
+import type { Parts } from './parts.ts'
+
+/** A worker that is this far behind keeps people waiting. */
+const TOLERABLE_LAG = 100_000
+const LITTLE_SPACE = 1e9
+const VENDOR_TIMEOUT = 3_000
+
+/** Everything that can be wrong with a node, each with its remedy. */
+export function checksOf({ config, site, ledger }: Parts, detection: DetectionStage, { tails }: IngestStage): readonly Check[] {
+  const { rules, policy, inventory, links } = site
+  return [
+    { name: 'rules', look: async () => when(rules.refused > 0, `${rules.refused} rules do not load`, 'cordon validate names them') },
+    {
+      name: 'policy',
+      look: async () =>
+        when(policy.problem !== undefined, messageOf(policy.problem), 'mend the policy file: nothing is sent until it loads'),
+    },
+    {
+      name: 'inventory',
+      look: async () =>
+        when(inventory.problem !== undefined, messageOf(inventory.problem), 'mend the inventory: the last good one is in force'),
+    },
+    {
+      name: 'actions',
+      look: async () => {
+        const { stopped } = await ledger.guard()
+        return when(stopped !== undefined, `actions are stopped by ${stopped?.by}: ${stopped?.reason}`, 'cordon actions start')
+      },
+    },
+    { name: 'lag', look: async () => behind(await detection.lag()) },
+    { name: 'disk', look: async () => space(config.data) },
+    ...tails.map(({ path, problem }) => ({
+      name: `source ${path}`,
+      look: async () => {
+        if (!existsSync(path)) return { detail: 'there is no such file', remedy: 'check the path, and that its program runs' }
+        const found = problem()
+        return found && { detail: found.message, remedy: found.hint ?? 'check the path' }
+      },
+    })),
+    ...links.map(({ name, connected, http }) => ({
+      name: `responder ${name}`,
+      look: async () => {
+        const problem: unknown = await connected.check({ http, signal: AbortSignal.timeout(VENDOR_TIMEOUT) }).then(
+          () => undefined,
+          (error: unknown) => error,
+        )
+        return when(
+          problem !== undefined,
+          messageOf(problem),
+          (problem as { hint?: string } | undefined)?.hint ?? 'check its url and credentials',
+        )
+      },
+    })),
+  ]
+}
+
+function when(wrong: boolean, detail: string, remedy: string): Finding | undefined {
+  return wrong ? { detail, remedy } : undefined
+}
+
+function behind(lags: readonly Backlog[]): Finding | undefined {
+  const worst = lags.toSorted((a, b) => b.value - a.value)[0]
+  if (worst === undefined) return undefined
+  const { log, partition, value } = worst
+  return when(
+    value >= TOLERABLE_LAG,
+    `${value} entries of the ${log} log wait in partition ${partition}`,
+    'look at cordon_worker_errors and the log; add a faster machine',
+  )
+}
+
+function space(folder: string): Finding | undefined {
+  const { bavail, bsize } = statfsSync(folder)
+  const free = bavail * bsize
+  return when(
+    free < LITTLE_SPACE,
+    `${Math.round(free / 1e6)} MB free for the data folder`,
+    'free some space, or lower retention: what cannot be stored is not acknowledged',
+  )
+}

@@ -1,0 +1,74 @@
+import type { CordonError } from '../event/error.ts'
+import type { EventRecord } from '../event/event.ts'
+import { FileTail } from '../sources/file-tail.ts'
+import type { Intake } from '../sources/source.ts'
+import { DeadLetters } from './dead-letters.ts'
+import { Ingest } from './ingest.ts'
+import { IngestStore } from './ingest-store.ts'
+import type { Parts } from './parts.ts'
+import { agentTree } from './rules.ts'
+
+const TICK = 1_000
+const DAY = 86_400_000
+
+/** A file source that is being followed. */
+export interface Tail {
+  readonly path: string
+  /** What keeps it from being read now. */
+  problem(): CordonError | undefined
+}
+
+export interface IngestStage {
+  readonly intake: Intake
+  readonly tails: readonly Tail[]
+}
+
+/** Sources → events log: the intake for the HTTP listener, the configured files, and a tick in every partition each second. */
+export function startIngest(parts: Parts): IngestStage {
+  const { config, paths, site, streams, metrics, observer, probe, onClose } = parts
+  const store = new IngestStore(paths.ingest)
+  onClose(() => store.close())
+  const tree = agentTree(site.rules)
+  tree.load(store.processes(Date.now() - DAY))
+  const ingest = new Ingest({
+    streams,
+    deadLetters: new DeadLetters(streams, paths.deadLetterKey),
+    tree,
+    store,
+    inventory: () => site.inventory.current(),
+    probe,
+    report: ({ source = 'recognised', transport }, { accepted, duplicates, deadLettered }, refused) => {
+      metrics.records.add(accepted, { source, transport, outcome: 'accepted' })
+      metrics.records.add(duplicates, { source, transport, outcome: 'duplicate' })
+      metrics.records.add(deadLettered, { source, transport, outcome: 'dead_letter' })
+      for (const { code } of refused) metrics.deadLetters.add(1, { source, code })
+    },
+  })
+
+  const tails = config.sources.map(({ path, source, device, from }) => {
+    const name = `file:${path}`
+    const tail = new FileTail({
+      path,
+      name,
+      source,
+      from,
+      intake: ingest.intake(device),
+      resume: store.position(name),
+      onProblem: (problem) => observer.onError(`source ${path}`, problem),
+    })
+    tail.start()
+    onClose(() => tail.stop())
+    return { path, problem: () => tail.problem }
+  })
+
+  const ticking = setInterval(() => {
+    const ticks = Array.from({ length: streams.partitions('events') }, (_, partition) => ({
+      key: '',
+      partition,
+      value: { kind: 'tick', node: config.node, paused: false } satisfies EventRecord,
+    }))
+    streams.append('events', ticks).catch((error) => observer.onError('tick', error))
+  }, TICK)
+  onClose(() => clearInterval(ticking))
+  return { intake: ingest.intake(), tails }
+}

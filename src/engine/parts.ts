@@ -1,0 +1,22 @@
+import type { Ledger } from '../stores/ledger.ts'
+import type { EmbeddedStreams } from '../streams/embedded.ts'
+import type { Config } from './config.ts'
+import type { CrashPoint } from './crash-point.ts'
+import type { DataPaths } from './data-folder.ts'
+import type { EngineObserver } from './engine.ts'
+import type { Metrics } from './metrics.ts'
+import type { Site } from './site.ts'
+
+/** What the stages of a node are made of, opened once by the engine. */
+export interface Parts {
+  readonly config: Config
+  readonly paths: DataPaths
+  readonly site: Site
+  readonly streams: EmbeddedStreams
+  readonly ledger: Ledger
+  readonly metrics: Metrics
+  readonly observer: EngineObserver
+  readonly probe: (point: CrashPoint) => void
+  /** What has to be done at the end; done in the reverse order. */
+  readonly onClose: (close: () => Promise<void> | void) => void
+}

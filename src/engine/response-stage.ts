@@ -1,0 +1,88 @@
+import type { Inventory } from '../context/inventory.ts'
+import type { AlertRevision } from '../detectors/alert.ts'
+import { alertsWorker } from '../response/alerts-worker.ts'
+import { Dispatcher } from '../response/dispatcher.ts'
+import type { Asset } from '../response/guards.ts'
+import { timings } from '../response/metrics.ts'
+import type { Change, RecordingPorts } from '../response/recording.ts'
+import type { PartitionHandler } from '../streams/log.ts'
+import type { Metrics } from './metrics.ts'
+import type { Parts } from './parts.ts'
+
+export interface ResponseStage {
+  /** Takes alerts: what is decided of them is in the ledger when a batch is handled. */
+  readonly worker: PartitionHandler<AlertRevision>
+  /** Carries out what the ledger says. */
+  readonly dispatcher: Dispatcher
+  readonly recording: RecordingPorts
+}
+
+/** Alerts log → ledger → vendors. */
+export function createResponse({ config, site, ledger, metrics, observer, probe }: Parts): ResponseStage {
+  const { rules, policy, inventory, links } = site
+  const ruleById = new Map([...rules.detections, ...rules.correlations].map((rule) => [rule.id, rule]))
+  const recording: RecordingPorts = {
+    ledger,
+    now: Date.now,
+    observe: (change) => {
+      time(change, metrics)
+      observer.onChange(change)
+    },
+  }
+  const dispatcher = new Dispatcher({
+    ...recording,
+    links,
+    owner: `${config.node}/${process.pid}`,
+    policy: () => {
+      const current = policy.current()
+      // The last good policy may propose, but only one that is whole and current may send.
+      if (policy.problem !== undefined) throw policy.problem
+      return current
+    },
+    assets: (id) => assetOf(inventory.current(), id),
+    random: Math.random,
+    probe,
+    onError: (error) => observer.onError('dispatcher', error),
+  })
+  const worker = alertsWorker({
+    ...recording,
+    ruleOf: (id) => ruleById.get(id),
+    policy: () => policy.current(),
+    responders: links,
+    placing: { window: config.incidents.join_within },
+    committed: () => dispatcher.wake(),
+  })
+  return {
+    recording,
+    dispatcher,
+    worker: {
+      ...worker,
+      async handle(partition, entries) {
+        // Told before its consequences are.
+        for (const { value } of entries) observer.onAlert(value)
+        await worker.handle(partition, entries)
+      },
+    },
+  }
+}
+
+function time(change: Change, metrics: Metrics): void {
+  if (change.kind !== 'effect') return
+  const { accepted, confirmed } = timings(change.before, change.effect)
+  const labels = { verb: change.effect.verb }
+  if (accepted !== undefined) metrics.timeToAccepted.record(accepted / 1_000, labels)
+  if (confirmed !== undefined) metrics.timeToContain.record(confirmed / 1_000, labels)
+}
+
+function assetOf(inventory: Inventory, id: string): Asset | undefined {
+  const device = inventory.deviceNamed(id)
+  if (device === undefined) return undefined
+  const { name, owner, groups, protected: isProtected } = device
+  return {
+    id: device.id,
+    groups,
+    protected: isProtected,
+    ...(name === undefined ? {} : { name }),
+    ...(owner === undefined ? {} : { owner }),
+  }
+}
