@@ -90,7 +90,7 @@ const CHANNEL_SERVICES: Readonly<Record<string, string>> = {
 export function logSourcesOf(record: JsonObject): readonly LogSource[] {
   const { Channel: channel, EventID: id } = record
   if (typeof channel === 'string') return windowsSources(channel, id)
-  return [{ ...tag('product', record['_product']), ...tag('category', record['_category']), ...tag('service', record['_service']) }]
+  return [{ ...tag('product', record._product), ...tag('category', record._category), ...tag('service', record._service) }]
 }
 
 /** Some forwarders write channels in lower case. */

@@ -10,7 +10,7 @@ export interface Literal {
 }
 
 /** Entries of a table that stays in a processor's cache. */
-const TABLE_ENTRIES = 2 ** 16
+const TABLE_ENTRIES = 2 ** 17
 
 /**
  * Finds all literals that a value contains in one pass over it (Aho and Corasick 1975). Nearly all steps are among the few states
@@ -23,9 +23,8 @@ export class Automaton {
   readonly #trie: Trie
   /** Per state, that of its longest proper suffix. */
   readonly #fallback: Int32Array
-  /** The complete rows: the state to go to from the first states by class, negative where literals end. */
+  /** The complete rows of the first states: by class, the place of the state to go to. A place is where a state's row starts. */
   readonly #rows: Int32Array
-  readonly #rowCount: number
   /** Per state, where the predicates of the literals that end in it start in `#found`; they end where the next state's start. */
   readonly #foundStart: Int32Array
   readonly #found: Int32Array
@@ -47,57 +46,64 @@ export class Automaton {
       this.#foundStart[state + 1] = found.length
     })
     this.#found = Int32Array.from(found)
-    this.#rowCount = Math.min(this.#fallback.length, Math.ceil(TABLE_ENTRIES / this.#classes.count))
     this.#rows = this.#completeRows()
   }
 
   /** Sets the predicate of every literal that the value contains. */
   scan(value: string, truth: Truth): void {
-    const { pages, cells, count } = this.#classes
+    const { pages, cells } = this.#classes
     const rows = this.#rows
-    const rowCount = this.#rowCount
     const skip = this.#skip
-    let state = 0
-    for (let at = 0; at < value.length; at++) {
-      if (state === 0 && skip !== undefined) {
+    const length = value.length
+    let place = 0
+    for (let at = 0; at < length; at++) {
+      if (place === 0 && skip !== undefined) {
         at = skip.next(value, at)
-        if (at === value.length) return
+        if (at === length) return
       }
       const unit = value.charCodeAt(at)
       const symbol = cells[pages[unit >> 8]! + (unit & 0xff)]!
-      state = state < rowCount ? rows[state * count + symbol]! : this.#descend(state, symbol)
-      if (state < 0) {
-        state = -state
-        const end = this.#foundStart[state + 1]!
-        for (let index = this.#foundStart[state]!; index < end; index++) truth.set(this.#found[index]!)
+      place = place < rows.length ? rows[place + symbol]! : this.#descend(place, symbol)
+      if (place < 0) {
+        place = -place
+        this.#report(place, truth)
       }
     }
   }
 
-  /** The step from a state without a row. */
-  #descend(from: number, symbol: number): number {
-    let state = from
-    while (state >= this.#rowCount) {
-      const child = childOf(this.#trie, state, symbol)
-      if (child !== 0) return this.#signed(child)
-      state = this.#fallback[state]!
-    }
-    return this.#rows[state * this.#classes.count + symbol]!
+  #report(place: number, truth: Truth): void {
+    const state = place / this.#classes.count
+    const end = this.#foundStart[state + 1]!
+    for (let index = this.#foundStart[state]!; index < end; index++) truth.set(this.#found[index]!)
   }
 
-  /** The state, negative where literals end in it: so a step says by itself whether there is something to do. */
-  #signed(state: number): number {
-    return this.#foundStart[state + 1]! > this.#foundStart[state]! ? -state : state
+  /** The step from a state without a row. */
+  #descend(place: number, symbol: number): number {
+    const width = this.#classes.count
+    let state = place / width
+    while (state * width >= this.#rows.length) {
+      const child = childOf(this.#trie, state, symbol)
+      if (child !== 0) return this.#placeOf(child)
+      state = this.#fallback[state]!
+    }
+    return this.#rows[state * width + symbol]!
+  }
+
+  /** Where the state's row is, or would be, in the table; negative where literals end in it, so that a step says whether there is something to report. */
+  #placeOf(state: number): number {
+    const place = state * this.#classes.count
+    return this.#foundStart[state + 1]! > this.#foundStart[state]! ? -place : place
   }
 
   #completeRows(): Int32Array {
     const width = this.#classes.count
-    const rows = new Int32Array(this.#rowCount * width)
-    for (let state = 0; state < this.#rowCount; state++) {
+    const count = Math.min(this.#fallback.length, Math.ceil(TABLE_ENTRIES / width))
+    const rows = new Int32Array(count * width)
+    for (let state = 0; state < count; state++) {
       const suffixRow = this.#fallback[state]! * width
       if (state > 0) rows.copyWithin(state * width, suffixRow, suffixRow + width)
       for (let child = this.#trie.firstChild[state]!; child < this.#trie.firstChild[state + 1]!; child++) {
-        rows[state * width + this.#trie.symbols[child]!] = this.#signed(child)
+        rows[state * width + this.#trie.symbols[child]!] = this.#placeOf(child)
       }
     }
     return rows

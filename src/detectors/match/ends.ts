@@ -8,6 +8,9 @@ export interface EndLiteral extends Literal {
   readonly whole: boolean
 }
 
+/** Small: there are two of these for each field. */
+const TABLE_ENTRIES = 2 ** 13
+
 /**
  * Finds the literals that a value starts with, or ends with, or equals, by walking a trie from that end for as long as it has a
  * branch: a few characters, however long the value and however many the literals.
@@ -17,6 +20,9 @@ export class EndIndex {
   readonly #literals: readonly EndLiteral[]
   readonly #classes: UnitClasses
   readonly #trie: Trie
+  /** The children of the first states, where most branches are, by class; of later ones the trie is asked. */
+  readonly #rows: Int32Array
+  readonly #rowCount: number
 
   constructor(literals: readonly EndLiteral[], backwards: boolean) {
     const texts = literals.map(({ text }) => (backwards ? reversed(text) : text))
@@ -24,6 +30,14 @@ export class EndIndex {
     this.#literals = literals
     this.#classes = new UnitClasses(texts)
     this.#trie = buildTrie(texts, this.#classes)
+    const width = this.#classes.count
+    this.#rowCount = Math.min(this.#trie.ends.length, Math.ceil(TABLE_ENTRIES / width))
+    this.#rows = new Int32Array(this.#rowCount * width)
+    for (let state = 0; state < this.#rowCount; state++) {
+      for (let child = this.#trie.firstChild[state]!; child < this.#trie.firstChild[state + 1]!; child++) {
+        this.#rows[state * width + this.#trie.symbols[child]!] = child
+      }
+    }
   }
 
   /** Sets the predicate of every literal that stands at this end of the value. */
@@ -32,7 +46,8 @@ export class EndIndex {
     const last = value.length - 1
     let state = 0
     for (let at = 0; at <= last; at++) {
-      state = childOf(trie, state, this.#classes.of(value.charCodeAt(this.#backwards ? last - at : at)))
+      const symbol = this.#classes.of(value.charCodeAt(this.#backwards ? last - at : at))
+      state = state < this.#rowCount ? this.#rows[state * this.#classes.count + symbol]! : childOf(trie, state, symbol)
       if (state === 0) return
       for (const index of trie.ends[state]!) {
         const { whole, predicate } = this.#literals[index]!

@@ -32,6 +32,9 @@ export type Expression =
   | { readonly op: 'not'; readonly operand: Expression }
   | { readonly op: 'predicate'; readonly predicate: Predicate }
 
+/** More would seldom spare another run of an expression. */
+const MOST_GUARDS = 3
+
 const PRESENT: IndexProbe = { kind: 'present' }
 
 /** Turns conditions into expressions, giving equal questions one predicate. */
@@ -77,10 +80,10 @@ export class Lowering {
       case 'null':
         return this.#slow(node)
       case 'regex': {
-        const literals = requiredLiterals(parse(test)) ?? []
+        const required = requiredLiterals(parse(test)).slice(0, MOST_GUARDS)
         return this.#guarded(
           node,
-          literals.map((text) => ({ kind: 'literal', text, start: false, end: false })),
+          required.map((alternatives) => alternatives.map((text): IndexProbe => ({ kind: 'literal', text, start: false, end: false }))),
         )
       }
       default:
@@ -93,17 +96,18 @@ export class Lowering {
     if (form.form === 'anything') return this.#probe(node.field, PRESENT)
     if (form.form === 'literal') {
       const probe: IndexProbe = { kind: 'literal', text: fold(form.text), start: form.start, end: form.end }
-      return test.cased ? this.#guarded(node, [probe]) : this.#probe(node.field, probe)
+      return test.cased ? this.#guarded(node, [[probe]]) : this.#probe(node.field, probe)
     }
     const [longest] = globLiterals(form.segments).toSorted((a, b) => b.text.length - a.text.length)
-    return this.#guarded(node, longest === undefined ? [] : [{ kind: 'literal', ...longest, text: fold(longest.text) }])
+    return this.#guarded(node, longest === undefined ? [] : [[{ kind: 'literal', ...longest, text: fold(longest.text) }]])
   }
 
-  /** The node's own test behind probes of which one must hold; where there are none, behind the field's having a value. */
-  #guarded(node: MatchNode, alternatives: readonly IndexProbe[]): Expression {
-    const probes = (alternatives.length === 0 ? [PRESENT] : alternatives).map((probe) => this.#probe(node.field, probe))
-    const guard: Expression = probes.length === 1 ? probes[0]! : { op: 'or', operands: probes }
-    return { op: 'and', operands: [guard, this.#slow(node)] }
+  /** The node's own test behind probes, one of each group of which must hold; where there are none, behind the field's having a value. */
+  #guarded(node: MatchNode, groups: readonly (readonly IndexProbe[])[]): Expression {
+    const guards = (groups.length === 0 ? [[PRESENT]] : groups).map((probes): Expression => {
+      return { op: 'or', operands: probes.map((probe) => this.#probe(node.field, probe)) }
+    })
+    return { op: 'and', operands: [...guards, this.#slow(node)] }
   }
 
   #slow(node: MatchNode): Expression {

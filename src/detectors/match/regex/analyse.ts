@@ -215,5 +215,6 @@ export function trimmed(regex: Regex): Regex {
 }
 
 function shortest(node: Regex): Regex {
-  return node.kind === 'repeat' && node.item.kind === 'set' ? { ...node, max: node.min } : node
+  if (node.kind !== 'repeat' || node.item.kind !== 'set') return node
+  return node.min === 1 ? node.item : { ...node, max: node.min }
 }

@@ -3,34 +3,47 @@ import type { Regex } from './parse.ts'
 
 const MOST_ALTERNATIVES = 64
 
+/** Folded texts of which at least one must occur. */
+type Alternatives = readonly string[]
+
 /**
- * Folded texts of which one must occur in whatever the expression matches; undefined if there are none worth looking for.
- * The index looks for these, and the expression itself runs only where one was found.
+ * What must occur in whatever the expression matches: one of each of these alternatives, the longest texts first. The index looks for
+ * them, and the expression itself runs only where all were found.
  */
-export function requiredLiterals(regex: Regex): readonly string[] | undefined {
+export function requiredLiterals(regex: Regex): readonly Alternatives[] {
+  return requirements(regex)
+    .filter((alternatives) => !alternatives.includes(''))
+    .toSorted((a, b) => shortest(b) - shortest(a))
+}
+
+const shortest = (alternatives: Alternatives) => Math.min(...alternatives.map((text) => text.length))
+
+function requirements(regex: Regex): readonly Alternatives[] {
   switch (regex.kind) {
     case 'capture':
       return requiredLiterals(regex.item)
     case 'repeat':
-      return regex.min > 0 ? requiredLiterals(regex.item) : undefined
-    case 'choice': {
-      const all = regex.items.map(requiredLiterals)
-      const literals = all.flatMap((some) => some ?? [])
-      return all.includes(undefined) || literals.length > MOST_ALTERNATIVES ? undefined : literals
-    }
+      return regex.min > 0 ? requiredLiterals(regex.item) : []
     case 'sequence':
-      return bestOf(sequenceLiterals(regex.items))
+      return sequenceRequirements(regex.items)
+    case 'choice': {
+      const best = regex.items.map((item) => requiredLiterals(item)[0])
+      const together = best.flatMap((alternatives) => alternatives ?? [])
+      return best.includes(undefined) || together.length > MOST_ALTERNATIVES ? [] : [together]
+    }
     case 'set':
     case 'edge':
     case 'look':
-    case 'backreference':
-      return undefined
+    case 'backreference': {
+      const text = literalOf(regex)
+      return text === undefined ? [] : [[text]]
+    }
   }
 }
 
 /** Runs of neighbouring literal characters, and what the parts between them require. */
-function sequenceLiterals(items: readonly Regex[]): (readonly string[])[] {
-  const found: (readonly string[])[] = []
+function sequenceRequirements(items: readonly Regex[]): readonly Alternatives[] {
+  const found: Alternatives[] = []
   let run = ''
   for (const item of items) {
     const text = literalOf(item)
@@ -42,19 +55,9 @@ function sequenceLiterals(items: readonly Regex[]): (readonly string[])[] {
     found.push([run + (repeated ?? '')])
     // The last turn of a repetition stands right before what follows.
     run = repeated ?? ''
-    const inner = repeated === undefined ? requiredLiterals(item) : undefined
-    if (inner !== undefined) found.push(inner)
+    if (repeated === undefined) found.push(...requiredLiterals(item))
   }
-  found.push([run])
-  return found.filter((literals) => literals.every((literal) => literal !== ''))
-}
-
-function bestOf(candidates: (readonly string[])[]): readonly string[] | undefined {
-  const shortest = (literals: readonly string[]) => Math.min(...literals.map((literal) => literal.length))
-  return candidates.reduce<readonly string[] | undefined>(
-    (best, literals) => (best === undefined || shortest(literals) > shortest(best) ? literals : best),
-    undefined,
-  )
+  return [...found, [run]]
 }
 
 /** The one text, folded, that a node matches, if it matches only one. */
