@@ -114,7 +114,7 @@ describe('npm start', () => {
   })
 
   test('without its token nothing is taken in', async () => {
-    const stranger = lab.command(EVENT).replace(/cdi_\w+/, 'cdi_wrong')
+    const stranger = lab.command(EVENT).replace(/cdi_[\w-]+/, 'cdi_wrong')
     expect((await run('bash', ['-c', stranger])).stdout).toContain('bearer token')
   })
 

@@ -1,4 +1,6 @@
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
+/** How far behind the first a passed-on signal may come. Milliseconds. */
+const ECHO = 250
 
 /**
  * Resolves at the first signal that asks the process to stop. Signals after it change nothing: npm and bin/cordon.mjs pass on the
@@ -6,6 +8,12 @@ const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
  */
 export function stopSignal(): Promise<NodeJS.Signals> {
   return new Promise((resolve) => {
-    for (const signal of SIGNALS) process.on(signal, resolve)
+    for (const signal of SIGNALS) {
+      process.on(signal, () => {
+        // A process that is gone at once would be found in the middle of its exit, where nobody handles the signal any more.
+        setTimeout(() => {}, ECHO)
+        resolve(signal)
+      })
+    }
   })
 }
