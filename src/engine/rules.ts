@@ -1,5 +1,6 @@
 import { agentPatterns, compileAgents } from '../context/agents.ts'
 import { ProcessTree } from '../context/process-tree.ts'
+import { withoutUnrunnable } from '../detectors/runnable.ts'
 import type { RuleSet } from '../sigma/ast.ts'
 import { loadRuleSet } from '../sigma/load.ts'
 import { readRuleFiles } from './rule-files.ts'
@@ -14,7 +15,7 @@ const AGENTS_LIST = 'agents'
  * @throws CordonError `RULES_NOT_FOUND`
  */
 export function loadRules(paths: readonly string[], now?: number): RuleSet {
-  return loadRuleSet(readRuleFiles(paths), now === undefined ? {} : { now })
+  return withoutUnrunnable(loadRuleSet(readRuleFiles(paths), now === undefined ? {} : { now }))
 }
 
 /** An empty process tree that knows the agents of the rule set's own list. */

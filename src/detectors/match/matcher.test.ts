@@ -160,7 +160,7 @@ test('a rule that cannot be run is refused by name and leaves the others alone',
   const bad = ruleOf(leaf('a', { kind: 'regex', source: '(a+)+(?=b)', ignoreCase: false, multiline: false, dotAll: false }), {})
   const good = ruleOf(leaf('a', { kind: 'text', parts: ['x'], cased: false }), {})
   const matcher = compileMatcher([bad, good])
-  expect(matcher.refused).toMatchObject([{ rule: 0, error: { code: 'SIGMA-REGEX-UNSAFE', where: bad.where } }])
+  expect(matcher.refused).toMatchObject([{ rule: 0, error: { code: 'RULE_REGEX_UNSAFE', where: bad.where } }])
   expect(matcher.match(eventOf({ a: 'X' }, undefined, []))).toEqual([1])
 })
 

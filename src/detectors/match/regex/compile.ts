@@ -27,7 +27,7 @@ const LONGEST_OF_LARGE = 2 ** 12
  * and back references, which RE2 has not, are refused where they could be exponential, and see only the start of a long text.
  * See docs/decisions/0004-regex-engine.md.
  *
- * @throws CordonError `SIGMA-REGEX-INVALID`, `SIGMA-REGEX-UNSAFE`
+ * @throws CordonError `SIGMA-REGEX-INVALID`, `RULE_REGEX_UNSAFE`
  */
 export function compileRegex(test: RegexTest): { test: (text: string) => boolean } {
   const regex = parse(test)
@@ -54,7 +54,7 @@ function longestWithin(steps: number, { degree, ways }: Growth): number {
 function backtrackingOnly(regex: Regex, bound: Growth, source: string): (text: string) => boolean {
   const longest = Math.min(longestWithin(STEPS_WITHOUT_ALTERNATIVE, bound), LONGEST_BACKTRACKED)
   if (longest < SHORTEST_USEFUL) {
-    throw new CordonError('SIGMA-REGEX-UNSAFE', `regular expression ${source} can take very long on some texts`, {
+    throw new CordonError('RULE_REGEX_UNSAFE', `regular expression ${source} can take very long on some texts`, {
       hint: 'avoid look-around and back references, or repetitions within repetitions beside them',
     })
   }
