@@ -1,7 +1,6 @@
 import { Command } from 'commander'
-import { wantsJson } from './alerts.ts'
-import type { CommandFactory } from './main.ts'
-import { configOption, formatOption, limitOption, type NodeOptions, onNode, operator } from './node-options.ts'
+import type { CommandFactory } from './io.ts'
+import { configOption, formatOption, limitOption, type NodeOptions, onNode, operator, wantsJson } from './node-options.ts'
 import { table } from './table.ts'
 
 export const actionsCommand: CommandFactory = (io) => {

@@ -1,9 +1,8 @@
 import { Command, Option } from 'commander'
-import type { AlertView } from '../engine/operations.ts'
 import { LEVELS, type Level } from '../sigma/ast.ts'
-import type { Io } from './io.ts'
-import type { CommandFactory } from './main.ts'
-import { configOption, formatOption, limitOption, type NodeOptions, onNode } from './node-options.ts'
+import { alertText, groupText } from './alert-text.ts'
+import type { CommandFactory } from './io.ts'
+import { configOption, formatOption, limitOption, type NodeOptions, onNode, wantsJson } from './node-options.ts'
 import { colourOf, table } from './table.ts'
 
 export const alertsCommand: CommandFactory = (io) => {
@@ -46,38 +45,4 @@ export const alertsCommand: CommandFactory = (io) => {
       }),
     )
   return command
-}
-
-export function wantsJson(io: Io, { format }: NodeOptions): boolean {
-  return format === undefined ? !io.terminal : format === 'json'
-}
-
-/** Why it fired, event by event. `line` is the event's place in the log. */
-export function alertText(alert: AlertView, io: Io): string {
-  const { rule, evidence, group, late, state, provisional } = alert
-  const notes = [
-    late && 'late',
-    state === 'withdrawn' && 'withdrawn',
-    provisional && 'provisional',
-    alert.expiredEntry && `only because ${alert.expiredEntry} expired`,
-  ].filter(Boolean)
-  const lines = [
-    `${io.style(colourOf(rule.level), rule.level)} ${io.style('bold', rule.title)}${notes.length > 0 ? ` (${notes.join(', ')})` : ''}`,
-    `  alert ${alert.id}  rule ${rule.id}`,
-    `  ${alert.time}  ${groupText(group)}`,
-  ]
-  for (const { line, time, facts } of evidence) {
-    lines.push(`  line ${line}  ${time ?? 'no time'}`)
-    for (const part of facts) {
-      lines.push(`    ${io.style('dim', part.title)}`)
-      for (const { selection, test, value } of part.facts) lines.push(`      ${selection}: ${test}  ← ${value}`)
-    }
-  }
-  return lines.join('\n')
-}
-
-function groupText(group: Readonly<Record<string, string>>): string {
-  return Object.entries(group)
-    .map(([field, value]) => `${field}=${value}`)
-    .join(' ')
 }

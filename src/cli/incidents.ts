@@ -1,7 +1,7 @@
 import { Command, Option } from 'commander'
-import { alertText, wantsJson } from './alerts.ts'
-import type { CommandFactory } from './main.ts'
-import { configOption, formatOption, limitOption, type NodeOptions, onNode } from './node-options.ts'
+import { alertText } from './alert-text.ts'
+import type { CommandFactory } from './io.ts'
+import { configOption, formatOption, limitOption, type NodeOptions, onNode, wantsJson } from './node-options.ts'
 import { colourOf, table } from './table.ts'
 
 const STATUSES = ['open', 'acknowledged', 'resolved'] as const

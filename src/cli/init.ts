@@ -3,7 +3,7 @@ import { join, relative } from 'node:path'
 import { Command } from 'commander'
 import { PACKAGE_ROOT } from '../engine/config.ts'
 import { CordonError } from '../event/error.ts'
-import type { CommandFactory } from './main.ts'
+import type { CommandFactory } from './io.ts'
 
 export const initCommand: CommandFactory = (io) =>
   new Command('init')

@@ -1,4 +1,5 @@
 import { styleText } from 'node:util'
+import type { Command } from 'commander'
 import { CordonError } from '../event/error.ts'
 
 /** Exit codes of every command (docs/reference/cli.md). The higher wins where several apply. */
@@ -15,6 +16,10 @@ export interface Io {
   style(format: 'bold' | 'dim' | 'red' | 'green' | 'yellow' | 'cyan', text: string): string
 }
 
+/** A command: registers itself, and reports its exit code through `done`. */
+export type CommandFactory = (io: Io, done: (code: ExitCode) => void) => Command
+
+/** The process's own output. */
 export function processIo(): Io {
   // A reader that has seen enough, such as head, closes the pipe: that is no error.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
@@ -27,6 +32,11 @@ export function processIo(): Io {
     terminal: process.stdout.isTTY === true,
     style: (format, text) => styleText(format, text, { stream: process.stdout, validateStream: true }),
   }
+}
+
+/** A record that could not be read: a replay goes on without it. */
+export function formatSkipped(file: string, { line, code, reason }: { line: number; code: string; reason: string }): string {
+  return `${file === '-' ? 'standard input' : file}:${line} skipped ${code}: ${reason}`
 }
 
 /** An error in the field's habit: where, what, code, and what to do about it. */

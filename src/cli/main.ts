@@ -6,16 +6,13 @@ import { actionsCommand } from './actions.ts'
 import { alertsCommand } from './alerts.ts'
 import { incidentsCommand } from './incidents.ts'
 import { initCommand } from './init.ts'
-import { EXIT, type ExitCode, formatError, type Io, processIo } from './io.ts'
+import { type CommandFactory, EXIT, type ExitCode, formatError, type Io, processIo } from './io.ts'
 import { normaliseCommand } from './normalise.ts'
 import { policyCommand } from './policy.ts'
 import { replayCommand } from './replay.ts'
 import { runCommand } from './run.ts'
 import { testCommand } from './test.ts'
 import { validateCommand } from './validate.ts'
-
-/** A command: registers itself, and reports its exit code through `done`. */
-export type CommandFactory = (io: Io, done: (code: ExitCode) => void) => Command
 
 const COMMANDS: readonly CommandFactory[] = [
   runCommand,

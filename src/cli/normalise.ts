@@ -1,8 +1,7 @@
 import { Command } from 'commander'
 import { normaliseFile } from '../engine/normalise-file.ts'
 import { stringifyJson } from '../event/json.ts'
-import { EXIT } from './io.ts'
-import type { CommandFactory } from './main.ts'
+import { type CommandFactory, EXIT, formatSkipped } from './io.ts'
 
 export const normaliseCommand: CommandFactory = (io, done) =>
   new Command('normalise')
@@ -17,9 +16,9 @@ export const normaliseCommand: CommandFactory = (io, done) =>
     .action(async (file: string, { source, strict }: { source: string; strict?: boolean }) => {
       let bad = 0
       let events = 0
-      const lines = normaliseFile(file, source, ({ line, code, reason }) => {
+      const lines = normaliseFile(file, source, (record) => {
         bad++
-        io.err(`${file === '-' ? 'standard input' : file}:${line} skipped ${code}: ${reason}`)
+        io.err(formatSkipped(file, record))
       })
       for await (const item of lines) {
         events++

@@ -1,8 +1,7 @@
 import { Command } from 'commander'
 import { loadConfig } from '../engine/config.ts'
 import { reviewGrant } from '../engine/grants.ts'
-import { EXIT } from './io.ts'
-import type { CommandFactory } from './main.ts'
+import { type CommandFactory, EXIT } from './io.ts'
 import { configOption, operator } from './node-options.ts'
 
 export const policyCommand: CommandFactory = (io, done) => {

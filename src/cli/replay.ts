@@ -1,13 +1,13 @@
 import { Command, Option } from 'commander'
-import type { AlertRevision } from '../detectors/alert.ts'
-import { replayFile, type WhyNot } from '../engine/replay.ts'
-import { loadRules } from '../engine/rules.ts'
+import { type ReplayResult, replayFile, type WhyNot } from '../engine/replay.ts'
+import { isCalled, loadRules } from '../engine/rules.ts'
 import { CordonError } from '../event/error.ts'
 import { formatTime } from '../event/time.ts'
 import type { DetectionRule, RuleSet } from '../sigma/ast.ts'
 import { formatDiagnostic } from '../sigma/problems.ts'
-import { EXIT, type Io } from './io.ts'
-import type { CommandFactory } from './main.ts'
+import { type CommandFactory, EXIT, formatSkipped, type Io } from './io.ts'
+
+type Alert = ReplayResult['alerts'][number]
 
 interface Options {
   rules: string[]
@@ -43,7 +43,7 @@ export const replayCommand: CommandFactory = (io, done) =>
         anyLogsource: options.logsource === 'any',
         factless: ndjson,
         ...(options.source === undefined ? {} : { source: options.source }),
-        onBadRecord: ({ line, code, reason }) => io.err(`${file === '-' ? 'standard input' : file}:${line} skipped ${code}: ${reason}`),
+        onBadRecord: (record) => io.err(formatSkipped(file, record)),
         whyNot: options.whyNot === undefined ? [] : rulesNamed(rules, options.whyNot),
         onWhyNot: (answer) => io.out(ndjson ? whyNotJson(answer) : whyNotText(answer)),
         onProgress: (lines) => io.err(`${lines} lines read …`),
@@ -74,10 +74,9 @@ function lastPath({ rules, lists = [] }: Options, command: Command): string {
 
 /** The detection rules that a name stands for: itself, or a correlation's children. */
 function rulesNamed(rules: RuleSet, name: string): readonly DetectionRule[] {
-  const named = (rule: { id: string; name: string | undefined; title: string }) => [rule.id, rule.name, rule.title].includes(name)
-  const detection = rules.detections.find(named)
+  const detection = rules.detections.find((rule) => isCalled(rule, name))
   if (detection !== undefined) return [detection]
-  const correlation = rules.correlations.find(named)
+  const correlation = rules.correlations.find((rule) => isCalled(rule, name))
   if (correlation !== undefined) return rules.detections.filter(({ id }) => correlation.rules.includes(id))
   throw new CordonError('RULE_UNKNOWN', `no rule called "${name}" was loaded`, {
     hint: 'give the id, name or title of a rule under --rules',
@@ -85,7 +84,7 @@ function rulesNamed(rules: RuleSet, name: string): readonly DetectionRule[] {
 }
 
 /** The contract that other tools read: docs/reference/cli.md. */
-function alertJson({ id, rule, time, group, evidence, late }: AlertRevision): string {
+function alertJson({ id, rule, time, group, evidence, late }: Alert): string {
   return JSON.stringify({
     kind: 'alert',
     id,
@@ -97,7 +96,7 @@ function alertJson({ id, rule, time, group, evidence, late }: AlertRevision): st
   })
 }
 
-function alertText(alert: AlertRevision, io: Io): string {
+function alertText(alert: Alert, io: Io): string {
   const group = Object.entries(alert.group).map(([field, value]) => `${field}=${value}`)
   const head = `${formatTime(alert.time)} ${io.style('bold', alert.rule.level)} ${alert.rule.title}${alert.late ? ' (late)' : ''}`
   const facts = alert.evidence.flatMap(({ line, facts: parts }) =>
@@ -106,7 +105,7 @@ function alertText(alert: AlertRevision, io: Io): string {
   return [head, `  ${group.join(' ')}${group.length > 0 ? ' ' : ''}lines ${inputLines(alert.evidence).join(', ')}`, ...facts].join('\n')
 }
 
-function inputLines(evidence: AlertRevision['evidence']): number[] {
+function inputLines(evidence: Alert['evidence']): number[] {
   return [...new Set(evidence.map(({ line }) => line))].sort((a, b) => a - b)
 }
 

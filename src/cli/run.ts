@@ -4,13 +4,13 @@ import { type Engine, startEngine } from '../engine/engine.ts'
 import { createLog } from '../engine/log.ts'
 import { stopSignal } from '../engine/stop-signal.ts'
 import { formatDiagnostic } from '../sigma/problems.ts'
-import type { Io } from './io.ts'
-import type { CommandFactory } from './main.ts'
+import type { CommandFactory, Io } from './io.ts'
+import { configOption } from './node-options.ts'
 
 export const runCommand: CommandFactory = (io) =>
   new Command('run')
     .description('Run the node: take events in, find, answer. Stops on SIGTERM or SIGINT, after the batch in hand.')
-    .option('-c, --config <file>', 'configuration', 'cordon.yml')
+    .addOption(configOption())
     .action(async ({ config: path }: { config: string }) => {
       const stopped = stopSignal()
       const config = loadConfig(path)

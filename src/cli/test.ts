@@ -2,8 +2,7 @@ import { Command } from 'commander'
 import { runRuleTests } from '../engine/rule-tests.ts'
 import { loadRules } from '../engine/rules.ts'
 import { formatDiagnostic } from '../sigma/problems.ts'
-import { EXIT } from './io.ts'
-import type { CommandFactory } from './main.ts'
+import { type CommandFactory, EXIT } from './io.ts'
 
 export const testCommand: CommandFactory = (io, done) =>
   new Command('test')

@@ -1,8 +1,7 @@
 import { Command } from 'commander'
 import { loadRules } from '../engine/rules.ts'
 import { formatDiagnostic } from '../sigma/problems.ts'
-import { EXIT } from './io.ts'
-import type { CommandFactory } from './main.ts'
+import { type CommandFactory, EXIT } from './io.ts'
 
 export const validateCommand: CommandFactory = (io, done) =>
   new Command('validate')

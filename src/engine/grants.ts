@@ -5,7 +5,7 @@ import { diffGrant, type GrantChange, renewGrant } from '../response/grant.ts'
 import type { Grant } from '../response/policy.ts'
 import { loadPolicy } from '../response/policy-file.ts'
 import type { Config } from './config.ts'
-import { loadRules } from './rules.ts'
+import { isCalled, loadRules } from './rules.ts'
 
 /** A rule's grants, each with what changed since it was pinned. */
 export interface GrantReview {
@@ -24,7 +24,7 @@ export interface GrantReview {
  */
 export function reviewGrant(config: Config, name: string): GrantReview {
   const rules = loadRules(config.rules)
-  const rule = [...rules.correlations, ...rules.detections].find((item) => [item.id, item.name, item.title].includes(name))
+  const rule = [...rules.correlations, ...rules.detections].find((item) => isCalled(item, name))
   if (rule === undefined) {
     throw new CordonError('RULE_UNKNOWN', `no rule called "${name}" is loaded`, {
       hint: 'give its id, name or title; cordon validate says what does not load',

@@ -1,7 +1,7 @@
 import { agentPatterns, compileAgents } from '../context/agents.ts'
 import { ProcessTree } from '../context/process-tree.ts'
 import { withoutUnrunnable } from '../detectors/runnable.ts'
-import type { RuleSet } from '../sigma/ast.ts'
+import type { Rule, RuleSet } from '../sigma/ast.ts'
 import { loadRuleSet } from '../sigma/load.ts'
 import { readRuleFiles } from './rule-files.ts'
 
@@ -16,6 +16,11 @@ const AGENTS_LIST = 'agents'
  */
 export function loadRules(paths: readonly string[], now?: number): RuleSet {
   return withoutUnrunnable(loadRuleSet(readRuleFiles(paths), now === undefined ? {} : { now }))
+}
+
+/** Whether a person who says `name` means this rule: by its id, name or title. */
+export function isCalled(rule: Pick<Rule, 'id' | 'name' | 'title'>, name: string): boolean {
+  return [rule.id, rule.name, rule.title].includes(name)
 }
 
 /** An empty process tree that knows the agents of the rule set's own list. */
