@@ -70,7 +70,7 @@ describe('an inventory', () => {
   })
 
   it.each([
-    ['devices:\n  - id: a\n    protcted: true\n', 'INVENTORY_INVALID', 2],
+    ['devices:\n  - id: a\n    protcted: true\n', 'INVENTORY_INVALID', 3],
     ['devices:\n  - id: a\n  - id: b\n    addresses: [10.0.0.300]\n', 'INVENTORY_INVALID', 4],
     ['devices:\n  - name: a\n', 'INVENTORY_INVALID', 2],
     ['devices: [\n', 'INVENTORY_YAML', 1],

@@ -1,8 +1,8 @@
 import ipaddr from 'ipaddr.js'
-import { isNode, LineCounter, parseDocument } from 'yaml'
 import { z } from 'zod'
-import { CordonError, type Position } from '../event/error.ts'
+import { CordonError } from '../event/error.ts'
 import { getPath, getText, type JsonObject } from '../event/json.ts'
+import { readSettings, type Settings } from '../settings/settings-file.ts'
 import { matchesWildcard } from './wildcard.ts'
 
 const name = z.string().min(1)
@@ -93,36 +93,12 @@ export class Inventory {
    * @throws CordonError `INVENTORY_YAML`, `INVENTORY_INVALID`, `INVENTORY_DUPLICATE`, each with its position
    */
   static parse(text: string, file: string, observed: number): Inventory {
-    const lines = new LineCounter()
-    const document = parseDocument(text, { lineCounter: lines })
-    const positionOf = (offset: number): Position => {
-      const { line, col } = lines.linePos(offset)
-      return { file, line: Math.max(1, line), column: Math.max(1, col) }
-    }
-    const where = (path: readonly PropertyKey[]): Position => {
-      for (let length = path.length; length > 0; length--) {
-        const node = document.getIn(path.slice(0, length), true)
-        if (isNode(node) && node.range) return positionOf(node.range[0])
-      }
-      return { file, line: 1, column: 1 }
-    }
-
-    const broken = document.errors[0]
-    if (broken !== undefined) {
-      throw new CordonError('INVENTORY_YAML', broken.message.split('\n')[0]!, {
-        where: positionOf(broken.pos[0]),
-        hint: 'check the indentation and quotes there',
-      })
-    }
-    const read = schema.safeParse(document.toJS() ?? {})
-    if (!read.success) {
-      const issue = read.error.issues[0]!
-      throw new CordonError('INVENTORY_INVALID', `${issue.path.join('.') || 'inventory'}: ${issue.message}`, {
-        where: where(issue.path),
-        hint: 'docs/reference/inventory.md lists every key',
-      })
-    }
-    refuseDuplicates(read.data, where)
+    const read = readSettings(file, text, schema, {
+      notYaml: 'INVENTORY_YAML',
+      invalid: 'INVENTORY_INVALID',
+      hint: 'docs/reference/inventory.md lists every key',
+    })
+    refuseDuplicates(read)
     return new Inventory(read.data, file, observed)
   }
 
@@ -183,7 +159,7 @@ function canonicalAddress(text: string): string {
 }
 
 /** Two devices of one name would make containment hit the wrong one. */
-function refuseDuplicates({ devices, users }: z.infer<typeof schema>, where: (path: readonly PropertyKey[]) => Position): void {
+function refuseDuplicates({ data: { devices, users }, at: where }: Settings<z.infer<typeof schema>>): void {
   const refuse = (kind: string, keys: readonly (readonly string[])[]) => {
     const seen = new Map<string, number>()
     keys.forEach((own, at) => {

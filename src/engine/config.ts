@@ -1,22 +1,15 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { isMap, isScalar, LineCounter, type Node, parseDocument } from 'yaml'
 import { z } from 'zod'
 import { CordonError } from '../event/error.ts'
+import { duration } from '../settings/duration.ts'
+import { readSettings } from '../settings/settings-file.ts'
 
 /** Rules and policy that come with Cordon; `builtin` in a configuration names them. */
 export const PACKAGE_ROOT = dirname(dirname(dirname(fileURLToPath(import.meta.url))))
-export const BUILTIN = 'builtin'
+const BUILTIN = 'builtin'
 
-const duration = z
-  .string()
-  .regex(/^\d+(ms|s|m|h|d)$/, 'a duration such as 500ms, 30s, 15m, 24h, 7d')
-  .transform(
-    (text) =>
-      Number.parseInt(text, 10) *
-      { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 }[/[a-z]+$/.exec(text)![0] as 'ms' | 's' | 'm' | 'h' | 'd'],
-  )
 const bytes = z
   .union([z.number().int().positive(), z.string().regex(/^\d+ ?(KB|MB|GB)$/, 'a size such as 512MB or 20GB')])
   .transform((size) =>
@@ -66,12 +59,11 @@ const schema = z.strictObject({
 })
 
 export type Config = Readonly<z.infer<typeof schema>>
-export type FileSourceConfig = z.infer<typeof fileSource>
 
 /**
  * Reads and checks a configuration. Relative paths in it are resolved from its own folder.
  *
- * @throws CordonError `CONFIG_NOT_FOUND`, `CONFIG_YAML`, `CONFIG_INVALID`, each with the line where there is one
+ * @throws CordonError `CONFIG_NOT_FOUND`, `CONFIG_YAML`, `CONFIG_INVALID`, the last two with the place of every mistake
  */
 export function loadConfig(path: string): Config {
   const file = resolve(path)
@@ -80,44 +72,12 @@ export function loadConfig(path: string): Config {
       hint: 'run "cordon init" to write a commented one here, or name one with --config',
     })
   }
-  const text = readFileSync(file, 'utf8')
-  const lines = new LineCounter()
-  const document = parseDocument(text, { lineCounter: lines })
-  const broken = document.errors[0]
-  if (broken !== undefined) {
-    const { line, col } = lines.linePos(broken.pos[0])
-    throw new CordonError('CONFIG_YAML', broken.message.split('\n')[0]!, {
-      where: { file: path, line, column: col },
-      hint: 'check the indentation and quotes there',
-    })
-  }
-  const result = schema.safeParse(document.toJS() ?? {})
-  if (!result.success) {
-    const issue = result.error.issues[0]!
-    const extra = issue.code === 'unrecognized_keys' ? [issue.keys[0]!] : []
-    const node = nodeAt(document.contents, [...issue.path, ...extra])
-    const { line, col } = lines.linePos(node?.range?.[0] ?? 0)
-    throw new CordonError('CONFIG_INVALID', `${issue.path.join('.') || 'the configuration'}: ${issue.message}`, {
-      where: { file: path, line, column: col },
-      hint: 'docs/reference/configuration.md lists every key with its default',
-    })
-  }
-  return resolvePaths(result.data, dirname(file))
-}
-
-/** The deepest node on the path that exists: for a key that is missing, the map that lacks it. */
-function nodeAt(root: unknown, path: readonly PropertyKey[]): Node | undefined {
-  let at = root as Node | undefined
-  for (const key of path) {
-    let next: unknown
-    if (isMap(at)) {
-      const pair = at.items.find((item) => isScalar(item.key) && item.key.value === key)
-      next = pair?.value ?? pair?.key
-    } else next = (at as { items?: unknown[] } | undefined)?.items?.[Number(key)]
-    if (next === undefined || next === null) return at
-    at = next as Node
-  }
-  return at
+  const { data } = readSettings(path, readFileSync(file, 'utf8'), schema, {
+    notYaml: 'CONFIG_YAML',
+    invalid: 'CONFIG_INVALID',
+    hint: 'docs/reference/configuration.md lists every key with its default',
+  })
+  return resolvePaths(data, dirname(file))
 }
 
 function resolvePaths(config: z.infer<typeof schema>, folder: string): Config {

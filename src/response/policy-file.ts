@@ -1,22 +1,20 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { type Document, isNode, LineCounter, parseDocument } from 'yaml'
 import { z } from 'zod'
-import { CordonError, messageOf, type Position } from '../event/error.ts'
+import { CordonError, messageOf } from '../event/error.ts'
+import { duration } from '../settings/duration.ts'
+import { type Problem, readSettings, refuse, type Settings } from '../settings/settings-file.ts'
 import { VERBS } from '../sigma/ast.ts'
 import type { Grant, Limit, Policy, Protected } from './policy.ts'
+
+const INVALID = 'POLICY_INVALID'
 
 /** Used where limits.yml sets none for the verb, so that a lost or emptied file does not lift the limit. */
 const DEFAULT_LIMITS: readonly Limit[] = [{ verb: 'quarantine_device', most: 10, per: 3_600_000 }]
 
-const UNITS: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 }
-
 const text = z.string().min(1)
 const verb = z.enum(VERBS)
-const duration = z
-  .string()
-  .regex(/^[1-9]\d{0,5}[smhd]$/, 'expected a whole number and s, m, h or d, such as 1h')
-  .transform((value) => Number(value.slice(0, -1)) * UNITS[value.at(-1)!]!)
+const period = duration.refine((length) => length > 0, 'must be longer than nothing, such as 1h')
 
 const pin = z.strictObject({
   kind: z.enum(['rule', 'filter', 'list']),
@@ -45,7 +43,7 @@ const grantsFile = z.strictObject({
 
 const limitsFile = z.strictObject({
   limits: z
-    .array(z.strictObject({ verb, most: z.int().min(0), per: duration }))
+    .array(z.strictObject({ verb, most: z.int().min(0), per: period }))
     .nullable()
     .default([]),
   quarantine_rules: z.array(text).nullable().default([]),
@@ -89,9 +87,7 @@ export function parsePolicy(files: {
   }
 }
 
-type Read<T> = { readonly data: T; readonly at: (path: readonly PropertyKey[]) => Position }
-
-function grantsOf(grants: Read<z.infer<typeof grantsFile>> | undefined, quarantine: ReadonlySet<string>): Grant[] {
+function grantsOf(grants: Settings<z.infer<typeof grantsFile>> | undefined, quarantine: ReadonlySet<string>): Grant[] {
   if (grants === undefined) return []
   const problems: Problem[] = []
   const seen = new Set<string>()
@@ -120,7 +116,7 @@ function grantsOf(grants: Read<z.infer<typeof grantsFile>> | undefined, quaranti
       where: grants.at(['grants', index]),
     }
   })
-  refuse(problems)
+  refuse(INVALID, problems)
   return result
 }
 
@@ -132,64 +128,12 @@ function protectedOf(data: z.infer<typeof protectedFile> | undefined): Protected
   return { devices: data?.devices ?? [], groups: data?.groups ?? [], owners: data?.owners ?? [] }
 }
 
-interface Problem {
-  readonly where: Position
-  readonly message: string
-  readonly hint?: string
-}
-
-function read<T>(source: PolicyFile | undefined, schema: z.ZodType<T>): Read<T> | undefined {
+function read<T>(source: PolicyFile | undefined, schema: z.ZodType<T>): Settings<T> | undefined {
   if (source === undefined) return undefined
-  const lines = new LineCounter()
-  const document = parseDocument(source.text, { lineCounter: lines, prettyErrors: false })
-  const at = (offset: number): Position => {
-    const { line, col } = lines.linePos(offset)
-    return { file: source.file, line: Math.max(line, 1), column: Math.max(col, 1) }
-  }
-  refuse(document.errors.map((error) => ({ where: at(error.pos[0]), message: error.message })))
-  const place = (path: readonly PropertyKey[]) => at(offsetOf(document, path))
-  const parsed = schema.safeParse(plain(document, place))
-  if (!parsed.success)
-    refuse(
-      parsed.error.issues.map((issue) => ({
-        where: place(placeOf(issue)),
-        message: `${issue.path.join('.') || 'the file'}: ${issue.message}`,
-      })),
-    )
-  return { data: parsed.data as T, at: place }
-}
-
-/** An empty file, or one with only comments in it, says nothing: as an empty map. */
-function plain(document: Document, place: Read<unknown>['at']): unknown {
-  try {
-    return document.toJS() ?? {}
-  } catch (error) {
-    // Aliases that multiply, or that name no anchor, show only here.
-    return refuse([{ where: place([]), message: messageOf(error) }])
-  }
-}
-
-/** A key that is not known is itself the place of the mistake. */
-function placeOf(issue: z.core.$ZodIssue): readonly PropertyKey[] {
-  return issue.code === 'unrecognized_keys' ? [...issue.path, ...issue.keys.slice(0, 1)] : issue.path
-}
-
-/** Where the deepest node of the path that exists begins. */
-function offsetOf(document: Document, path: readonly PropertyKey[]): number {
-  for (let depth = path.length; depth >= 0; depth--) {
-    const node = document.getIn(path.slice(0, depth), true)
-    if (isNode(node) && node.range) return node.range[0]
-  }
-  return 0
-}
-
-function refuse(problems: readonly Problem[]): void {
-  const [first, ...others] = problems
-  if (first === undefined) return
-  const rest = others.map(({ where, message }) => `\n${where.file}:${where.line}:${where.column} ${message}`)
-  throw new CordonError('POLICY_INVALID', first.message + rest.join(''), {
-    where: first.where,
-    ...(first.hint === undefined ? {} : { hint: first.hint }),
+  return readSettings(source.file, source.text, schema, {
+    notYaml: INVALID,
+    invalid: INVALID,
+    hint: 'docs/reference/policy.md says what it may hold',
   })
 }
 
