@@ -105,9 +105,11 @@ export class Group {
     return this.copies.size
   }
 
-  /** The signals that the condition rests on at an anchor, in order of event time. */
+  /** The signals that the condition rests on at an anchor, in order of event time and, within an instant, of the log. */
   evidence(anchor: Entry): readonly Signal[] {
-    return [...this.condition.evidence(this.viewFrom(anchor))].sort(byEventTime)
+    return [...this.condition.evidence(this.viewFrom(anchor))].sort(
+      (a, b) => a.time! - b.time! || a.partition - b.partition || a.offset - b.offset,
+    )
   }
 
   /** The anchor whose episode the entry now belongs to: the nearest before it from which the condition has held unbroken. */
