@@ -1,26 +1,20 @@
 import { createRoute, OpenAPIHono, z } from '@hono/zod-openapi'
 import { bodyLimit } from 'hono/body-limit'
+import type { Door } from '../engine/door.ts'
+import { INCIDENT_STATUSES, type Operations } from '../engine/operations.ts'
+import type { ReceiveWebhook } from '../engine/webhooks.ts'
 import { CordonError } from '../event/error.ts'
-import type { Level } from '../sigma/ast.ts'
 import { LEVELS } from '../sigma/ast.ts'
 
-/** What the API needs of the engine: it decides nothing by itself. Answers are JSON documents as `engine/views.ts` makes them. */
+/** What the API needs of the engine: it decides nothing by itself. */
 export interface ApiBackend {
-  authenticate(token: string): { readonly name: string } | undefined
-  /** Whether a request may be addressed to this host: anything else is a page that tricks a browser (DNS rebinding). */
-  allowsHost(host: string | undefined): boolean
-  refused(reason: string): void
-  alerts(query: { from?: number; to?: number; rule?: string; level?: Level; limit: number }): Promise<readonly object[]>
-  /** Rejects with a CordonError if no one thing has an id that begins so; so do the other two. */
-  alert(id: string): Promise<object>
-  incidents(query: { status?: 'open' | 'acknowledged' | 'resolved'; limit: number }): Promise<readonly object[]>
-  incident(id: string): Promise<object>
-  actions(query: { state?: string; limit: number }): Promise<readonly object[]>
-  action(id: string): Promise<object>
-  health(): Promise<{ readonly status: 'ok' | 'degraded'; readonly checks: readonly object[] }>
-  metrics(): Promise<string>
-  /** A vendor's webhook. Resolves with how many receipts it held, rejects if it is not the vendor's. */
-  receive(responder: string, body: Uint8Array, headers: Readonly<Record<string, string>>): Promise<number | undefined>
+  readonly door: Door
+  /** Documents as `engine/views.ts` makes them. */
+  readonly operations: Pick<Operations, 'alerts' | 'alert' | 'incidents' | 'incident' | 'actions' | 'action'>
+  readonly health: () => Promise<{ readonly status: 'ok' | 'degraded'; readonly checks: readonly object[] }>
+  /** In Prometheus' text form. */
+  readonly metrics: () => Promise<string>
+  readonly receive: ReceiveWebhook
 }
 
 const RECEIPT_BYTES = 4 * 1024 * 1024
@@ -46,7 +40,7 @@ const id = z.object({ id: z.string().min(4).max(64) })
  * The HTTP interface: alerts, incidents, actions, health, metrics, and the vendors' webhooks. Every route but the webhooks
  * (which carry the vendor's own signature) and `/livez` asks for a token of scope `api`.
  */
-export function createApi(backend: ApiBackend): OpenAPIHono {
+export function createApi({ door, operations, health, metrics, receive }: ApiBackend): OpenAPIHono {
   const app = new OpenAPIHono({
     defaultHook: (result, c) => {
       if (!result.success)
@@ -55,49 +49,49 @@ export function createApi(backend: ApiBackend): OpenAPIHono {
   })
 
   app.use(async (c, next) => {
-    if (!backend.allowsHost(c.req.header('host'))) {
-      backend.refused('host')
+    if (!door.allowsHost(c.req.header('host'))) {
+      door.refused('host')
       return c.json({ error: 'this host name is not served here; add it to listen.api.hosts' }, 421)
     }
     if (c.req.path === '/livez' || c.req.path.startsWith('/hooks/')) return next()
-    const token = /^Bearer (\S+)$/i.exec(c.req.header('authorization') ?? '')?.[1]
-    if (token === undefined || backend.authenticate(token) === undefined) {
-      backend.refused('token')
+    if (door.admit(c.req.header('authorization')) === undefined) {
+      door.refused('token')
       return c.json({ error: 'a bearer token of scope "api" is needed' }, 401, { 'www-authenticate': 'Bearer' })
     }
     return next()
   })
 
   app.get('/livez', (c) => c.text('alive\n'))
-  app.get('/metrics', async (c) => c.text(await backend.metrics(), 200, { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' }))
+  app.get('/metrics', async (c) => c.text(await metrics(), 200, { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' }))
   app.get('/health', async (c) => {
-    const health = await backend.health()
-    return c.json(health, health.status === 'ok' ? 200 : 503)
+    const found = await health()
+    return c.json(found, found.status === 'ok' ? 200 : 503)
   })
 
   const alertQuery = z.object({ from: time, to: time, rule: z.string().optional(), level: z.enum(LEVELS).optional(), limit })
   app.openapi(
     createRoute({ method: 'get', path: '/v1/alerts', request: { query: alertQuery }, responses: documents('alerts') }),
-    async (c) => c.json({ items: [...(await backend.alerts(defined(c.req.valid('query'))))] }, 200),
+    async (c) => c.json(listing(await operations.alerts(defined(c.req.valid('query')))), 200),
   )
-  const incidentQuery = z.object({ status: z.enum(['open', 'acknowledged', 'resolved']).optional(), limit })
+  const incidentQuery = z.object({ status: z.enum(INCIDENT_STATUSES).optional(), limit })
   app.openapi(
     createRoute({ method: 'get', path: '/v1/incidents', request: { query: incidentQuery }, responses: documents('incidents') }),
-    async (c) => c.json({ items: [...(await backend.incidents(defined(c.req.valid('query'))))] }, 200),
+    async (c) => c.json(listing(await operations.incidents(defined(c.req.valid('query')))), 200),
   )
   const actionQuery = z.object({ state: z.string().optional(), limit })
   app.openapi(
     createRoute({ method: 'get', path: '/v1/actions', request: { query: actionQuery }, responses: documents('actions') }),
-    async (c) => c.json({ items: [...(await backend.actions(defined(c.req.valid('query'))))] }, 200),
+    async (c) => c.json(listing(await operations.actions(defined(c.req.valid('query')))), 200),
   )
-  for (const [path, name, find] of [
-    ['/v1/alerts/{id}', 'alert', backend.alert],
-    ['/v1/incidents/{id}', 'incident', backend.incident],
-    ['/v1/actions/{id}', 'action', backend.action],
-  ] as const) {
+  const single: readonly (readonly [path: string, name: string, find: (id: string) => Promise<object>])[] = [
+    ['/v1/alerts/{id}', 'alert', (prefix) => operations.alert(prefix)],
+    ['/v1/incidents/{id}', 'incident', (prefix) => operations.incident(prefix)],
+    ['/v1/actions/{id}', 'action', (prefix) => operations.action(prefix)],
+  ]
+  for (const [path, name, find] of single) {
     app.openapi(createRoute({ method: 'get', path, request: { params: id }, responses: document(name) }), async (c) => {
       try {
-        return c.json({ ...(await find.call(backend, c.req.valid('param').id)) }, 200)
+        return c.json({ ...(await find(c.req.valid('param').id)) }, 200)
       } catch (error) {
         if (error instanceof CordonError) return c.json({ error: error.message }, 404)
         throw error
@@ -107,14 +101,14 @@ export function createApi(backend: ApiBackend): OpenAPIHono {
 
   app.post('/hooks/:responder', bodyLimit({ maxSize: RECEIPT_BYTES }), async (c) => {
     try {
-      const receipts = await backend.receive(
+      const receipts = await receive(
         c.req.param('responder'),
         new Uint8Array(await c.req.arrayBuffer()),
         Object.fromEntries(c.req.raw.headers),
       )
       return receipts === undefined ? c.json({ error: 'no responder of this name takes webhooks' }, 404) : c.json({ receipts }, 200)
     } catch (error) {
-      backend.refused('webhook')
+      door.refused('webhook')
       return c.json({ error: error instanceof Error ? error.message : 'refused' }, 403)
     }
   })
@@ -126,6 +120,11 @@ export function createApi(backend: ApiBackend): OpenAPIHono {
   })
   app.doc31('/openapi.json', { openapi: '3.1.0', info: { title: 'Cordon', version: '1' } })
   return app
+}
+
+/** Documents as a list's answer. Their types are the engine's and no concern of the HTTP schema, which lets any object pass. */
+function listing(items: readonly object[]): { items: object[] } {
+  return { items: [...items] }
 }
 
 /** Optional parts of a query are left out rather than passed as undefined. */

@@ -1,10 +1,9 @@
 import { Command, Option } from 'commander'
+import { INCIDENT_STATUSES, type IncidentStatus } from '../engine/operations.ts'
 import { alertText } from './alert-text.ts'
 import type { CommandFactory } from './io.ts'
 import { configOption, formatOption, limitOption, type NodeOptions, onNode, wantsJson } from './node-options.ts'
 import { colourOf, table } from './table.ts'
-
-const STATUSES = ['open', 'acknowledged', 'resolved'] as const
 
 export const incidentsCommand: CommandFactory = (io) => {
   const command = new Command('incidents').description('What on-call has to know: alerts of one entity, what was done, what waits.')
@@ -14,8 +13,8 @@ export const incidentsCommand: CommandFactory = (io) => {
     .addOption(configOption())
     .addOption(formatOption())
     .addOption(limitOption())
-    .addOption(new Option('--status <status>', 'in this status only').choices(STATUSES))
-    .action((options: NodeOptions & { limit: number; status?: (typeof STATUSES)[number] }) =>
+    .addOption(new Option('--status <status>', 'in this status only').choices(INCIDENT_STATUSES))
+    .action((options: NodeOptions & { limit: number; status?: IncidentStatus }) =>
       onNode(options.config, async (node) => {
         const { limit, status } = options
         const incidents = await node.incidents({ limit, ...(status === undefined ? {} : { status }) })

@@ -7,12 +7,12 @@ import { createIngestApp } from '../sources/ingest-app.ts'
 import { openEmbeddedLedger } from '../stores/embedded-ledger.ts'
 import type { Ledger } from '../stores/ledger.ts'
 import { openEmbeddedStreams } from '../streams/embedded.ts'
-import { apiBackend } from './api-backend.ts'
 import { checksOf } from './checks.ts'
 import type { Config } from './config.ts'
 import { crashPoints } from './crash-point.ts'
 import { dataPaths, lockDataFolder } from './data-folder.ts'
 import { startDetection } from './detection-stage.ts'
+import { type Door, openDoor } from './door.ts'
 import { healthOf } from './health.ts'
 import { startIngest } from './ingest-stage.ts'
 import { listen } from './listener.ts'
@@ -23,6 +23,7 @@ import { createResponse } from './response-stage.ts'
 import { startRetention } from './retention.ts'
 import { readSite } from './site.ts'
 import { type FreshTokens, openTokens } from './tokens.ts'
+import { webhooks } from './webhooks.ts'
 
 /** What the engine says while it runs: for the log, the terminal and the lab's story. */
 export interface EngineObserver {
@@ -103,25 +104,18 @@ async function startStages(parts: Parts): Promise<Omit<Engine, 'stop'>> {
   startRetention(parts)
 
   const tokens = openTokens(paths.tokens)
-  const { ingest: ingestAt, api: apiAt } = config.listen
   const checks = checksOf(parts, detection, ingest)
-  const api = createApi(
-    apiBackend({
-      operations: new Operations(response.recording),
-      tokens,
-      hosts: apiAt.hosts,
-      refused: (reason) => metrics.refusedRequests.add(1, { listener: 'api', reason }),
-      health: () => healthOf(checks),
-      metrics,
-      links: site.links,
-      dispatcher: response.dispatcher,
-    }),
-  )
-  const ingestApp = createIngestApp({
+  const doorOf = (listener: 'ingest' | 'api'): Door =>
+    openDoor(listener, config.listen[listener].hosts, tokens, (reason) => metrics.refusedRequests.add(1, { listener, reason }))
+  const api = createApi({
+    door: doorOf('api'),
+    operations: new Operations(response.recording),
+    health: () => healthOf(checks),
+    metrics: () => metrics.text(),
+    receive: webhooks(site.links, response.dispatcher),
+  })
+  const ingestApp = createIngestApp(doorOf('ingest'), {
     intake: ingest.intake,
-    hosts: ingestAt.hosts,
-    authenticate: (token) => tokens.authenticate('ingest', token),
-    onRefused: (reason) => metrics.refusedRequests.add(1, { listener: 'ingest', reason }),
     onIgnored: (signal) => metrics.records.add(1, { source: signal, transport: 'otlp-http', outcome: 'ignored' }),
   })
   // Tokens that nobody will be shown are worth nothing: the next start makes new ones.
@@ -129,9 +123,9 @@ async function startStages(parts: Parts): Promise<Omit<Engine, 'stop'>> {
     if (tokens.fresh !== undefined) rmSync(paths.tokens)
     throw error
   }
-  const apiListener = await listen(api, apiAt, 'listen.api.port').catch(forgetTokens)
+  const apiListener = await listen(api, config.listen.api, 'listen.api.port').catch(forgetTokens)
   onClose(() => apiListener.close())
-  const ingestListener = await listen(ingestApp, ingestAt, 'listen.ingest.port').catch(forgetTokens)
+  const ingestListener = await listen(ingestApp, config.listen.ingest, 'listen.ingest.port').catch(forgetTokens)
   onClose(() => ingestListener.close())
   return {
     config,

@@ -1,13 +1,16 @@
 import { existsSync } from 'node:fs'
 import { CordonError } from '../event/error.ts'
+import { INCIDENT_STATUSES, type IncidentStatus } from '../incidents/incident.ts'
 import { EFFECT_STATES, type EffectState } from '../response/effect.ts'
 import { fullId, requestUndo, startActions, stopActions } from '../response/operator.ts'
 import type { RecordingPorts } from '../response/recording.ts'
-import type { Level } from '../sigma/ast.ts'
 import { openEmbeddedLedger } from '../stores/embedded-ledger.ts'
+import type { AlertQuery } from '../stores/ledger.ts'
 import type { Config } from './config.ts'
 import { dataPaths } from './data-folder.ts'
 import { actionView, alertView, incidentView } from './views.ts'
+
+export { INCIDENT_STATUSES, type IncidentStatus }
 
 export type AlertView = ReturnType<typeof alertView>
 export type IncidentView = ReturnType<typeof incidentView>
@@ -21,15 +24,7 @@ export class Operations {
     this.ports = ports
   }
 
-  async alerts(query: {
-    limit: number
-    level?: Level
-    rule?: string
-    from?: number
-    to?: number
-    incident?: string
-    withdrawn?: boolean
-  }): Promise<AlertView[]> {
+  async alerts(query: AlertQuery): Promise<AlertView[]> {
     return (await this.ports.ledger.alerts(query)).map(alertView)
   }
 
@@ -38,7 +33,7 @@ export class Operations {
     return alertView((await this.ports.ledger.alert(await fullId(this.ports.ledger, 'alert', id)))!)
   }
 
-  async incidents({ limit, status }: { limit: number; status?: 'open' | 'acknowledged' | 'resolved' }): Promise<IncidentView[]> {
+  async incidents({ limit, status }: { limit: number; status?: IncidentStatus }): Promise<IncidentView[]> {
     return (await this.ports.ledger.incidents({ limit, ...(status === undefined ? {} : { statuses: [status] }) })).map(incidentView)
   }
 

@@ -1,7 +1,8 @@
 import type { AlertRevision, Entity } from '../detectors/alert.ts'
 import { LEVELS, type Level, type Verb } from '../sigma/ast.ts'
 
-export type IncidentStatus = 'open' | 'acknowledged' | 'resolved'
+export const INCIDENT_STATUSES = ['open', 'acknowledged', 'resolved'] as const
+export type IncidentStatus = (typeof INCIDENT_STATUSES)[number]
 
 /** One line of an incident's story, in plain words. Alerts of one rule share a line, so a story stays short however many come. */
 export interface TimelineEntry {

@@ -3,6 +3,8 @@ import { gzipSync } from 'node:zlib'
 import { type ServerType, serve } from '@hono/node-server'
 import protobuf from 'protobufjs'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { openDoor } from '../engine/door.ts'
+import type { Tokens } from '../engine/tokens.ts'
 import { CordonError, messageOf } from '../event/error.ts'
 import { digest } from '../event/id.ts'
 import { normaliserFor, recognise } from '../normalise/index.ts'
@@ -14,6 +16,10 @@ import type { Delivery, Intake } from './source.ts'
 
 const LIMIT = 12 * 1024 * 1024
 const TOKEN = 'cdi_test'
+const tokens: Tokens = {
+  fresh: undefined,
+  authenticate: (scope, token) => (scope === 'ingest' && token === TOKEN ? { name: 'laptop-7' } : undefined),
+}
 
 /** The engine's side: normalises, and keeps what it was given. */
 class Log implements Intake {
@@ -53,18 +59,13 @@ class Log implements Intake {
 const log = new Log()
 const refused: string[] = []
 const ignored: string[] = []
+let app: ReturnType<typeof createIngestApp>
 let server: ServerType
 let base: string
 
 beforeAll(async () => {
-  const app = createIngestApp({
-    intake: log,
-    bodyLimit: LIMIT,
-    hosts: ['cordon.corp.example'],
-    authenticate: (token) => (token === TOKEN ? { name: 'laptop-7' } : undefined),
-    onRefused: (reason) => refused.push(reason),
-    onIgnored: (signal) => ignored.push(signal),
-  })
+  const door = openDoor('ingest', ['Cordon.corp.example'], tokens, (reason) => refused.push(reason))
+  app = createIngestApp(door, { intake: log, bodyLimit: LIMIT, onIgnored: (signal) => ignored.push(signal) })
   const { port } = await new Promise<AddressInfo>((resolve) => {
     server = serve({ fetch: app.fetch, hostname: '127.0.0.1', port: 0 }, resolve)
   })
@@ -98,15 +99,8 @@ describe('the guard', () => {
   })
 
   it('answers only to its own names', async () => {
-    const app = createIngestApp({
-      intake: log,
-      hosts: ['Cordon.corp.example'],
-      authenticate: () => ({ name: 'x' }),
-      onRefused: () => {},
-      onIgnored: () => {},
-    })
     const statusFor = async (host: string) =>
-      (await app.request('/v1/events', { method: 'POST', body: '{}', headers: { host, authorization: 'Bearer x' } })).status
+      (await app.request('/v1/events', { method: 'POST', body: '{}', headers: { host, authorization: `Bearer ${TOKEN}` } })).status
     for (const host of ['localhost:4318', '127.0.0.1', '[::1]:4318', 'cordon.corp.example:80', 'CORDON.corp.example'])
       expect(await statusFor(host)).toBe(200)
     for (const host of ['', 'evil.example', 'localhost.evil.example:4318', '127.0.0.1.nip.io', '10.0.0.1'])

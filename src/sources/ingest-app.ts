@@ -1,12 +1,12 @@
 import { Hono } from 'hono'
 import { httpJson } from './http-json.ts'
-import { type GuardOptions, type ListenerEnv, listenerGuard } from './listener-guard.ts'
+import { type Door, type ListenerEnv, listenerGuard } from './listener-guard.ts'
 import { type OtlpOptions, otlpHttp } from './otlp-http.ts'
 
 /** The ingest listener: the guard before everything, then each HTTP source's routes. */
-export function createIngestApp(options: GuardOptions & OtlpOptions): Hono<ListenerEnv> {
+export function createIngestApp(door: Door, options: OtlpOptions): Hono<ListenerEnv> {
   const app = new Hono<ListenerEnv>()
-  app.use(listenerGuard(options))
+  app.use(listenerGuard(door))
   app.route('/', httpJson(options))
   app.route('/', otlpHttp(options))
   app.notFound((c) => c.json({ error: 'no such path; events go to POST /v1/events, OpenTelemetry logs to POST /v1/logs' }, 404))

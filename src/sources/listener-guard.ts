@@ -5,40 +5,32 @@ export interface ListenerEnv {
   Variables: { sender: string }
 }
 
-export interface GuardOptions {
-  /** The holder of a token, or undefined. Must take the same time whatever the token is (the engine compares hashes, timing-safe). */
-  authenticate(token: string): { readonly name: string } | undefined
-  /** Host names that requests may be addressed to, besides loopback. */
-  readonly hosts: readonly string[]
-  /** Called for every request that is turned away. */
-  readonly onRefused: (reason: 'host' | 'token') => void
+/** Who may come in through a listener, and by which names it answers. */
+export interface Door {
+  /** Whether a request with this Host header is addressed to us: a page that tricks a browser (DNS rebinding) sends another name. */
+  allowsHost(header: string | undefined): boolean
+  /** The holder of the token in this Authorization header. Takes the same time whatever the token is. */
+  admit(authorization: string | undefined): { readonly name: string } | undefined
+  /** Told of every request that is turned away. */
+  refused(reason: 'host' | 'token' | 'webhook'): void
 }
-
-const LOOPBACK = ['localhost', '127.0.0.1', '[::1]']
 
 /**
  * Turns a request away before anything of its body is read: 421 where it is addressed to a name that is not ours (a web page that has
  * its own name resolve to loopback reaches every local listener), 401 without a valid bearer token.
  */
-export function listenerGuard({ authenticate, hosts, onRefused }: GuardOptions): MiddlewareHandler<ListenerEnv> {
-  const allowed = new Set([...LOOPBACK, ...hosts].map((host) => host.toLowerCase()))
+export function listenerGuard(door: Door): MiddlewareHandler<ListenerEnv> {
   return async (c, next) => {
-    if (!allowed.has(hostName(c.req.header('host') ?? ''))) {
-      onRefused('host')
+    if (!door.allowsHost(c.req.header('host'))) {
+      door.refused('host')
       return c.json({ error: 'this host name is not served here; add it to listen.ingest.hosts' }, 421)
     }
-    const token = /^Bearer +(\S+)$/i.exec(c.req.header('authorization') ?? '')?.[1]
-    const holder = token === undefined ? undefined : authenticate(token)
+    const holder = door.admit(c.req.header('authorization'))
     if (holder === undefined) {
-      onRefused('token')
+      door.refused('token')
       return c.json({ error: 'a bearer token of scope "ingest" is needed' }, 401, { 'www-authenticate': 'Bearer' })
     }
     c.set('sender', holder.name)
     return next()
   }
-}
-
-/** The Host header without its port. */
-function hostName(header: string): string {
-  return header.replace(/:\d*$/, '').toLowerCase()
 }
