@@ -138,7 +138,7 @@ describe.each(Object.entries(RULES))('%s', (_, rule) => {
         const revisions = shuffled.flatMap((signal, at) => correlator.handle(signal, at).revisions)
         expect(anchors([...revisions, ...correlator.end(input.length)])).toEqual(expected(input))
       }),
-      { numRuns: 400 },
+      { numRuns: 1000 },
     )
   })
 
@@ -171,7 +171,7 @@ describe.each(Object.entries(RULES))('%s', (_, rule) => {
         expect(fold([...before, ...after, ...second.end(1e6)])).toEqual(fold([...uncut, ...whole.end(1e6)]))
         expect(anchors([...uncut, ...whole.end(1e6)])).toEqual(expected(input))
       }),
-      { numRuns: 400 },
+      { numRuns: 1000 },
     )
   })
 })

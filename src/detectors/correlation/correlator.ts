@@ -151,9 +151,8 @@ export class Correlator {
       identity('alert', rule.id, unit.key, ...entry.signal.group, String(entry.signal.time), entry.signal.eventId)
     const opened = new Map(change.opened.map((entry) => [idOf(entry), entry]))
     const kept = new Map(change.kept.map((entry) => [idOf(entry), entry]))
-    const withdrawn = new Map(change.withdrawn.map((entry) => [idOf(entry), entry]))
-    // A copy of the anchor's event that counts in its place is the same alert.
-    for (const id of withdrawn.keys()) if (opened.has(id) || kept.has(id)) withdrawn.delete(id)
+    // A copy of the anchor's event that is one too is the same alert.
+    const withdrawn = new Map(change.withdrawn.filter((entry) => !group.anchoredByCopy(entry)).map((entry) => [idOf(entry), entry]))
 
     const successors = new Map<string, string>()
     for (const [id, entry] of withdrawn) {
@@ -223,7 +222,7 @@ export class Correlator {
       if (clock - unit.sweptAt < sight / 4) continue
       unit.sweptAt = clock
       for (const [key, group] of unit.groups) {
-        for (const entry of group.evict(clock - 2 * sight)) evicted.push(stateRow(unit, key, entry))
+        for (const entry of group.evict(clock - SIGHTS_KEPT * sight)) evicted.push(stateRow(unit, key, entry))
         if (group.size === 0) unit.groups.delete(key)
       }
     }
@@ -275,6 +274,12 @@ export class Correlator {
     }
   }
 }
+
+/**
+ * What still comes is seen by signals up to G old. The condition there reads up to 2G back; and where it turns, an anchor that sees
+ * it can rest on a signal 3G old. So nothing younger than 3G may be forgotten (docs/decisions/0001).
+ */
+const SIGHTS_KEPT = 3
 
 const NOTHING: Outcome = { revisions: [], changed: [], evicted: [] }
 

@@ -112,6 +112,11 @@ export class Group {
     )
   }
 
+  /** Whether another copy of the entry's event, which counts as well because it came far apart, is an anchor: both name one alert. */
+  anchoredByCopy(entry: Entry): boolean {
+    return this.copies.get(entry.signal.eventId)?.some((copy) => copy !== entry && copy.anchor) ?? false
+  }
+
   /** The anchor whose episode the entry now belongs to: the nearest before it from which the condition has held unbroken. */
   episodeOf(entry: Entry): Entry | undefined {
     for (let at: Entry | undefined = entry; at?.holds; at = this.before(at)) if (at.anchor) return at
@@ -141,7 +146,7 @@ export class Group {
   private place(entry: Entry): Change {
     this.add(entry)
     this.newest = Math.max(this.newest, entry.signal.ingested)
-    return this.conclude(entry.signal.time!)
+    return this.conclude(entry.signal)
   }
 
   private displace(entry: Entry): Change {
@@ -151,7 +156,7 @@ export class Group {
     const wasAnchor = entry.anchor
     entry.anchor = false
     entry.holds = false
-    const change = this.conclude(entry.signal.time!)
+    const change = this.conclude(entry.signal)
     return wasAnchor ? { ...change, withdrawn: [entry, ...change.withdrawn] } : change
   }
 
@@ -173,24 +178,31 @@ export class Group {
     for (let ref = 0, rest = refs; rest !== 0; ref++, rest >>>= 1) if (rest & 1) this.refCounts[ref] = (this.refCounts[ref] ?? 0) + by
   }
 
-  /** Concludes anew all that a change at event time `time` can have touched. */
-  private conclude(time: number): Change {
+  /**
+   * Concludes anew what a signal that came or went can have touched: the condition at signals that see it, and anchors among those
+   * and among signals that see one where the condition changed. All others keep what was concluded of them, also because what they
+   * rest on may have been evicted since.
+   */
+  private conclude(cause: Signal): Change {
     const { timespan } = this.span
-    const back = this.condition.falsifiable ? timespan : 0
+    const time = cause.time!
     // The condition reads at most a timespan to each side; an anchor depends on the condition at most a timespan before it.
-    const first = this.firstFrom(time - back)
-    const changed = new Set<Entry>()
+    const first = this.firstFrom(this.condition.falsifiable ? time - timespan : time)
+    const turned: Entry[] = []
+    for (let at = first; at < this.entries.length && this.entries[at]!.signal.time! < time + timespan; at++) {
+      const entry = this.entries[at]!
+      if (!this.sees(entry, cause)) continue
+      const holds = this.condition.holds(this.viewFrom(entry, at))
+      if (holds !== entry.holds) turned.push(entry)
+      entry.holds = holds
+    }
+    const changed = new Set(turned)
     const opened: Entry[] = []
     const withdrawn: Entry[] = []
     const kept: Entry[] = []
-    for (let at = first; at < this.entries.length && this.entries[at]!.signal.time! < time + timespan; at++) {
-      const entry = this.entries[at]!
-      const holds = this.condition.holds(this.viewFrom(entry, at))
-      if (holds !== entry.holds) changed.add(entry)
-      entry.holds = holds
-    }
     for (let at = first; at < this.entries.length && this.entries[at]!.signal.time! < time + 2 * timespan; at++) {
       const entry = this.entries[at]!
+      if (!this.sees(entry, cause) && !turned.some(({ signal }) => this.sees(entry, signal))) continue
       const anchor = entry.holds && !this.before(entry, at)?.holds
       if (anchor) (entry.anchor ? kept : opened).push(entry)
       else if (entry.anchor) withdrawn.push(entry)
@@ -205,13 +217,13 @@ export class Group {
     for (let at = index - 1; at >= 0; at--) {
       const candidate = this.entries[at]!
       if (entry.signal.time! - candidate.signal.time! >= this.span.timespan) return undefined
-      if (this.sees(entry, candidate)) return candidate
+      if (this.sees(entry, candidate.signal)) return candidate
     }
     return undefined
   }
 
-  private sees(entry: Entry, other: Entry): boolean {
-    return Math.abs(entry.signal.ingested - other.signal.ingested) <= this.span.sight
+  private sees(entry: Entry, other: Signal): boolean {
+    return Math.abs(entry.signal.ingested - other.ingested) <= this.span.sight
   }
 
   private viewFrom(entry: Entry, index = this.entries.indexOf(entry)): View {
@@ -229,7 +241,7 @@ export class Group {
     for (let at = last; at >= 0; at--) {
       const other = this.entries[at]!
       if (other.signal.time! <= time - this.span.timespan) return
-      if (this.sees(entry, other)) yield other.signal
+      if (this.sees(entry, other.signal)) yield other.signal
     }
   }
 
@@ -237,7 +249,7 @@ export class Group {
     for (let at = index + 1; at < this.entries.length; at++) {
       const other = this.entries[at]!
       if (other.signal.time! >= time + this.span.timespan) return
-      if (other.signal.time! > time && this.sees(entry, other)) yield other.signal
+      if (other.signal.time! > time && this.sees(entry, other.signal)) yield other.signal
     }
   }
 
