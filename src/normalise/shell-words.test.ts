@@ -6,11 +6,11 @@ describe('what a command names', () => {
   it.each([
     ['cat /sensitive/pay.csv', ['/sensitive/pay.csv']],
     ['/bin/cat "/with space/a.txt" \'/b.txt\'', ['/with space/a.txt', '/b.txt']],
-    ['head -n 5 ./notes.md', ['/work/notes.md']],
+    ['head -n 5 ./notes.md', ['/srv/notes.md']],
     ['cd /sensitive && cat pay.csv', ['/sensitive/pay.csv']],
     ['grep -r secret /etc/app.conf | sort', ['/etc/app.conf']],
     ["sed -n '1,5p' /a/b.txt; echo /c.txt", ['/a/b.txt']],
-    ['sudo -n env A=1 cat /root/.ssh/id_rsa', ['/root/.ssh/id_rsa']],
+    ['sudo -n env A=1 cat /home/ana/.ssh/id_rsa', ['/home/ana/.ssh/id_rsa']],
     ['timeout 5 tail -f /var/log/x.log', ['/var/log/x.log']],
     ['bash -lc "cat /a/b.txt && true"', ['/a/b.txt']],
     ['python3 x.py < /data/in.csv', ['/data/in.csv']],
@@ -20,7 +20,7 @@ describe('what a command names', () => {
     ['ls -la', []],
     ['echo cat /a.txt', []],
   ])('%s reads %j', (command, paths) => {
-    expect(readCommand(command, '/work').paths).toEqual(paths)
+    expect(readCommand(command, '/srv').paths).toEqual(paths)
   })
 
   it('takes words as they are where the agent gives a list', () => {
