@@ -62,8 +62,10 @@ export const actionsCommand: CommandFactory = (io) => {
     .addOption(configOption())
     .action((prefix: string, { config, reason }: { config: string; reason: string }) =>
       onNode(config, async (node) => {
-        const { verb, target, state, reason: why } = await node.undo(prefix, operator(), reason)
-        io.out(`${verb} ${target.kind} ${target.id}: ${state}, ${why}`)
+        const { short, verb, target, state } = await node.undo(prefix, operator(), reason)
+        const done =
+          state === 'REJECTED' ? 'called off' : `undo asked for; a running node does it and reads it back (cordon actions show ${short})`
+        io.out(`${verb} ${target.kind} ${target.id}: ${done}`)
       }),
     )
   command

@@ -51,8 +51,9 @@ export const incidentsCommand: CommandFactory = (io) => {
           `${io.style('bold', incident.title)}\n  incident ${incident.short}  ${incident.status}  severity ${incident.severity}  ${incident.entity.name}  opened ${incident.openedAt}`,
         )
         for (const entry of incident.timeline) io.out(`  ${entry.at}  ${entry.text}`)
-        if (incident.recommendations.length > 0) io.out('Recommended, not granted by policy:')
-        for (const { verb, target, reason } of incident.recommendations) io.out(`  ${verb} ${target}: ${reason}`)
+        if (incident.recommendations.length > 0) io.out('Recommended, for a person to do:')
+        for (const { verb, target, reason } of incident.recommendations)
+          io.out(`  ${verb}${target === '' ? '' : ` on ${target}`}: ${reason}`)
         io.out(alerts.length < incident.alerts ? `Alerts (${alerts.length} of ${incident.alerts}):` : 'Alerts:')
         for (const alert of alerts) io.out(alertText(alert, io))
         if (incident.effects.length > 0)

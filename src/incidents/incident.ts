@@ -11,16 +11,17 @@ export interface TimelineEntry {
   readonly text: string
   /** `action`: the effect on the world that it tells of; `told`: the effect by which people were told. */
   readonly effect?: string
-  /** `alerts`: the rule, how many of its alerts joined, and when the last of them did. */
+  /** `alerts`: the rule of which `count` alerts joined. */
   readonly rule?: string
+  /** How often what the line says has happened, and when last. */
   readonly count?: number
   readonly last?: number
 }
 
-/** What a rule asked for and policy did not grant: for a person to decide. */
+/** What a rule asked for and is not done by itself, and why: for a person to decide. */
 export interface Recommendation {
   readonly verb: Verb
-  /** `device laptop-7`; empty where the alert names no such thing. */
+  /** `device laptop-7`; empty where it is not known what it would have been. */
   readonly target: string
   readonly reason: string
   readonly alert: string

@@ -88,16 +88,29 @@ export function resolveIncident(incident: Incident, reason: string, now: number)
   return withNews(tell({ ...incident, status: 'resolved', resolved: { at: now, reason } }, { at: now, kind: 'resolved', text }))
 }
 
-/** Records what became of an effect that was asked for in this incident. */
+/**
+ * Records what became of an effect that was asked for in this incident. An entry with a `count` that follows one of the same
+ * effect takes its place: that on-call has the news is said once, however many there are.
+ */
 export function tellAction(
   incident: Incident,
-  entry: Pick<TimelineEntry, 'kind' | 'text'> & { readonly effect: string },
+  entry: Pick<TimelineEntry, 'kind' | 'text' | 'count'> & { readonly effect: string },
   news: boolean,
   now: number,
 ): Incident {
   const effects = incident.effects.includes(entry.effect) ? incident.effects : [...incident.effects, entry.effect]
-  const told = tell({ ...incident, effects }, { at: now, ...entry })
+  const index = incident.timeline.findLastIndex(({ effect }) => effect === entry.effect)
+  const known = incident.timeline[index]
+  const timeline =
+    entry.count !== undefined && known?.count !== undefined
+      ? incident.timeline.with(index, saidAgain(known, known.count + 1, entry.text, now))
+      : [...incident.timeline, { at: now, ...entry }]
+  const told = { ...incident, effects, timeline }
   return news ? withNews(told) : told
+}
+
+function saidAgain(known: TimelineEntry, count: number, text: string, now: number): TimelineEntry {
+  return { ...known, text: `${text} Brought up to date ${count === 2 ? 'once' : `${count - 1} times`} since.`, count, last: now }
 }
 
 /** Adds a recommendation, once for each verb, target and reason. */

@@ -203,12 +203,20 @@ describe('a request that cannot be met is recommended with its reason', () => {
       {},
       'mdm acts on a device, and the rule aims it at a user',
     ],
-    ['no responder', {}, { response: [{ do: 'disable_user' } as const] }, {}, 'no responder for it is configured'],
+    ['no responder', {}, { response: [{ do: 'disable_user', target: 'user' } as const] }, {}, 'no responder for it is configured'],
   ])('%s', async (_, alert, extension, responder, reason) => {
     const { site, rule } = recordSite({ response: [{ do: 'quarantine_device' }], ...extension }, responder)
     await site.alert(alertOn('d1', rule, alert), alertOn('d1', rule, { ...alert, key: 'again' }))
     expect((await onlyIncident(site)).recommendations.map((item) => item.reason)).toEqual([reason])
     expect(await effectsOf(site)).toEqual([])
+  })
+})
+
+test('what no responder can do is recommended by the name of its target', async () => {
+  const { site, rule } = recordSite({ response: [{ do: 'lock_device', target: 'device' }] })
+  await site.alert(alertOn('d1', rule))
+  expect(await onlyIncident(site)).toMatchObject({
+    recommendations: [{ verb: 'lock_device', target: 'device d1', reason: 'no responder for it is configured' }],
   })
 })
 
@@ -237,6 +245,24 @@ describe("an incident's record elsewhere", () => {
     await site.alert({ ...alert, rev: 3 })
     await site.passTo(START + 2 * MINUTE)
     expect(await effectsOf(site)).toContain('create_incident 2 CONFIRMED')
+  })
+
+  test('stands in its story once, however often it was updated, and again after it failed', async () => {
+    const { site, rule, desk } = recordSite({ response: [{ do: 'create_incident' }], suppress: { by: ['device.id'], for: MINUTE } })
+    const told = async () => (await onlyIncident(site)).timeline.filter(({ text }) => text.startsWith('On-call has'))
+    const news = async (minute: number) => {
+      await site.alert(alertOn('d1', rule, { key: `at ${minute}`, time: START + minute * MINUTE }))
+      await site.passTo(START + minute * MINUTE)
+    }
+    await news(0)
+    expect(await told()).toMatchObject([{ at: START, count: 1, text: expect.not.stringContaining('up to date') }])
+    await news(2)
+    await news(4)
+    expect(await told()).toMatchObject([{ at: START, count: 3, text: expect.stringContaining('Brought up to date 2 times since.') }])
+    desk.faults = ['busy']
+    await news(6)
+    await site.passTo(START + 10 * MINUTE)
+    expect(await told()).toMatchObject([{ count: 3 }, { count: 1 }])
   })
 
   test('is closed also while actions are stopped, when quarantine stays as it is', async () => {

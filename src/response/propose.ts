@@ -42,7 +42,11 @@ export async function propose(
   for (const request of rule?.extension.response ?? []) {
     const { decision, reason } = decide(request, alert, rule, context.policy)
     const able = context.responders.filter(({ responder }) => responder.verb === request.do)
-    if (able.length === 0) await advise(recording, incidentId, request, '', 'no responder for it is configured', alert)
+    if (able.length === 0) {
+      const entity = alert.entities.find(({ kind }) => kind === request.target)
+      const target = entity === undefined ? '' : entityName(entity)
+      await advise(recording, incidentId, request, target, 'no responder for it is configured', alert)
+    }
     for (const configured of able) {
       const incident = incidentId === undefined ? undefined : await recording.read.incident(incidentId)
       const aim = aimAt(request, configured, alert, incident, rule)

@@ -4,7 +4,7 @@ import type { Ledger, LedgerTransaction } from '../stores/ledger.ts'
 import { type Effect, type EffectState, isTelling } from './effect.ts'
 import type { Guard } from './guards.ts'
 import { amend, apply, callOff, TRANSITIONS } from './transitions.ts'
-import { nounOf, sentence } from './words.ts'
+import { nounOf, type Sentence, sentence } from './words.ts'
 
 /** Who asks for an undo where no person does. */
 export const AUTOMATIC = 'cordon'
@@ -79,7 +79,7 @@ export class Recording {
     if (said !== undefined) {
       const code = NOTICES[written.state]
       if (code !== undefined) this.notice(code, said.text, written)
-      await this.#tell(written, said.text, said.news || news)
+      await this.#tell(written, { ...said, news: said.news || news })
     }
     return this.#catchUp(written)
   }
@@ -88,15 +88,15 @@ export class Recording {
   async hold(effect: Effect, incident: Incident): Promise<Effect> {
     if (effect.holds.includes(incident.id)) return effect
     const held = await this.effect(effect, amend(effect, { holds: [...effect.holds, incident.id] }))
-    const text = sentence(held, undefined)?.text ?? `${nounOf(held)} is under way already.`
-    await this.#tellOne(incident.id, held, text, false)
+    const said = sentence(held, undefined) ?? { text: `${nounOf(held)} is under way already.`, recurs: false }
+    await this.#tellOne(incident.id, held, { ...said, news: false })
     return held
   }
 
   /** Tells people of an effect that failed them without changing its state. What only tells people cannot tell of itself. */
   async warn(code: Notice['code'], effect: Effect, text: string): Promise<void> {
     this.notice(code, text, effect)
-    if (!isTelling(effect)) await this.#tell(effect, text, true)
+    if (!isTelling(effect)) await this.#tell(effect, { text, news: true, recurs: false })
   }
 
   async incident(before: Incident | undefined, after: Incident): Promise<Incident> {
@@ -117,18 +117,16 @@ export class Recording {
     this.changes.push({ kind: 'notice', notice: { code, text, ...(effect === undefined ? {} : { effect: effect.id }) } })
   }
 
-  async #tell(effect: Effect, text: string, news: boolean): Promise<void> {
+  async #tell(effect: Effect, said: Sentence): Promise<void> {
     for (const id of new Set([...(effect.incident === undefined ? [] : [effect.incident]), ...effect.holds]))
-      await this.#tellOne(id, effect, text, news)
+      await this.#tellOne(id, effect, said)
   }
 
-  async #tellOne(id: string, effect: Effect, text: string, news: boolean): Promise<void> {
+  async #tellOne(id: string, effect: Effect, { text, news, recurs }: Sentence): Promise<void> {
     const incident = await this.read.incident(id)
     if (incident === undefined) return
-    await this.incident(
-      incident,
-      tellAction(incident, { kind: isTelling(effect) ? 'told' : 'action', text, effect: effect.id }, news, this.now),
-    )
+    const entry = { kind: isTelling(effect) ? 'told' : 'action', text, effect: effect.id, ...(recurs ? { count: 1 } : {}) } as const
+    await this.incident(incident, tellAction(incident, entry, news, this.now))
   }
 
   /** News came while an older revision was being told: the effect goes on to the newer one. */

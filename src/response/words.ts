@@ -42,16 +42,27 @@ const PHRASES: Readonly<Record<Verb, Phrase>> = {
 /** What on-call must hear of, beyond what the incident said when it opened. */
 const NEWS: ReadonlySet<EffectState> = new Set(['DENIED', 'AWAITING_APPROVAL', 'CONFIRMED', 'DEAD', 'REVERTED'])
 
+export interface Sentence {
+  readonly text: string
+  /** On-call must hear of it. */
+  readonly news: boolean
+  /** It becomes so again with each piece of news: a story says it once and counts. */
+  readonly recurs: boolean
+}
+
 /**
  * What an incident's story says about an effect that came into a new state; undefined where that is of no interest to people.
  * What only tells people is never news itself, else telling of it would have to be told.
  */
-export function sentence(effect: Effect, from: EffectState | undefined): { readonly text: string; readonly news: boolean } | undefined {
+export function sentence(effect: Effect, from: EffectState | undefined): Sentence | undefined {
   if (effect.state === from || (effect.state === 'READY' && from === 'CLAIMED')) return undefined
   // Of a row of failures people hear once: it began. They hear of its end, whichever it is.
   if ((effect.state === 'UNKNOWN' || effect.state === 'RETRY_AT') && (effect.failing?.count ?? 0) > 1) return undefined
   const text = words(effect)
-  return text === undefined ? undefined : { text, news: NEWS.has(effect.state) && !isTelling(effect) }
+  if (text === undefined) return undefined
+  return isTelling(effect)
+    ? { text, news: false, recurs: effect.state === 'CONFIRMED' }
+    : { text, news: NEWS.has(effect.state), recurs: false }
 }
 
 /** `Quarantine of device laptop-7 (d1)`. */
