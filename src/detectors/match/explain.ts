@@ -3,11 +3,12 @@ import type { Event } from '../../event/event.ts'
 import type { Json, JsonObject } from '../../event/json.ts'
 import { isObject, stringifyJson } from '../../event/json.ts'
 import type { Condition, DetectionRule, MatchNode } from '../../sigma/ast.ts'
+import { leaves } from '../../sigma/detection.ts'
 import type { Fact } from '../alert.ts'
 import { evaluate } from './evaluate.ts'
 import { leafOf } from './leaf.ts'
 import { appliesTo, describeLogSource } from './logsource.ts'
-import { textOf } from './value.ts'
+import { searchedRecords, textOf } from './value.ts'
 
 /** A rule's condition as an event met it or not, node by node. */
 export interface Explanation {
@@ -51,8 +52,8 @@ function explainNode(node: Condition, event: Event): Explanation {
 }
 
 /**
- * The conditions that made a rule match: the leaves that hold, on the branches that hold. What a `not` excluded says nothing
- * about the event and is left out. Empty where the rule does not match or consists of exclusions.
+ * The conditions that made a rule match: the leaves that hold, on the branches that hold; and for each search or filter that would
+ * have excluded the event, what the event has in the fields that it looks at. Empty where the rule does not match.
  *
  * @throws CordonError as evaluate
  */
@@ -64,12 +65,26 @@ export function facts(rule: DetectionRule, event: Event): Fact[] {
 
 function collectFacts(node: Condition, event: Event, within: string, found: Fact[]): void {
   const selection = node.name ?? within
-  if (node.op === 'not' || !evaluate(node, event)) return
-  if (node.op === 'match') {
+  if (!evaluate(node, event)) return
+  if (node.op === 'not') collectExclusions(node.operand, event, node.name ?? node.operand.name, found)
+  else if (node.op === 'match') {
     const place = node.field === null ? findKeyword(node, event) : undefined
     const value = place === undefined ? shownValue(node, event, true) : shorten(place.value)
     found.push({ selection, field: node.field ?? place?.path ?? '', test: node.text, value: value ?? '(absent)' })
   } else for (const operand of node.operands) collectFacts(operand, event, selection, found)
+}
+
+/** Why nothing took the event out: that the destination is none of those allowed is what on-call wants to see first. */
+function collectExclusions(excluded: Condition, event: Event, name: string | undefined, found: Fact[]): void {
+  if (name === undefined) return
+  const seen = new Set<string>()
+  for (const leaf of leaves(excluded)) {
+    const { field } = leaf
+    const value = field === null || seen.has(field) ? undefined : shownValue(leaf, event, false)
+    if (field === null || value === undefined) continue
+    seen.add(field)
+    found.push({ selection: name, field, test: `${field}: not among "${name}"`, value })
+  }
 }
 
 /** The first condition that kept a rule from matching, undefined where it matches. @throws CordonError as evaluate */
@@ -131,7 +146,7 @@ function findKeyword(node: MatchNode, event: Event): { path: string; value: Json
   }
   const searchObject = (object: JsonObject, path: string) =>
     firstOf(Object.keys(object), (key) => search(object[key]!, path === '' ? key : `${path}.${key}`))
-  return searchObject(event.ecs, '') ?? (event.native === undefined ? undefined : searchObject(event.native, ''))
+  return firstOf(searchedRecords(event), (record) => searchObject(record, ''))
 }
 
 function firstOf<Item, Found>(items: readonly Item[], find: (item: Item) => Found | undefined): Found | undefined {

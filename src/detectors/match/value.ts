@@ -1,5 +1,5 @@
 import type { Event } from '../../event/event.ts'
-import type { Json } from '../../event/json.ts'
+import { isObject, type Json, type JsonObject } from '../../event/json.ts'
 
 /** The text that a value compares as. Null, objects and arrays have none. */
 export function textOf(value: Json | undefined): string | undefined {
@@ -67,8 +67,19 @@ export function isPresent(value: Json | undefined): boolean {
 
 /** Every value of the event, native and ECS, into `found`: what keywords search. Field names are not searched. */
 export function collectValues(event: Event, found: Json[]): void {
-  collect(event.ecs, found)
-  if (event.native !== undefined) collect(event.native, found)
+  for (const record of searchedRecords(event)) collect(record, found)
+}
+
+/** The parts of an event in which keywords are searched: all but how Cordon knows what it joined, of which the record says nothing. */
+export function searchedRecords({ ecs, native }: Event): readonly JsonObject[] {
+  const { context } = ecs
+  const stated = isObject(context) ? { ...ecs, context: Object.values(context).filter((value) => !isProvenance(value)) } : ecs
+  return native === undefined ? [stated] : [stated, native]
+}
+
+/** `{source, observed}`, as `context` holds it for each joined fact (docs/reference/event.md). */
+function isProvenance(value: Json): boolean {
+  return isObject(value) && 'source' in value && 'observed' in value && Object.keys(value).length === 2
 }
 
 function collect(value: Json, found: Json[]): void {
