@@ -10,12 +10,10 @@ import { type Engine, type EngineObserver, startEngine } from '../src/engine/eng
 import { reviewGrant } from '../src/engine/grants.ts'
 import { createLog } from '../src/engine/log.ts'
 import type { FreshTokens } from '../src/engine/tokens.ts'
+import { loadPolicy } from '../src/response/policy-file.ts'
 import { type LabMdm, startLabMdm } from './servers/mdm.ts'
 import { type LabPaging, startLabPaging } from './servers/paging.ts'
 import { type LabTokens, startLabTokens } from './servers/tokens.ts'
-
-/** The rule whose grant the lab pins: what the site contains by itself. */
-const FOUNDING_RULE = 'agent_sensitive_then_unlisted_egress'
 
 /** The lab while it runs: the real engine, and around it small servers that stand for an organisation's MDM, token broker and paging. */
 export interface Site {
@@ -90,7 +88,8 @@ export async function openSite(observer: EngineObserver): Promise<Site> {
     writeFileSync(configFile, config.toString())
 
     const loaded = loadConfig(configFile)
-    reviewGrant(loaded, FOUNDING_RULE).renew('the lab', Date.now())
+    for (const rule of new Set(loadPolicy(loaded.policy).grants.map((grant) => grant.rule)))
+      reviewGrant(loaded, rule).renew('the lab', Date.now())
     const logFile = join(folder, 'engine.log')
     const engine = await startEngine(loaded, both(createLog(loaded, logFile).observer, observer))
     closing.push(engine.stop)

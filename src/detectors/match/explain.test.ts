@@ -36,6 +36,25 @@ test('facts are the leaves that hold on branches that hold, under the name of th
   ])
 })
 
+test('what would have excluded the event is shown by field, with what the event has there', () => {
+  const filter: Condition = {
+    op: 'not',
+    name: 'Allowed destinations',
+    operand: {
+      op: 'or',
+      name: 'selection',
+      operands: [equal('ip', '10.0.0.1'), equal('ip', '10.0.0.2'), equal('domain', 'ok.example'), equal(null, 'fine')],
+    },
+  }
+  const unnamed: Condition = { op: 'not', operand: { op: 'or', operands: [equal('b', 'z', 'filter_1'), equal('b', 'w', 'filter_2')] } }
+  const excluding = ruleOf({ op: 'and', operands: [equal('a', 'x', 'selection'), filter, unnamed] }, {})
+  expect(facts(excluding, eventOf({ a: 'x', b: 'y', ip: '203.0.113.66' }, undefined, []))).toEqual([
+    { selection: 'selection', field: 'a', test: 'a: text', value: 'x' },
+    { selection: 'Allowed destinations', field: 'ip', test: 'ip: not among "Allowed destinations"', value: '203.0.113.66' },
+  ])
+  expect(facts(excluding, eventOf({ a: 'x', ip: '10.0.0.2' }, undefined, []))).toEqual([])
+})
+
 test('a value is cut, an absent field is named so', () => {
   const either = ruleOf(
     { op: 'and', operands: [leaf('a', { kind: 'text', parts: [{ wildcard: '*' }], cased: false }), leaf('b', { kind: 'null' })] },
