@@ -14,13 +14,14 @@ export function alertText(alert: AlertView, io: Io): string {
   const lines = [
     `${io.style(colourOf(rule.level), rule.level)} ${io.style('bold', rule.title)}${notes.length > 0 ? ` (${notes.join(', ')})` : ''}`,
     `  alert ${alert.id}  rule ${rule.id}`,
-    `  ${alert.time}  ${groupText(group)}`,
+    `  ${alert.time}  ${groupText(group)}`.trimEnd(),
   ]
   for (const { line, time, facts } of evidence) {
     lines.push(`  line ${line}  ${time ?? 'no time'}`)
     for (const part of facts) {
       lines.push(`    ${io.style('dim', part.title)}`)
-      for (const { selection, test, value } of part.facts) lines.push(`      ${selection}: ${test}  ← ${value}`)
+      for (const { selection, test, value } of part.facts)
+        lines.push(`      ${selection === '' ? '' : `${selection}: `}${test}  ← ${value}`)
     }
   }
   return lines.join('\n')

@@ -1,9 +1,9 @@
 import type { Level } from '../sigma/ast.ts'
 import type { RuleFacts } from './signal.ts'
 
-/** A condition of a rule that an event met: what on-call reads as "why did this fire". */
+/** A condition of a rule that an event met, or an exclusion that it did not meet: what on-call reads as "why did this fire". */
 export interface Fact {
-  /** The search identifier of the rule it belongs to: `selection_path`. */
+  /** The search identifier of the rule it belongs to, `selection_path`; empty for what stands beside all of them. */
   readonly selection: string
   readonly field: string
   /** The rule's words: `file.path|startswith: '/sensitive/'`. */

@@ -50,7 +50,7 @@ test('what would have excluded the event is shown by field, with what the event 
   const excluding = ruleOf({ op: 'and', operands: [equal('a', 'x', 'selection'), filter, unnamed] }, {})
   expect(facts(excluding, eventOf({ a: 'x', b: 'y', ip: '203.0.113.66' }, undefined, []))).toEqual([
     { selection: 'selection', field: 'a', test: 'a: text', value: 'x' },
-    { selection: 'Allowed destinations', field: 'ip', test: 'ip: not among "Allowed destinations"', value: '203.0.113.66' },
+    { selection: '', field: 'ip', test: 'ip: not among "Allowed destinations"', value: '203.0.113.66' },
   ])
   expect(facts(excluding, eventOf({ a: 'x', ip: '10.0.0.2' }, undefined, []))).toEqual([])
 })

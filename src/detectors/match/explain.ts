@@ -66,7 +66,7 @@ export function facts(rule: DetectionRule, event: Event): Fact[] {
 function collectFacts(node: Condition, event: Event, within: string, found: Fact[]): void {
   const selection = node.name ?? within
   if (!evaluate(node, event)) return
-  if (node.op === 'not') collectExclusions(node.operand, event, node.name ?? node.operand.name, found)
+  if (node.op === 'not') collectExclusions(node.operand, event, node.name ?? node.operand.name, within, found)
   else if (node.op === 'match') {
     const place = node.field === null ? findKeyword(node, event) : undefined
     const value = place === undefined ? shownValue(node, event, true) : shorten(place.value)
@@ -75,7 +75,7 @@ function collectFacts(node: Condition, event: Event, within: string, found: Fact
 }
 
 /** Why nothing took the event out: that the destination is none of those allowed is what on-call wants to see first. */
-function collectExclusions(excluded: Condition, event: Event, name: string | undefined, found: Fact[]): void {
+function collectExclusions(excluded: Condition, event: Event, name: string | undefined, selection: string, found: Fact[]): void {
   if (name === undefined) return
   const seen = new Set<string>()
   for (const leaf of leaves(excluded)) {
@@ -83,7 +83,7 @@ function collectExclusions(excluded: Condition, event: Event, name: string | und
     const value = field === null || seen.has(field) ? undefined : shownValue(leaf, event, false)
     if (field === null || value === undefined) continue
     seen.add(field)
-    found.push({ selection: name, field, test: `${field}: not among "${name}"`, value })
+    found.push({ selection, field, test: `${field}: not among "${name}"`, value })
   }
 }
 
