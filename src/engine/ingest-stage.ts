@@ -1,4 +1,4 @@
-import type { CordonError } from '../event/error.ts'
+import { CordonError } from '../event/error.ts'
 import type { EventRecord } from '../event/event.ts'
 import { FileTail } from '../sources/file-tail.ts'
 import type { Intake } from '../sources/source.ts'
@@ -10,6 +10,8 @@ import { agentTree } from './rules.ts'
 
 const TICK = 1_000
 const DAY = 86_400_000
+/** How long a sender's next dead letter of the same code is only counted. */
+const QUIET = 60_000
 
 /** A file source that is being followed. */
 export interface Tail {
@@ -30,6 +32,7 @@ export function startIngest(parts: Parts): IngestStage {
   onClose(() => store.close())
   const tree = agentTree(site.rules)
   tree.load(store.processes(Date.now() - DAY))
+  const say = firstOfAKind((where, problem) => observer.onError(where, problem))
   const ingest = new Ingest({
     streams,
     deadLetters: new DeadLetters(streams, paths.deadLetterKey),
@@ -37,11 +40,14 @@ export function startIngest(parts: Parts): IngestStage {
     store,
     inventory: () => site.inventory.current(),
     probe,
-    report: ({ source = 'recognised', transport }, { accepted, duplicates, deadLettered }, refused) => {
+    report: ({ source = 'recognised', transport, sender }, { accepted, duplicates, deadLettered }, refused) => {
       metrics.records.add(accepted, { source, transport, outcome: 'accepted' })
       metrics.records.add(duplicates, { source, transport, outcome: 'duplicate' })
       metrics.records.add(deadLettered, { source, transport, outcome: 'dead_letter' })
-      for (const { code } of refused) metrics.deadLetters.add(1, { source, code })
+      for (const { code, reason, line } of refused) {
+        metrics.deadLetters.add(1, { source, code })
+        say(`dead letter of ${sender}, line ${line}`, `${sender} ${code}`, new CordonError(code, reason))
+      }
     },
   })
 
@@ -71,4 +77,15 @@ export function startIngest(parts: Parts): IngestStage {
   }, TICK)
   onClose(() => clearInterval(ticking))
   return { intake: ingest.intake(), tails }
+}
+
+/** Passes on the first problem of each kind in a while: a million bad lines are one line of the log, and a number in the metrics. */
+function firstOfAKind(pass: (where: string, problem: CordonError) => void): (where: string, kind: string, problem: CordonError) => void {
+  const said = new Map<string, number>()
+  return (where, kind, problem) => {
+    const now = Date.now()
+    if (now - (said.get(kind) ?? 0) < QUIET) return
+    said.set(kind, now)
+    pass(where, problem)
+  }
 }

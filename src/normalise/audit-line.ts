@@ -51,6 +51,11 @@ const TEXT_FIELDS = new Set([
 ])
 const EXECVE_ARGUMENT = /^a\d+(?:\[\d+\])?$/
 
+/** Whether a line is of the audit log, as far as its beginning tells. */
+export function isAuditLine(text: string): boolean {
+  return HEADER.test(text)
+}
+
 /** Reads one line; undefined if it is not of the audit log. Text that breaks off is read as far as it goes. */
 export function readAuditLine(text: string): AuditLine | undefined {
   const header = HEADER.exec(text)
@@ -124,7 +129,7 @@ export function addField(record: JsonObject, name: string, value: Json): void {
 const HEX = /^(?:[0-9A-F]{2})+$/i
 
 /** The text that a hexadecimal field stands for. What is not hexadecimal, or not UTF-8, stays as it is. */
-export function decodeText(value: string): string {
+function decodeText(value: string): string {
   const bytes = decodeHex(value)
   return bytes !== undefined && isUtf8(bytes) ? bytes.toString('utf8') : value
 }

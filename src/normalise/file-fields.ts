@@ -5,7 +5,7 @@ import { oneOrList, some } from './shape.ts'
 const DOTS = /(?:^|\/)\.{1,2}(?:\/|$)|\/\//
 
 /** The path without `.`, `..` and doubled slashes: `/tmp/../sensitive/pay` must not pass a rule on `/sensitive/`. */
-export function cleanPath(path: string): string {
+function cleanPath(path: string): string {
   return path.startsWith('/') && DOTS.test(path) ? posix.normalize(path) : path
 }
 

@@ -1,9 +1,13 @@
 import { CordonError } from '../event/error.ts'
 import { isObject, type Json, parseJson, stringifyJson } from '../event/json.ts'
+import { isAuditLine } from './audit-line.ts'
 import { type BadRecord, type Framer, type InputLine, unreadable, type VendorRecord } from './normaliser.ts'
 
 /** Characters of one pretty-printed document: as much as one line may have. */
 const DOCUMENT_LIMIT = 16 * 1024 * 1024
+
+/** The one log whose lines are often sent without the name of their source, which they need: several make one event. */
+const AUDIT_HINT = 'a line of the kernel audit log, read as JSON: name the source (source: linux.auditd)'
 
 /**
  * One JSON object a line. Also takes what people have at hand: an array of objects on one line, and pretty-printed JSON
@@ -51,21 +55,20 @@ export function jsonFramer(): Framer {
  * The records in one JSON text: an object, or an array of objects. Elements of an array take the offset of the text plus
  * their index, which no other record of the input can have.
  */
-export function readRecords({ text, line, offset }: InputLine): readonly (VendorRecord | BadRecord)[] {
+function readRecords({ text, line, offset }: InputLine): readonly (VendorRecord | BadRecord)[] {
   let value: Json
   try {
     value = parseJson(text)
   } catch (error) {
     if (!(error instanceof CordonError)) throw error
-    return [{ line, offset, code: error.code, reason: error.message, text }]
+    return [{ line, offset, code: error.code, reason: isAuditLine(text) ? AUDIT_HINT : error.message, text }]
   }
-  if (isObject(value)) return [{ value, line, offset }]
-  if (!Array.isArray(value)) return [notAnObject(text, line, offset)]
-  return value.map((item, index) =>
-    isObject(item) ? { value: item, line, offset: offset + index } : notAnObject(stringifyJson(item), line, offset + index),
-  )
+  if (Array.isArray(value)) return value.map((item, index) => recordOf(item, line, offset + index))
+  return [recordOf(value, line, offset, text)]
 }
 
-function notAnObject(text: string, line: number, offset: number): BadRecord {
-  return { line, offset, code: 'JSON_NOT_OBJECT', reason: 'a record must be a JSON object', text }
+/** A parsed value as a record: only objects are some. @param text what it was parsed from, where that is at hand */
+export function recordOf(value: Json, line: number, offset: number, text?: string): VendorRecord | BadRecord {
+  if (isObject(value)) return { value, line, offset }
+  return { line, offset, code: 'JSON_NOT_OBJECT', reason: 'a record must be a JSON object', text: text ?? stringifyJson(value) }
 }

@@ -1,7 +1,8 @@
 import { isUtf8 } from 'node:buffer'
 import { Hono } from 'hono'
 import { digest } from '../event/id.ts'
-import { isObject, parseJson, stringifyJson } from '../event/json.ts'
+import { parseJson } from '../event/json.ts'
+import { recordOf } from '../normalise/json-framer.ts'
 import type { BadRecord, VendorRecord } from '../normalise/normaliser.ts'
 import { answerError, type HttpSourceOptions, readBody } from './http.ts'
 import { linesOf } from './lines.ts'
@@ -65,9 +66,5 @@ function readArray(body: Buffer): readonly (VendorRecord | BadRecord)[] | undefi
     return undefined // several arrays, a line each, or one that is broken: the framer tells
   }
   if (!Array.isArray(value)) return undefined
-  return value.map((item, index) =>
-    isObject(item)
-      ? { value: item, line: index + 1, offset: index }
-      : { line: index + 1, offset: index, code: 'JSON_NOT_OBJECT', reason: 'a record must be a JSON object', text: stringifyJson(item) },
-  )
+  return value.map((item, index) => recordOf(item, index + 1, index))
 }

@@ -1,6 +1,6 @@
 import protobuf from 'protobufjs'
 import { CordonError } from '../event/error.ts'
-import type { JsonObject } from '../event/json.ts'
+import { isObject, type JsonObject } from '../event/json.ts'
 
 /** The part of opentelemetry-proto 1.x that a log request uses (opentelemetry/proto/{common,resource,logs,collector/logs}/v1). */
 const SCHEMA = `
@@ -97,7 +97,5 @@ function logRecordsOf(request: JsonObject): JsonObject[] {
 }
 
 function objectsIn(value: unknown): JsonObject[] {
-  return Array.isArray(value)
-    ? value.filter((item): item is JsonObject => typeof item === 'object' && item !== null && !Array.isArray(item))
-    : []
+  return Array.isArray(value) ? value.filter(isObject) : []
 }
