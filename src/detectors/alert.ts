@@ -1,5 +1,4 @@
 import type { Level } from '../sigma/ast.ts'
-import type { RuleFacts } from './signal.ts'
 
 /** A condition of a rule that an event met, or an exclusion that it did not meet: what on-call reads as "why did this fire". */
 export interface Fact {
@@ -10,6 +9,13 @@ export interface Fact {
   readonly test: string
   /** The value that met it, as text, cut at 256 characters. */
   readonly value: string
+}
+
+/** Facts of one matched rule, for people. */
+export interface RuleFacts {
+  readonly rule: string
+  readonly title: string
+  readonly facts: readonly Fact[]
 }
 
 /** One event's part in an alert. */

@@ -2,8 +2,8 @@ import type { Event } from '../event/event.ts'
 import { compileEcsField, compileField, type FieldReader } from '../event/field.ts'
 import type { Json } from '../event/json.ts'
 import type { CorrelationRule, DetectionRule, RuleSet } from '../sigma/ast.ts'
-import type { Entity } from './alert.ts'
-import type { RuleFacts, Signal } from './signal.ts'
+import type { Entity, RuleFacts } from './alert.ts'
+import type { Signal } from './signal.ts'
 
 /** Where an event stands in the events log; in a replay, partition 0 and its input line. */
 export interface Place {

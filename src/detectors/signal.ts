@@ -1,11 +1,4 @@
-import type { Entity, Fact } from './alert.ts'
-
-/** Facts of one matched rule, for people. */
-export interface RuleFacts {
-  readonly rule: string
-  readonly title: string
-  readonly facts: readonly Fact[]
-}
+import type { Entity, RuleFacts } from './alert.ts'
 
 /** A hit on its way from match to correlate: the event's ids and times, and the values used; never the event itself. */
 export interface Signal {

@@ -9,7 +9,7 @@ export interface Position {
  * The one error class of Cordon: what went wrong (`message`), a stable `code` that documentation and tests name,
  * what to do about it (`hint`), and where (`where`), if it has a place.
  *
- * @example throw new CordonError('CONFIG_PORT_TAKEN', 'port 4318 is in use', { hint: 'change listen.port in cordon.yml' })
+ * @example throw new CordonError('PORT_TAKEN', 'port 4318 on 127.0.0.1 is taken', { hint: 'set listen.ingest.port to a free port' })
  */
 export class CordonError extends Error {
   readonly code: string

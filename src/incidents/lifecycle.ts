@@ -83,7 +83,7 @@ export function reopen(incident: Incident, now: number): Incident {
   )
 }
 
-export function resolveIncident(incident: Incident, reason: string, now: number): Incident {
+function resolveIncident(incident: Incident, reason: string, now: number): Incident {
   const text = `Resolved: ${reason}.`
   return withNews(tell({ ...incident, status: 'resolved', resolved: { at: now, reason } }, { at: now, kind: 'resolved', text }))
 }

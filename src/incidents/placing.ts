@@ -52,7 +52,7 @@ export async function place(
 }
 
 /** The first of the rule's entities that the alert names; the rule itself where it names none. */
-export function primaryEntity(revision: AlertRevision, rule: Rule | undefined): Entity {
+function primaryEntity(revision: AlertRevision, rule: Rule | undefined): Entity {
   const order = Object.keys(rule?.extension.entities ?? {})
   const first = order.map((kind) => revision.entities.find((entity) => entity.kind === kind)).find((entity) => entity !== undefined)
   return first ?? revision.entities[0] ?? { kind: 'rule', id: revision.rule.id, facts: { 'rule.name': revision.rule.title } }

@@ -1,24 +1,14 @@
 import type { LogSource } from '../event/event.ts'
 import { identity } from '../event/id.ts'
-import { LEVELS, type Level } from './ast.ts'
+import { LEVELS, type Level, type RuleHead } from './ast.ts'
 import { didYouMean, fail, type Problems } from './problems.ts'
 import { get, isNull, type YamlMap, type YamlNode, type YamlScalar } from './yaml.ts'
 
 /** The descriptive attributes that rules, correlations and filters share. */
-export interface Attributes {
-  readonly id: string
-  readonly name: string | undefined
-  readonly title: string
-  readonly description: string | undefined
-  readonly level: Level
-  readonly status: string | undefined
-  readonly tags: readonly string[]
-  readonly references: readonly string[]
-  readonly falsepositives: readonly string[]
-}
+export type Attributes = Omit<RuleHead, 'extension' | 'where' | 'parts' | 'hash'>
 
 /** The level of a rule that has none, or none that is known. */
-export const DEFAULT_LEVEL: Level = 'medium'
+const DEFAULT_LEVEL: Level = 'medium'
 
 /** What a document calls itself, as far as it says. Enough to refer to it, also where the rest of it does not load. */
 export interface Label {

@@ -1,9 +1,26 @@
+import { z } from 'zod'
 import { isObject, type JsonObject, setOwn } from '../event/json.ts'
 import { parseTime } from '../event/time.ts'
-import type { RuleTest } from './ast.ts'
-import type { WrittenTest } from './extension.ts'
+import { LEVELS, type RuleTest, VERBS } from './ast.ts'
 import { didYouMean, fail, type Problems } from './problems.ts'
 import { nodeAt, type YamlNode } from './yaml.ts'
+
+/** `x-cordon.tests`, as written. */
+export const testSchema = z.strictObject({
+  name: z.string().min(1),
+  events: z.array(z.record(z.string(), z.unknown())).min(1).optional(),
+  like: z.string().min(1).optional(),
+  set: z.record(z.string(), z.unknown()).optional(),
+  shuffle: z.boolean().default(false),
+  expect: z.strictObject({
+    alerts: z.int().min(0),
+    level: z.enum(LEVELS).optional(),
+    entities: z.record(z.string(), z.coerce.string()).optional(),
+    actions: z.array(z.enum(VERBS)).optional(),
+    late: z.boolean().optional(),
+  }),
+})
+type WrittenTest = z.infer<typeof testSchema>
 
 type Events = readonly Record<string, unknown>[]
 

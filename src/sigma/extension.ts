@@ -1,9 +1,8 @@
 import { z } from 'zod'
-import { type Extension, LEVELS, type ResponseRequest, VERBS } from './ast.ts'
+import { type Extension, type ResponseRequest, VERBS } from './ast.ts'
 import { parseDuration } from './duration.ts'
-import { readTests } from './extension-tests.ts'
-import type { Account } from './list.ts'
-import { parseDate } from './list.ts'
+import { readTests, testSchema } from './extension-tests.ts'
+import { type Account, parseDate } from './list.ts'
 import { didYouMean, editDistance, type Problems } from './problems.ts'
 import { entryOf, nodeAt, toData, type YamlMap, type YamlNode } from './yaml.ts'
 
@@ -11,7 +10,7 @@ export const SECTION = 'x-cordon'
 
 const DEFAULT_GRACE = 15 * 60_000
 const DEFAULT_ENTITIES = { device: 'device.id', user: 'user.id', agent: 'gen_ai.agent.name', agent_session: 'gen_ai.conversation.id' }
-export const DEFAULT_EXTENSION: Extension = {
+const DEFAULT_EXTENSION: Extension = {
   mode: 'alert',
   grace: DEFAULT_GRACE,
   entities: DEFAULT_ENTITIES,
@@ -43,22 +42,6 @@ const responseSchema = z.strictObject({
   title: text.optional(),
   message: text.optional(),
 })
-
-const testSchema = z.strictObject({
-  name: text,
-  events: z.array(z.record(z.string(), z.unknown())).min(1).optional(),
-  like: text.optional(),
-  set: z.record(z.string(), z.unknown()).optional(),
-  shuffle: z.boolean().default(false),
-  expect: z.strictObject({
-    alerts: z.int().min(0),
-    level: z.enum(LEVELS).optional(),
-    entities: z.record(z.string(), z.coerce.string()).optional(),
-    actions: z.array(z.enum(VERBS)).optional(),
-    late: z.boolean().optional(),
-  }),
-})
-export type WrittenTest = z.infer<typeof testSchema>
 
 const ruleSchema = z.strictObject({
   mode: z.enum(['off', 'shadow', 'alert', 'enforce']).default('alert'),

@@ -1,8 +1,6 @@
-import type { Condition, CorrelationRule, DetectionRule, Extension } from './ast.ts'
-import { LEVELS } from './ast.ts'
+import { type Condition, type CorrelationRule, type DetectionRule, type Extension, LEVELS } from './ast.ts'
 import { mentions, select } from './condition.ts'
-import type { Detection } from './detection.ts'
-import { leaves } from './detection.ts'
+import { type Detection, leaves } from './detection.ts'
 import { SECTION } from './extension.ts'
 import type { Filter } from './filter.ts'
 import type { Account, ValueList } from './list.ts'
@@ -17,7 +15,7 @@ const TAG = /^[a-z0-9_-]+\.[a-z0-9._-]+$/
 const SOON = 14 * 86_400_000
 
 /** What any document with a head can be warned about. */
-export function lintHead(root: YamlMap, problems: Problems): void {
+function lintHead(root: YamlMap, problems: Problems): void {
   const id = scalar(root, 'id')
   if (id === undefined)
     problems.warn('LINT-ID-MISSING', root, 'there is no id: edits of the title or name make it another rule', 'add a random UUID: id: …')

@@ -1,7 +1,6 @@
 import ipaddr from 'ipaddr.js'
 import { RE2JS } from 're2js'
-import type { Position } from '../event/error.ts'
-import { messageOf } from '../event/error.ts'
+import { messageOf, type Position } from '../event/error.ts'
 import type { PatternPart, Test } from './ast.ts'
 import type { ErrorCode } from './codes.ts'
 import { ANYTHING, base64Offsets, hasWildcard, parsePattern, product, tidy, toUtf16, windashVariants } from './pattern.ts'

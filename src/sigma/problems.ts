@@ -48,7 +48,7 @@ export class Problems {
   }
 }
 
-export function positionOf(at: Place): Position {
+function positionOf(at: Place): Position {
   return 'position' in at ? at.position : at
 }
 

@@ -1,6 +1,5 @@
 import { isAlias, isMap, isScalar, isSeq, type Node, type Pair, parseAllDocuments, Schema } from 'yaml'
-import type { Position } from '../event/error.ts'
-import { messageOf } from '../event/error.ts'
+import { messageOf, type Position } from '../event/error.ts'
 import { type Json, type JsonObject, setOwn } from '../event/json.ts'
 import { fail, Problems } from './problems.ts'
 

@@ -12,7 +12,7 @@ export interface HttpSourceOptions {
 }
 
 /** Bytes of a request body, on the wire and after inflation. */
-export const BODY_LIMIT = 64 * 1024 * 1024
+const BODY_LIMIT = 64 * 1024 * 1024
 
 const DECODERS = { gzip: promisify(gunzip), 'x-gzip': promisify(gunzip), deflate: promisify(inflate) } as const
 
