@@ -6,9 +6,10 @@ import { join } from 'node:path'
 import { parseDocument, type YAMLMap, type YAMLSeq } from 'yaml'
 import { Inventory } from '../src/context/inventory.ts'
 import { loadConfig } from '../src/engine/config.ts'
-import { type Engine, type EngineObserver, startEngine } from '../src/engine/engine.ts'
+import { type Engine, startEngine } from '../src/engine/engine.ts'
 import { reviewGrant } from '../src/engine/grants.ts'
 import { createLog } from '../src/engine/log.ts'
+import type { EngineObserver } from '../src/engine/observer.ts'
 import type { FreshTokens } from '../src/engine/tokens.ts'
 import { loadPolicy } from '../src/response/policy-file.ts'
 import { type LabMdm, startLabMdm } from './servers/mdm.ts'
@@ -91,7 +92,7 @@ export async function openSite(observer: EngineObserver): Promise<Site> {
     for (const rule of new Set(loadPolicy(loaded.policy).grants.map((grant) => grant.rule)))
       reviewGrant(loaded, rule).renew('the lab', Date.now())
     const logFile = join(folder, 'engine.log')
-    const engine = await startEngine(loaded, both(createLog(loaded, logFile).observer, observer))
+    const engine = await startEngine(loaded, both(createLog(loaded, logFile), observer))
     closing.push(engine.stop)
     return {
       engine,

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { AlertRevision, Evidence } from '../src/detectors/alert.ts'
-import type { EngineObserver } from '../src/engine/engine.ts'
+import type { EngineObserver } from '../src/engine/observer.ts'
 import { messageOf } from '../src/event/error.ts'
 import { shortId } from '../src/incidents/incident.ts'
 import type { Effect } from '../src/response/effect.ts'

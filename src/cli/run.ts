@@ -14,8 +14,7 @@ export const runCommand: CommandFactory = (io) =>
     .action(async ({ config: path }: { config: string }) => {
       const stopped = stopSignal()
       const config = loadConfig(path)
-      const log = createLog(config)
-      const engine = await startEngine(config, log.observer)
+      const engine = await startEngine(config, createLog(config))
       for (const diagnostic of engine.rules.diagnostics) if (diagnostic.severity === 'error') io.err(formatDiagnostic(diagnostic))
       announce(engine, io)
       await stopped

@@ -1,5 +1,5 @@
 import { existsSync, statfsSync } from 'node:fs'
-import { messageOf } from '../event/error.ts'
+import { CordonError, messageOf } from '../event/error.ts'
 import type { Backlog, DetectionStage } from './detection-stage.ts'
 import type { Check, Finding } from './health.ts'
 import type { IngestStage } from './ingest-stage.ts'
@@ -49,14 +49,14 @@ export function checksOf({ config, site, ledger }: Parts, detection: DetectionSt
           () => undefined,
           (error: unknown) => error,
         )
-        return when(
-          problem !== undefined,
-          messageOf(problem),
-          (problem as { hint?: string } | undefined)?.hint ?? 'check its url and credentials',
-        )
+        return when(problem !== undefined, messageOf(problem), hintOf(problem) ?? 'check its url and credentials')
       },
     })),
   ]
+}
+
+function hintOf(problem: unknown): string | undefined {
+  return problem instanceof CordonError ? problem.hint : undefined
 }
 
 function when(wrong: boolean, detail: string, remedy: string): Finding | undefined {
@@ -70,7 +70,7 @@ function behind(lags: readonly Backlog[]): Finding | undefined {
   return when(
     value >= TOLERABLE_LAG,
     `${value} entries of the ${log} log wait in partition ${partition}`,
-    'look at cordon_worker_errors and the log; add a faster machine',
+    'look at cordon_worker_errors, cordon_signals and the log; else it takes a faster machine',
   )
 }
 

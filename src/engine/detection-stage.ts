@@ -48,7 +48,7 @@ export async function startDetection(parts: Parts, response: PartitionHandler<Al
   await begin<SignalRecord>('signals', 'correlate', correlate)
   const match = createMatchWorker(streams, compileDetector(rules), ({ events, signals }) => {
     metrics.matchedEvents.add(events)
-    metrics.signals.add(signals)
+    for (const [rule, count] of signals) metrics.signals.add(count, { rule })
   })
   await begin<EventRecord>('events', 'match', match)
 

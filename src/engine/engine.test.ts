@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { loadConfig } from './config.ts'
-import { type Engine, type EngineObserver, startEngine } from './engine.ts'
+import { type Engine, startEngine } from './engine.ts'
+import type { EngineObserver } from './observer.ts'
 
 const observer: EngineObserver = { onAlert: () => {}, onChange: () => {}, onError: () => {} }
 let folder: string

@@ -1,7 +1,5 @@
 import { rmSync } from 'node:fs'
 import { createApi } from '../api/app.ts'
-import type { AlertRevision } from '../detectors/alert.ts'
-import type { Change } from '../response/recording.ts'
 import type { RuleSet } from '../sigma/ast.ts'
 import { createIngestApp } from '../sources/ingest-app.ts'
 import { openEmbeddedLedger } from '../stores/embedded-ledger.ts'
@@ -17,6 +15,7 @@ import { healthOf } from './health.ts'
 import { startIngest } from './ingest-stage.ts'
 import { listen } from './listener.ts'
 import { Metrics } from './metrics.ts'
+import type { EngineObserver } from './observer.ts'
 import { Operations } from './operations.ts'
 import type { Parts } from './parts.ts'
 import { createResponse } from './response-stage.ts'
@@ -24,14 +23,6 @@ import { startRetention } from './retention.ts'
 import { readSite } from './site.ts'
 import { type FreshTokens, openTokens } from './tokens.ts'
 import { webhooks } from './webhooks.ts'
-
-/** What the engine says while it runs: for the log, the terminal and the lab's story. */
-export interface EngineObserver {
-  /** A change of an effect or incident, or a notice, after it is durable. */
-  onChange(change: Change): void
-  onAlert(revision: AlertRevision): void
-  onError(where: string, error: unknown): void
-}
 
 export interface Engine {
   readonly config: Config

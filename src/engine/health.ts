@@ -1,3 +1,5 @@
+import { messageOf } from '../event/error.ts'
+
 /** What is wrong and what to do about it. */
 export interface Finding {
   readonly detail: string
@@ -25,7 +27,7 @@ export interface Health {
 export async function healthOf(checks: readonly Check[]): Promise<Health> {
   const results = await Promise.all(
     checks.map(async ({ name, look }) => {
-      const problem = await look().catch((error: unknown) => ({ detail: String(error), remedy: 'see the log' }))
+      const problem = await look().catch((error: unknown) => ({ detail: messageOf(error), remedy: 'see the log' }))
       return problem === undefined ? { name, status: 'ok' as const } : { name, status: 'degraded' as const, ...problem }
     }),
   )

@@ -5,11 +5,9 @@ import type { LogEntry, LogRecord, PartitionHandler, Streams } from '../streams/
 
 /** What a batch did, for the metrics. */
 export interface MatchReport {
-  readonly partition: number
   readonly events: number
-  readonly signals: number
-  /** Event time of nothing, ingestion stamp of the last entry: milliseconds. */
-  readonly ingested: number
+  /** By the rule that they feed. */
+  readonly signals: ReadonlyMap<string, number>
 }
 
 /**
@@ -32,20 +30,21 @@ export function createMatchWorker(
 
     async handle(partition, entries) {
       const records: LogRecord<SignalRecord>[] = []
+      const signals = new Map<string, number>()
       let events = 0
       for (const entry of entries) {
         if (entry.value.kind !== 'event') continue
         events++
         for (const signal of detector.detect(eventOf(entry, entry.value), { partition, offset: entry.offset })) {
           records.push({ key: `${signal.unit}\u0000${signal.group.join('\u0000')}`, value: signal })
+          signals.set(signal.unit, (signals.get(signal.unit) ?? 0) + 1)
         }
       }
       const last = entries.at(-1)!
       const progress: Progress = { kind: 'progress', partition, offset: last.offset, ingested: last.appended }
-      const signals = records.length
       for (const at of signalPartitions) records.push({ key: '', partition: at, value: progress })
       await streams.append('signals', records)
-      report({ partition, events, signals, ingested: last.appended })
+      report({ events, signals })
     },
 
     async close() {},

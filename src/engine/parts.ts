@@ -3,8 +3,8 @@ import type { EmbeddedStreams } from '../streams/embedded.ts'
 import type { Config } from './config.ts'
 import type { CrashPoint } from './crash-point.ts'
 import type { DataPaths } from './data-folder.ts'
-import type { EngineObserver } from './engine.ts'
 import type { Metrics } from './metrics.ts'
+import type { EngineObserver } from './observer.ts'
 import type { Site } from './site.ts'
 
 /** What the stages of a node are made of, opened once by the engine. */

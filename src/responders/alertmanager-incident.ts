@@ -4,8 +4,8 @@ import { formatTime } from '../event/time.ts'
 import { below, ENCRYPTED_HINT, encrypted, endpoint } from './endpoint.ts'
 import { classify, statusFailure, VendorError } from './failure.ts'
 import type { HttpResponse } from './http.ts'
-import type { ConnectedResponder, IncidentBrief, Observation, Plan, Responder, ResponderContext } from './responder.ts'
-import { readSecret, secretRef, withoutSecrets } from './secret.ts'
+import type { ConnectedResponder, IncidentBrief, Observation, Responder, ResponderContext } from './responder.ts'
+import { excerpt, readSecret, secretRef } from './secret.ts'
 
 const SEVERITIES = ['informational', 'low', 'medium', 'high', 'critical'] as const
 const DEFAULT_SEVERITIES: Readonly<Record<string, string>> = {
@@ -38,7 +38,7 @@ const YEAR = 365 * 24 * 3_600_000
 /** How long Alertmanager may take to show what it accepted. */
 const SETTLE = 500
 
-interface Details {
+type Details = {
   readonly incident: string
   /** The label set is Alertmanager's identity of an alert: posting it again updates, never duplicates. */
   readonly labels: Readonly<Record<string, string>>
@@ -71,7 +71,7 @@ labels: { team: soc }
   connect,
 } satisfies Responder<Config>
 
-function connect(settings: Config): ConnectedResponder {
+function connect(settings: Config): ConnectedResponder<Details> {
   const token = settings.token === undefined ? undefined : readSecret(settings.token)
 
   const call = async (
@@ -92,8 +92,8 @@ function connect(settings: Config): ConnectedResponder {
       signal: context.signal,
     })
     if (response.status === 200) return response
-    const text = withoutSecrets(response.body, token === undefined ? [] : [token])
-    throw new VendorError(statusFailure(response, `Alertmanager answers ${response.status} ${text.replaceAll(/\s+/g, ' ').slice(0, 200)}`))
+    const text = excerpt(response.body, token === undefined ? [] : [token])
+    throw new VendorError(statusFailure(response, `Alertmanager answers ${response.status} ${text}`))
   }
 
   /** The incident's alerts that are not resolved. More than one while its severity, which is a label, has just changed. */
@@ -115,12 +115,12 @@ function connect(settings: Config): ConnectedResponder {
       return {
         summary: `Open or update incident ${details.incident} in Alertmanager with severity ${details.labels.severity}`,
         calls: ['POST /api/v2/alerts'],
-        details: { ...details },
+        details,
       }
     },
 
     async run(plan, context) {
-      const details = detailsOf(plan)
+      const details = plan.details
       const former = (await active(context, details.incident)).filter((alert) => !sameTexts(alert.labels, details.labels))
       await call(context, 'POST', 'alerts', [
         { labels: details.labels, annotations: details.annotations, startsAt: details.startsAt, endsAt: details.endsAt },
@@ -130,7 +130,7 @@ function connect(settings: Config): ConnectedResponder {
     },
 
     async verify(plan, context): Promise<Observation> {
-      const details = detailsOf(plan)
+      const details = plan.details
       const alerts = await active(context, details.incident)
       const ours = alerts.find((alert) => sameTexts(alert.labels, details.labels))
       if (ours === undefined)
@@ -142,7 +142,7 @@ function connect(settings: Config): ConnectedResponder {
     },
 
     async undo(plan, context) {
-      const { incident } = detailsOf(plan)
+      const { incident } = plan.details
       const alerts = await active(context, incident)
       if (alerts.length > 0)
         await call(
@@ -155,7 +155,7 @@ function connect(settings: Config): ConnectedResponder {
     },
 
     async verifyUndo(plan, context): Promise<Observation> {
-      const { incident } = detailsOf(plan)
+      const { incident } = plan.details
       const alerts = await active(context, incident)
       if (alerts.length === 0) return { state: 'absent', proof: `Alertmanager has no active alert with incident="${incident}"` }
       const ending = alerts.every((alert) => Date.parse(alert.endsAt) <= context.now() + SETTLE)
@@ -220,8 +220,4 @@ function textsOf(value: unknown): Record<string, string> {
 /** Alertmanager drops empty labels and annotations, so absent and empty are the same. */
 function sameTexts(one: Readonly<Record<string, string>>, other: Readonly<Record<string, string>>): boolean {
   return [...new Set([...Object.keys(one), ...Object.keys(other)])].every((key) => (one[key] ?? '') === (other[key] ?? ''))
-}
-
-function detailsOf(plan: Plan): Details {
-  return plan.details as unknown as Details
 }

@@ -44,9 +44,9 @@ export function statusFailure(response: HttpResponse, reason: string): Failure {
 }
 
 /** RFC 9110 section 10.2.3, seconds or an HTTP date, as milliseconds from now. */
-export function retryAfter(header: string | undefined, now = Date.now()): number | undefined {
+function retryAfter(header: string | undefined): number | undefined {
   if (header === undefined) return undefined
   if (/^\d{1,9}$/.test(header)) return Number(header) * 1000
   const date = Date.parse(header)
-  return Number.isNaN(date) ? undefined : Math.max(0, date - now)
+  return Number.isNaN(date) ? undefined : Math.max(0, date - Date.now())
 }

@@ -7,7 +7,7 @@ import { CordonError } from '../event/error.ts'
 import { refusedAddress } from './address.ts'
 
 /** Longest wait for a connection, TLS included. Milliseconds. */
-export const CONNECT_TIMEOUT = 3_000
+const CONNECT_TIMEOUT = 3_000
 const MAX_BYTES = 1024 * 1024
 const MAX_SOCKETS = 16
 

@@ -7,7 +7,7 @@ import { below, ENCRYPTED_HINT, encrypted, endpoint } from './endpoint.ts'
 import { classify, statusFailure, VendorError } from './failure.ts'
 import type { HttpResponse } from './http.ts'
 import type { ConnectedResponder, Observation, Plan, Receipt, Responder, ResponderContext } from './responder.ts'
-import { readSecret, secretRef, withoutSecrets } from './secret.ts'
+import { excerpt, readSecret, secretRef } from './secret.ts'
 
 const config = z
   .strictObject({
@@ -38,7 +38,7 @@ const FIRST_WAIT = 5_000
 /** Statuses with which a device ends a command; NotNow leaves it in the queue (Apple: "Handling NotNow status responses"). */
 const FINAL_STATUSES = new Set(['Acknowledged', 'Error', 'CommandFormatError'])
 
-interface Details {
+type Details = {
   readonly udid: string
   readonly identifier: string
   /** The profile as it will be sent, so that a change of configuration between approval and dispatch changes nothing. */
@@ -73,7 +73,7 @@ allowed_sites: [https://help.example.com]
   connect,
 } satisfies Responder<Config>
 
-function connect(settings: Config): ConnectedResponder {
+function connect(settings: Config): ConnectedResponder<Details> {
   const apiKey = readSecret(settings.api_key)
   const webhookKey = readSecret(settings.webhook_key)
   const authorization = `Basic ${Buffer.from(`nanomdm:${apiKey}`).toString('base64')}`
@@ -121,12 +121,12 @@ function connect(settings: Config): ConnectedResponder {
       return {
         summary: `Quarantine ${target.facts['device.name'] ?? target.id}: install profile ${identifier} through nanomdm`,
         calls: [`PUT /v1/enqueue/${udid} InstallProfile ${identifier}`],
-        details: { ...details },
+        details,
       }
     },
 
     async run(plan, context) {
-      const { udid, profile } = detailsOf(plan)
+      const { udid, profile } = plan.details
       const { uuid } = commandOf('InstallProfile', context, udid)
       return { command: uuid, ...(await enqueue(context, udid, command(uuid, 'InstallProfile', { Payload: Buffer.from(profile) }))) }
     },
@@ -134,7 +134,7 @@ function connect(settings: Config): ConnectedResponder {
     verify: (plan, context) => observe(plan, context, 'InstallProfile', enqueue),
 
     async undo(plan, context) {
-      const { udid, identifier } = detailsOf(plan)
+      const { udid, identifier } = plan.details
       const { uuid } = commandOf('RemoveProfile', context, udid)
       return { command: uuid, ...(await enqueue(context, udid, command(uuid, 'RemoveProfile', { Identifier: identifier }))) }
     },
@@ -172,10 +172,10 @@ function judge(response: HttpResponse, udid: string, secrets: readonly string[])
   const commandError = textOf('command_error')
   const pushError = textOf('push_error')
   if (commandError === undefined)
-    return pushError === undefined ? { queued: 'now' } : { queued: 'now', push_error: withoutSecrets(pushError, secrets) }
+    return pushError === undefined ? { queued: 'now' } : { queued: 'now', push_error: excerpt(pushError, secrets) }
   // filekv says "command already exists", MySQL "Duplicate entry", PostgreSQL "duplicate key".
   if (/already exists|duplicate (entry|key)/i.test(commandError)) return { queued: 'earlier' }
-  throw new VendorError({ kind: 'final', reason: `nanomdm refuses the command: ${withoutSecrets(commandError, secrets).slice(0, 200)}` })
+  throw new VendorError({ kind: 'final', reason: `nanomdm refuses the command: ${excerpt(commandError, secrets)}` })
 }
 
 /** nanomdm's API answer, or undefined if it was not nanomdm's API that answered. */
@@ -190,8 +190,7 @@ function answerOf(response: HttpResponse): JsonObject | undefined {
 
 function judgeForeign(response: HttpResponse, secrets: readonly string[]) {
   if (response.status === 401) return { kind: 'final', reason: 'nanomdm refuses the API key (401)' } as const
-  const text = withoutSecrets(response.body, secrets).replaceAll(/\s+/g, ' ').slice(0, 100)
-  const failure = statusFailure(response, `no answer of nanomdm: ${response.status} ${text}`)
+  const failure = statusFailure(response, `no answer of nanomdm: ${response.status} ${excerpt(response.body, secrets)}`)
   return response.status === 200 ? ({ ...failure, kind: 'final' } as const) : failure
 }
 
@@ -204,8 +203,8 @@ type Act = 'InstallProfile' | 'RemoveProfile'
  * Webhooks get lost, but a listing can be asked for again: with every receipt gone, this still decides. No listing is queued behind a
  * command that the device may yet put off: nanomdm's default storage then loses that command (docs/guides/responders/nanomdm-quarantine.md).
  */
-async function observe(plan: Plan, context: ResponderContext, act: Act, enqueue: Enqueue): Promise<Observation> {
-  const { udid, identifier } = detailsOf(plan)
+async function observe(plan: Plan<Details>, context: ResponderContext, act: Act, enqueue: Enqueue): Promise<Observation> {
+  const { udid, identifier } = plan.details
   const { answer } = commandOf(act, context, udid)
   const { listing, question, waits } = newestListing(context, udid, answer)
   const verdict = judgeDevice(act, identifier, answer, listing)
@@ -330,8 +329,4 @@ function receiptsOf(event: JsonObject, at: number): Receipt[] {
   const payload = getText(answer, 'raw_payload')
   if (key === undefined || udid === undefined || payload === undefined) return []
   return [{ key, at, body: { udid, ...readResult(Buffer.from(payload, 'base64').toString('utf8')) } }]
-}
-
-function detailsOf(plan: Plan): Details {
-  return plan.details as unknown as Details
 }

@@ -4,8 +4,8 @@ import { getText, isObject, type JsonObject, parseJsonObject } from '../event/js
 import { below, ENCRYPTED_HINT, encrypted, endpoint } from './endpoint.ts'
 import { classify, statusFailure, VendorError } from './failure.ts'
 import type { HttpResponse } from './http.ts'
-import type { ConnectedResponder, Observation, Plan, Responder, ResponderContext } from './responder.ts'
-import { readSecret, secretRef, withoutSecrets } from './secret.ts'
+import type { ConnectedResponder, Observation, Responder, ResponderContext } from './responder.ts'
+import { excerpt, readSecret, secretRef } from './secret.ts'
 
 const config = z
   .strictObject({
@@ -32,7 +32,7 @@ const NEEDED: Readonly<Record<string, string>> = {
   'auth/token/revoke-accessor': 'update',
 }
 
-interface Details {
+type Details = {
   readonly device: string
   readonly agent: string
   /** Accessors that the events themselves named. */
@@ -67,7 +67,7 @@ token: { file: /run/secrets/openbao-token }
 
 type Caller = Pick<ResponderContext, 'http' | 'signal'>
 
-function connect(settings: Config): ConnectedResponder {
+function connect(settings: Config): ConnectedResponder<Details> {
   const bao = new Bao(settings, readSecret(settings.token))
   return {
     async check(context) {
@@ -93,12 +93,12 @@ function connect(settings: Config): ConnectedResponder {
       return {
         summary: `Revoke ${accessors.length} capability token(s) of agent ${agent} on device ${device} in OpenBao`,
         calls: accessors.map((accessor) => `POST /v1/auth/token/revoke-accessor ${accessor}`),
-        details: { ...details },
+        details,
       }
     },
 
     async run(plan, context) {
-      const details = detailsOf(plan)
+      const details = plan.details
       await bao.revoke(context, details.accessors)
       const late = await bao.live(context, details)
       await bao.revoke(context, late)
@@ -106,7 +106,7 @@ function connect(settings: Config): ConnectedResponder {
     },
 
     async verify(plan, context): Promise<Observation> {
-      const details = detailsOf(plan)
+      const details = plan.details
       const looked = await inParallel(details.accessors, async (accessor) => ({ accessor, token: await bao.lookUp(context, accessor) }))
       const alive = new Set(looked.filter(({ token }) => token !== undefined).map(({ accessor }) => accessor))
       for (const accessor of await bao.live(context, details)) alive.add(accessor)
@@ -204,9 +204,8 @@ class Bao {
   }
 
   #failure(response: HttpResponse): VendorError {
-    const text = withoutSecrets(response.body, [this.#token]).replaceAll(/\s+/g, ' ').slice(0, 200)
     const hint = response.status === 403 ? 'is the token of Cordon still valid, and does it have the policy of the guide?' : undefined
-    return new VendorError(statusFailure(response, `OpenBao answers ${response.status} ${text}`), hint)
+    return new VendorError(statusFailure(response, `OpenBao answers ${response.status} ${excerpt(response.body, [this.#token])}`), hint)
   }
 }
 
@@ -237,8 +236,4 @@ async function inParallel<T, R>(items: readonly T[], work: (item: T) => Promise<
   await Promise.all(Array.from({ length: Math.min(PARALLEL, items.length) }, worker))
   if (failures.length > 0) throw failures[0]
   return results
-}
-
-function detailsOf(plan: Plan): Details {
-  return plan.details as unknown as Details
 }

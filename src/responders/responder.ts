@@ -29,12 +29,15 @@ export interface IncidentBrief {
   readonly alerts: number
 }
 
+/** What a responder keeps in a plan: vendor terms, as JSON. */
+export type PlanDetails = Readonly<Record<string, unknown>>
+
 /** What `plan` decided: in words for the approver, and the vendor's terms for `run`. Stored with the attempt before anything is sent. */
-export interface Plan {
+export interface Plan<D extends PlanDetails = PlanDetails> {
   readonly summary: string
   readonly calls: readonly string[]
-  /** Vendor terms (JSON), handed back to run, verify and undo unchanged. */
-  readonly details: Readonly<Record<string, unknown>>
+  /** Handed back to run, verify and undo unchanged. */
+  readonly details: D
 }
 
 /** What the vendor's system says about the effect, read back: never inferred from a 2xx. */
@@ -109,19 +112,20 @@ export interface Responder<C = unknown> {
   connect(config: C): ConnectedResponder
 }
 
-export interface ConnectedResponder {
+/** `D` is what it keeps in its plans: those that it is given are its own. */
+export interface ConnectedResponder<D extends PlanDetails = PlanDetails> {
   /** Reaches the vendor with the configured credentials and changes nothing. Throws with the remedy. */
   check(context: Pick<ResponderContext, 'http' | 'signal'>): Promise<void>
   /** Decides the calls. May read from the vendor, never changes anything. */
-  plan(target: Target, context: ResponderContext): Promise<Plan>
+  plan(target: Target, context: ResponderContext): Promise<Plan<D>>
   /** Sends. Resolves when the vendor has accepted, with what is worth keeping as a receipt. */
-  run(plan: Plan, context: ResponderContext): Promise<Readonly<Record<string, unknown>>>
+  run(plan: Plan<D>, context: ResponderContext): Promise<Readonly<Record<string, unknown>>>
   /** Reads the remote state of the effect. */
-  verify(plan: Plan, context: ResponderContext): Promise<Observation>
+  verify(plan: Plan<D>, context: ResponderContext): Promise<Observation>
   /** Sends the reverse. Absent for effects that cannot be reversed. */
-  undo?(plan: Plan, context: ResponderContext): Promise<Readonly<Record<string, unknown>>>
+  undo?(plan: Plan<D>, context: ResponderContext): Promise<Readonly<Record<string, unknown>>>
   /** Reads whether the reverse has happened: `absent` means it has. */
-  verifyUndo?(plan: Plan, context: ResponderContext): Promise<Observation>
+  verifyUndo?(plan: Plan<D>, context: ResponderContext): Promise<Observation>
   classify(error: unknown): Failure
   /** Takes the vendor's webhook apart. Throws if the signature is wrong. */
   receive?(body: Uint8Array, headers: Readonly<Record<string, string>>): readonly Receipt[]

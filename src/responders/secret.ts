@@ -33,9 +33,8 @@ function readIfPresent(path: string): string | undefined {
   }
 }
 
-/** Replaces secrets in a text that a vendor wrote, before it becomes part of an error: some answers repeat what they were sent. */
-export function withoutSecrets(text: string, secrets: readonly string[]): string {
-  let clean = text
-  for (const secret of secrets) clean = clean.replaceAll(secret, '[secret]')
-  return clean
+/** The beginning of what a vendor wrote, for an error: in one line, and without our secrets, for some answers repeat what they were sent. */
+export function excerpt(text: string, secrets: readonly string[]): string {
+  const clean = secrets.reduce((rest, secret) => rest.replaceAll(secret, '[secret]'), text)
+  return clean.replaceAll(/\s+/g, ' ').slice(0, 200)
 }

@@ -6,8 +6,8 @@ import { formatTime } from '../event/time.ts'
 import { ENCRYPTED_HINT, encrypted, endpoint } from './endpoint.ts'
 import { classify, statusFailure, VendorError } from './failure.ts'
 import type { HttpResponse } from './http.ts'
-import type { ConnectedResponder, Failure, IncidentBrief, Observation, Plan, Responder, Target } from './responder.ts'
-import { readSecret, secretRef, withoutSecrets } from './secret.ts'
+import type { ConnectedResponder, Failure, IncidentBrief, Observation, Responder, Target } from './responder.ts'
+import { excerpt, readSecret, secretRef } from './secret.ts'
 import { fillTemplate, type TemplateData } from './template.ts'
 
 const config = z
@@ -21,7 +21,7 @@ type Config = z.infer<typeof config>
 
 const TIMEOUT = 15_000
 
-interface Details {
+type Details = {
   readonly body: string
 }
 
@@ -51,7 +51,7 @@ body:
   connect,
 } satisfies Responder<Config>
 
-function connect(settings: Config): ConnectedResponder {
+function connect(settings: Config): ConnectedResponder<Details> {
   const secret = readSecret(settings.secret)
   const key = signingKey(secret)
   return {
@@ -65,12 +65,12 @@ function connect(settings: Config): ConnectedResponder {
       return {
         summary: `Notify ${new URL(settings.url).host} of incident ${context.incident.id}`,
         calls: ['POST'],
-        details: { ...details },
+        details,
       }
     },
 
     async run(plan, context) {
-      const { body } = detailsOf(plan)
+      const { body } = plan.details
       const id = `msg_${context.idempotencyKey}`
       const timestamp = String(Math.floor(context.now() / 1000))
       const signature = createHmac('sha256', key).update(`${id}.${timestamp}.${body}`).digest('base64')
@@ -87,7 +87,7 @@ function connect(settings: Config): ConnectedResponder {
         timeout: TIMEOUT,
         signal: context.signal,
       })
-      if (response.status < 200 || response.status > 299) throw new VendorError(judge(response, withoutSecrets(response.body, [secret])))
+      if (response.status < 200 || response.status > 299) throw new VendorError(judge(response, secret))
       return { status: response.status, webhook_id: id }
     },
 
@@ -105,8 +105,8 @@ function connect(settings: Config): ConnectedResponder {
 }
 
 /** Standard Webhooks: 410 asks never to be called again; any other failure but a client error is worth a retry, for the id is stable. */
-function judge(response: HttpResponse, body: string): Failure {
-  const reason = `the receiver answers ${response.status} ${body.replaceAll(/\s+/g, ' ').slice(0, 100)}`
+function judge(response: HttpResponse, secret: string): Failure {
+  const reason = `the receiver answers ${response.status} ${excerpt(response.body, [secret])}`
   if (response.status === 410) return { kind: 'final', reason: 'the receiver is gone (410) and wants no more webhooks' }
   return response.status >= 500 ? { ...statusFailure(response, reason), kind: 'retry' } : statusFailure(response, reason)
 }
@@ -151,8 +151,4 @@ function signingKey(secret: string): Buffer {
   throw new CordonError('WEBHOOK_SECRET', 'the signing secret is not whsec_ followed by base64 of 24 to 64 bytes', {
     hint: 'make one with: echo "whsec_$(openssl rand -base64 32)"',
   })
-}
-
-function detailsOf(plan: Plan): Details {
-  return plan.details as unknown as Details
 }

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import type { RulePart } from '../sigma/ast.ts'
+import { decide } from './decide.ts'
 import { diffGrant, renewGrant } from './grant.ts'
-import { decide } from './policy.ts'
 import { parsePolicy } from './policy-file.ts'
 import { alertOn, grantFor, part, policyWith, ruleWith, START } from './testbed.ts'
 

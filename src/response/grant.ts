@@ -2,10 +2,7 @@ import { isMap, isSeq, parseDocument, type YAMLMap } from 'yaml'
 import { CordonError } from '../event/error.ts'
 import { formatTime } from '../event/time.ts'
 import type { Rule, RulePart } from '../sigma/ast.ts'
-import type { Grant } from './policy.ts'
-
-/** One ingredient of the rule as the grant saw it. */
-export type Pin = Pick<RulePart, 'kind' | 'id' | 'title' | 'hash' | 'exclusions'>
+import type { Grant, Pin } from './policy.ts'
 
 /** What changed in a rule since its grant. Harmless is only what makes it fire on less: an added exclusion. */
 export interface GrantChange {

@@ -8,8 +8,9 @@ import { apply, callOff } from './transitions.ts'
 const HELD_FOR = 24 * 3_600_000
 const MANY = 100_000
 
-/** What an operator's command does to the ledger. A running engine sees it within a second, also from another process. */
-export type OperatorPorts = RecordingPorts
+/*
+ * What an operator's command does to the ledger. A running engine sees it within a second, also from another process.
+ */
 
 /**
  * Calls an effect off: rejects what was not sent yet, asks for the undo of what was. The undo itself is the dispatcher's; to ask for
@@ -17,7 +18,7 @@ export type OperatorPorts = RecordingPorts
  *
  * @throws CordonError `EFFECT_NOT_FOUND`; `EFFECT_NOT_REVERSIBLE` where the responder cannot undo it; `EFFECT_OVER` where nothing is in force
  */
-export function requestUndo(ports: OperatorPorts, id: string, by: string, reason: string): Promise<Effect> {
+export function requestUndo(ports: RecordingPorts, id: string, by: string, reason: string): Promise<Effect> {
   return record(ports, async (recording) => {
     const effect = await recording.read.effect(id)
     if (effect === undefined)
@@ -35,7 +36,7 @@ export function requestUndo(ports: OperatorPorts, id: string, by: string, reason
 }
 
 /** The kill switch: nothing that acts on the world is sent from now on. What is under way at a vendor is read back, not repeated. */
-export function stopActions(ports: OperatorPorts, by: string, reason: string): Promise<void> {
+export function stopActions(ports: RecordingPorts, by: string, reason: string): Promise<void> {
   return record(ports, async (recording) => {
     const guard = await recording.read.guard()
     await recording.guard({ ...guard, version: guard.version + 1, stopped: { by, reason, at: recording.now } })
@@ -44,7 +45,7 @@ export function stopActions(ports: OperatorPorts, by: string, reason: string): P
 }
 
 /** Switches the kill switch off and lets what was held back try again: the guards, limits included, decide about each anew. */
-export function startActions(ports: OperatorPorts, by: string): Promise<{ readonly released: number; readonly expired: number }> {
+export function startActions(ports: RecordingPorts, by: string): Promise<{ readonly released: number; readonly expired: number }> {
   return record(ports, async (recording) => {
     const { stopped, ...guard } = await recording.read.guard()
     if (stopped !== undefined) await recording.guard({ ...guard, version: guard.version + 1 })

@@ -1,0 +1,44 @@
+import type { AlertRevision } from '../detectors/alert.ts'
+import type { ResponseRequest, Rule, Verb } from '../sigma/ast.ts'
+import { diffGrant } from './grant.ts'
+import type { Policy } from './policy.ts'
+
+/** What becomes of a request. */
+export type Decision = 'granted' | 'shadow' | 'approval' | 'recommend'
+
+/** Verbs that only tell people: they also run where the alert is too weak to act on. */
+const TELLING: ReadonlySet<Verb> = new Set(['create_incident', 'notify'])
+
+/**
+ * What becomes of a rule's request (DESIGN.md section 3, "A rule requests, a policy grants").
+ *
+ * @param rule the rule as it is loaded now; undefined if it is not
+ */
+export function decide(
+  request: ResponseRequest,
+  alert: AlertRevision,
+  rule: Rule | undefined,
+  policy: Policy,
+): { readonly decision: Decision; readonly reason: string } {
+  if (alert.mode === 'shadow') return { decision: 'shadow', reason: 'the rule is in shadow mode' }
+  if (alert.provisional) return { decision: 'recommend', reason: 'more events could still falsify the alert' }
+  if (!TELLING.has(request.do)) {
+    if (alert.mode !== 'enforce')
+      return { decision: 'recommend', reason: `the rule is in mode ${alert.mode}: it tells people and does not act` }
+    if (alert.expiredEntry !== undefined) {
+      return { decision: 'recommend', reason: `the alert exists only because the entry ${alert.expiredEntry} has expired` }
+    }
+  }
+  const grant = policy.grants.find((candidate) => candidate.rule === alert.rule.id && candidate.verbs.includes(request.do))
+  if (grant === undefined) return { decision: 'recommend', reason: `no grant lets this rule ask for ${request.do}` }
+  if (grant.mode === 'shadow') return { decision: 'shadow', reason: 'the grant is in shadow mode' }
+  if (rule === undefined) return { decision: 'approval', reason: 'the rule is no longer loaded, so it cannot be compared with its grant' }
+  const changes = diffGrant(grant, rule).filter((change) => !change.harmless)
+  if (changes.length > 0) {
+    return { decision: 'approval', reason: `the rule changed since it was granted: ${changes.map((change) => change.text).join('; ')}` }
+  }
+  if (alert.rule.hash !== rule.hash) {
+    return { decision: 'approval', reason: 'the alert was raised by another version of the rule than the one that is loaded' }
+  }
+  return { decision: 'granted', reason: `granted${grant.grantedBy === undefined ? '' : ` by ${grant.grantedBy}`}` }
+}
