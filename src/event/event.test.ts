@@ -13,6 +13,19 @@ describe('JSON from strangers', () => {
     )
   })
 
+  it('keeps a number that no double holds as its text', () => {
+    expect(stringifyJson(parseJson('{"a":1e400,"b":[-2.5E+309],"c":1e200}'))).toBe('{"a":"1e400","b":["-2.5E+309"],"c":1e+200}')
+  })
+
+  it.each(['password: hunter2', '{"a": hunter2}', '{"hunter2": 1,}', '\x1b[2Jhunter2', '{"a":1} hunter2'])(
+    'says what is wrong without repeating it: %j',
+    (text) => {
+      expect(() => parseJson(text)).toThrow(
+        expect.objectContaining({ code: 'JSON_INVALID', message: expect.not.stringContaining('hunter2') }),
+      )
+    },
+  )
+
   it('comes back as it was', () => {
     fc.assert(
       fc.property(fc.jsonValue(), (value) => {

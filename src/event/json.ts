@@ -17,8 +17,11 @@ export interface JsonObject {
 /** Deepest nesting that is accepted. JSON.parse takes a million levels, but JSON.stringify overflows its stack near 5,000. */
 export const MAX_DEPTH = 512
 
-/** An integer literal of 16 digits or more. What stands before it keeps long digits inside strings (OTLP's nanoseconds) on the fast path. */
-const LONG_NUMBER = /(?:^|[:[,])\s*-?\d{16}/
+/**
+ * An integer literal of 16 digits or more, or an exponent of three: numbers that a double may not hold. What stands before it keeps
+ * long digits inside strings (OTLP's nanoseconds) on the fast path.
+ */
+const LONG_NUMBER = /(?:^|[:[,])\s*-?(?:\d{16}|\d[\d.]*[eE]\+?\d{3})/
 const INTEGER = /^-?\d+$/
 
 /**
@@ -31,11 +34,16 @@ export function parseJson(text: string): Json {
     throw new CordonError('JSON_TOO_DEEP', `nested deeper than ${MAX_DEPTH} levels`)
   }
   try {
-    // A reviver costs seven times the plain parse, so only texts that can hold a long integer pay for it.
-    return (LONG_NUMBER.test(text) ? JSON.parse(text, exactInteger) : JSON.parse(text)) as Json
+    // A reviver costs seven times the plain parse, so only texts that can hold such a number pay for it.
+    return (LONG_NUMBER.test(text) ? JSON.parse(text, exactNumber) : JSON.parse(text)) as Json
   } catch (error) {
-    throw new CordonError('JSON_INVALID', `not JSON: ${(error as Error).message}`)
+    throw new CordonError('JSON_INVALID', `not JSON: ${withoutQuote((error as Error).message)}`)
   }
+}
+
+/** The parser's message may quote the text around the mistake, which nobody has redacted: reasons are stored, answered and shown. */
+function withoutQuote(message: string): string {
+  return message.includes('is not valid JSON') ? 'unexpected character' : message
 }
 
 /** As {@link parseJson}, but the text must be an object. @throws also `JSON_NOT_OBJECT` */
@@ -113,8 +121,10 @@ function sorted(value: unknown): unknown {
   return result
 }
 
-function exactInteger(_key: string, value: unknown, context: { source: string }): unknown {
+function exactNumber(_key: string, value: unknown, context: { source: string }): unknown {
   if (typeof value !== 'number' || Number.isSafeInteger(value)) return value
+  // Beyond the largest double: as text it keeps its digits, while infinity would be stored as null.
+  if (!Number.isFinite(value)) return context.source
   return INTEGER.test(context.source) ? BigInt(context.source) : value
 }
 
