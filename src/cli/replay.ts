@@ -1,5 +1,5 @@
 import { Command, Option } from 'commander'
-import { type ReplayResult, replayFile, type WhyNot } from '../engine/replay.ts'
+import { isTimeless, type ReplayResult, replayFile, type WhyNot } from '../engine/replay.ts'
 import { isCalled, loadRules } from '../engine/rules.ts'
 import { CordonError } from '../event/error.ts'
 import { formatTime } from '../event/time.ts'
@@ -58,13 +58,13 @@ export const replayCommand: CommandFactory = (io, done) =>
 
 /**
  * `--rules` and `--lists` take any number of paths, so a file that follows one directly is among them: it is the last path of
- * the option that was given last.
+ * the option that was given last, or of the other where this one has only one.
  */
 function lastPath({ rules, lists = [] }: Options, command: Command): string {
   const { rawArgs } = command.parent as unknown as { rawArgs: readonly string[] }
   const given = rawArgs.lastIndexOf('--lists') > rawArgs.lastIndexOf('--rules') ? [lists, rules] : [rules, lists]
-  const path = (given[0]!.length > 1 || given[1] === rules ? given[0]! : given[1]!).pop()
-  if (path === undefined || rules.length === 0) {
+  const path = given.find((paths) => paths.length > 1)?.pop()
+  if (path === undefined) {
     throw new CordonError('INPUT_MISSING', 'no events to replay', {
       hint: 'cordon replay --rules rules events.ndjson, or - for standard input',
     })
@@ -84,12 +84,13 @@ function rulesNamed(rules: RuleSet, name: string): readonly DetectionRule[] {
 }
 
 /** The contract that other tools read: docs/reference/cli.md. */
-function alertJson({ id, rule, time, group, evidence, late }: Alert): string {
+function alertJson(alert: Alert): string {
+  const { id, rule, time, group, evidence, late } = alert
   return JSON.stringify({
     kind: 'alert',
     id,
     rule: { id: rule.id, name: rule.name ?? null, title: rule.title, level: rule.level },
-    time: evidence.every((item) => item.time === null) ? null : formatTime(time),
+    time: isTimeless(alert) ? null : formatTime(time),
     group,
     lines: inputLines(evidence),
     late,
@@ -98,7 +99,7 @@ function alertJson({ id, rule, time, group, evidence, late }: Alert): string {
 
 function alertText(alert: Alert, io: Io): string {
   const group = Object.entries(alert.group).map(([field, value]) => `${field}=${value}`)
-  const head = `${formatTime(alert.time)} ${io.style('bold', alert.rule.level)} ${alert.rule.title}${alert.late ? ' (late)' : ''}`
+  const head = `${isTimeless(alert) ? 'no time' : formatTime(alert.time)} ${io.style('bold', alert.rule.level)} ${alert.rule.title}${alert.late ? ' (late)' : ''}`
   const facts = alert.evidence.flatMap(({ line, facts: parts }) =>
     parts.flatMap((part) => part.facts.map(({ test, value }) => `    line ${line}: ${test}  ← ${value}`)),
   )

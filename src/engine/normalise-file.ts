@@ -1,6 +1,5 @@
 import { CordonError, messageOf } from '../event/error.ts'
-import { type Event, toDocument } from '../event/event.ts'
-import { identity } from '../event/id.ts'
+import { toDocument } from '../event/event.ts'
 import type { JsonObject } from '../event/json.ts'
 import { normaliserFor } from '../normalise/index.ts'
 import type { BadRecord, VendorRecord } from '../normalise/normaliser.ts'
@@ -15,7 +14,7 @@ export interface NormalisedLine {
 type Problem = Pick<BadRecord, 'line' | 'code' | 'reason'>
 
 /**
- * Normalises the records of a file (`-`: standard input), in order.
+ * Normalises the records of a file (`-`: standard input), in the order in which they start.
  *
  * @throws CordonError `INPUT_UNREADABLE`, `SOURCE_UNKNOWN`
  */
@@ -33,16 +32,23 @@ export async function* normaliseFile(
         return []
       }
       try {
-        return normaliser.normalise(record.value).map(({ producerId, ...draft }, part) => {
-          const id = producerId ?? identity(source, record.offset, part)
-          const event: Event = { ...draft, id, ingested: draft.time ?? 0 }
-          return { line: record.line, event: toDocument(event) }
-        })
+        return normaliser.normalise(record.value).map((draft) => ({ line: record.line, event: toDocument(draft) }))
       } catch (error) {
         onBadRecord({ line: record.line, code: error instanceof CordonError ? error.code : 'NORMALISE_FAILED', reason: messageOf(error) })
         return []
       }
     })
-  for await (const line of openLines(file)) yield* eventsOf(framer.push(line, 0))
-  yield* eventsOf(framer.flush())
+  // A record of several lines may end after one that starts later: what is complete waits for what is not.
+  let waiting: readonly (VendorRecord | BadRecord)[] = []
+  const inOrder = (complete: readonly (VendorRecord | BadRecord)[], before: number) => {
+    if (complete.length === 0) return []
+    const records = [...waiting, ...complete].sort((a, b) => a.offset - b.offset)
+    waiting = records.filter(({ offset }) => offset >= before)
+    return records.filter(({ offset }) => offset < before)
+  }
+  for await (const line of openLines(file)) {
+    const complete = framer.push(line, 0)
+    yield* eventsOf(inOrder(complete, framer.pendingOffset() ?? Number.POSITIVE_INFINITY))
+  }
+  yield* eventsOf([...waiting, ...framer.flush()].sort((a, b) => a.offset - b.offset))
 }

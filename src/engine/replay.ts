@@ -1,4 +1,4 @@
-import { createReadStream, openSync } from 'node:fs'
+import { createReadStream, openSync, statSync } from 'node:fs'
 import { Inventory } from '../context/inventory.ts'
 import { type ContextSources, joinContext } from '../context/join.ts'
 import type { AlertRevision } from '../detectors/alert.ts'
@@ -33,6 +33,8 @@ export interface ReplaySettings extends ReplayReports {
   readonly normaliser: Normaliser | undefined
   /** What events are joined with. */
   readonly context: ContextSources
+  /** The detector takes every event as belonging to every log source, so why-not must not blame the log source. */
+  readonly anyLogsource?: boolean
 }
 
 export interface ReplayFileOptions extends ReplayReports {
@@ -69,6 +71,7 @@ export function replayFile(
 ): Promise<ReplayResult> {
   return replay(openLines(file), {
     ...reports,
+    anyLogsource,
     detector: compileDetector(rules, { anyLogsource, factless }),
     normaliser: source === undefined ? undefined : normaliserFor(source),
     context: { inventory: Inventory.EMPTY, tree: agentTree(rules), recorded: true },
@@ -79,6 +82,8 @@ export function replayFile(
 export function openLines(file: string): AsyncIterable<InputLine> {
   if (file === '-') return readLines(process.stdin)
   try {
+    // A folder can be opened like a file, and fails only when it is read.
+    if (statSync(file).isDirectory()) throw new Error('it is a folder')
     return readLines(createReadStream(file, { fd: openSync(file, 'r') }))
   } catch (error) {
     throw new CordonError('INPUT_UNREADABLE', `cannot read ${file}: ${messageOf(error)}`, { hint: 'check the path and its permissions' })
@@ -103,6 +108,7 @@ export async function replay(input: AsyncIterable<InputLine>, settings: ReplaySe
   let events = 0
   let bad = 0
   let everyStamped = true
+  const { anyLogsource = false } = settings
 
   const reject = (record: Pick<BadRecord, 'line' | 'code' | 'reason'>) => {
     bad++
@@ -121,7 +127,8 @@ export async function replay(input: AsyncIterable<InputLine>, settings: ReplaySe
       const stamped = parseTime(getPath(draft.ecs, 'event.ingested'))
       everyStamped &&= stamped !== null
       const event = seal(joinContext(draft, settings.context, 0).draft, draft.producerId ?? copyId(record, index, copies), stamped)
-      for (const rule of settings.whyNot) settings.onWhyNot({ line: record.line, rule, failure: firstFailure(rule, event) })
+      for (const rule of settings.whyNot)
+        settings.onWhyNot({ line: record.line, rule, failure: firstFailure(rule, event, { anyLogsource }) })
       for (const signal of settings.detector.detect(event, { partition: 0, offset: record.line })) matched.push({ signal, stamped })
     })
   }
@@ -160,7 +167,19 @@ function correlate(detector: Detector, matched: readonly Matched[], stamped: boo
     for (const revision of correlator.handle(signal, at).revisions) fold(revision)
   })
   for (const revision of correlator.end(signals.length)) fold(revision)
-  return [...alerts.values()].filter(({ state }) => state === 'open').sort((a, b) => a.time - b.time || (a.id < b.id ? -1 : 1))
+  return [...alerts.values()].filter(({ state }) => state === 'open').sort(byTimeAndId)
+}
+
+/** Alerts of events without a time come first, whatever else the file has. */
+function byTimeAndId(a: AlertRevision, b: AlertRevision): number {
+  const timeOf = (alert: AlertRevision) => (isTimeless(alert) ? Number.NEGATIVE_INFINITY : alert.time)
+  const [first, second] = [timeOf(a), timeOf(b)]
+  return first === second ? (a.id < b.id ? -1 : 1) : first - second
+}
+
+/** The alert's event names no time: its `time` says only when it was ingested. */
+export function isTimeless({ evidence }: AlertRevision): boolean {
+  return evidence.every(({ time }) => time === null)
 }
 
 function seal(draft: Draft, id: string, stamped: number | null): Event {

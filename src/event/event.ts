@@ -46,7 +46,7 @@ export interface Draft {
 }
 
 /** The event as one JSON document: what the log keeps, `cordon normalise` prints and a store indexes. */
-export function toDocument(event: Event): JsonObject {
+export function toDocument(event: Pick<Event, 'ecs' | 'native' | 'logsource'>): JsonObject {
   const document: JsonObject = { ...event.ecs, logsource: event.logsource as unknown as Json }
   if (event.native !== undefined) document.native = event.native
   return document
