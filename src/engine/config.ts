@@ -36,8 +36,8 @@ const fileSource = z.strictObject({
   from: z.enum(['start', 'end']).default('end'),
 })
 
-/** cordon.yml. Unknown keys are refused: a typo must not switch off a quarantine. */
-const schema = z.strictObject({
+/** cordon.yml, as docs/reference/configuration.md has it. Unknown keys are refused: a typo must not switch off a quarantine. */
+export const configSchema = z.strictObject({
   /** Shown at start and on every line of the log, so that a lab or staging run is never taken for the real thing. */
   label: z.string().optional(),
   data: z.string().default('./data'),
@@ -58,7 +58,7 @@ const schema = z.strictObject({
   log: z.strictObject({ level: z.enum(['debug', 'info', 'warn', 'error']).default('info') }).prefault({}),
 })
 
-export type Config = Readonly<z.infer<typeof schema>>
+export type Config = Readonly<z.infer<typeof configSchema>>
 
 /**
  * Reads and checks a configuration. Relative paths in it are resolved from its own folder.
@@ -72,7 +72,7 @@ export function loadConfig(path: string): Config {
       hint: 'run "cordon init" to write a commented one here, or name one with --config',
     })
   }
-  const { data } = readSettings(path, readFileSync(file, 'utf8'), schema, {
+  const { data } = readSettings(path, readFileSync(file, 'utf8'), configSchema, {
     notYaml: 'CONFIG_YAML',
     invalid: 'CONFIG_INVALID',
     hint: 'docs/reference/configuration.md lists every key with its default',
@@ -80,7 +80,7 @@ export function loadConfig(path: string): Config {
   return resolvePaths(data, dirname(file))
 }
 
-function resolvePaths(config: z.infer<typeof schema>, folder: string): Config {
+function resolvePaths(config: z.infer<typeof configSchema>, folder: string): Config {
   const from = (path: string, builtin: string) => (path === BUILTIN ? resolve(PACKAGE_ROOT, builtin) : resolve(folder, path))
   return {
     ...config,

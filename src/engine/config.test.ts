@@ -1,0 +1,112 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { parse } from 'yaml'
+import { z } from 'zod'
+import { CordonError } from '../event/error.ts'
+import { RESPONDERS } from '../responders/index.ts'
+import { configSchema, loadConfig } from './config.ts'
+
+const PAGE = readFileSync(new URL('../../docs/reference/configuration.md', import.meta.url), 'utf8')
+
+/** The keys of a schema with their paths, as the page writes them: `listen.api.port`, `sources[].path`. */
+function keysOf(schema: unknown, path = ''): readonly string[] {
+  if (schema instanceof z.ZodOptional || schema instanceof z.ZodDefault || schema instanceof z.ZodPrefault)
+    return keysOf(schema.unwrap(), path)
+  if (schema instanceof z.ZodObject)
+    return Object.entries(schema.shape).flatMap(([key, inner]) => keysOf(inner, path === '' ? key : `${path}.${key}`))
+  const item = schema instanceof z.ZodArray ? schema.element : undefined
+  return item instanceof z.ZodObject ? [path, ...keysOf(item, `${path}[]`)] : [path]
+}
+
+/** `sources[].path` set to a value, in an otherwise empty configuration, beside what the entry needs. */
+function written(key: string, value: unknown): Record<string, unknown> {
+  const [list, inner] = key.split('[].') as [string, string?]
+  if (inner !== undefined) return { [list]: [{ type: 'file', path: 'x', ...(value === undefined ? {} : { [inner]: value }) }] }
+  return list.split('.').reduceRight<unknown>((rest, name) => ({ [name]: rest }), value) as Record<string, unknown>
+}
+
+describe('the page of the configuration', () => {
+  const rows = [...PAGE.matchAll(/^\| `([^`]+)` \| ([^|]+) \|/gm)].map(([, key, fallback]) => [key!, fallback!.trim()] as const)
+  const listed = rows.slice(
+    0,
+    rows.findIndex(([key]) => key === 'use'),
+  )
+
+  test('has every key, and no other', () => {
+    const keys = keysOf(configSchema).filter((key) => !key.startsWith('responders[]'))
+    expect(listed.map(([key]) => key).toSorted()).toEqual(keys.toSorted())
+  })
+
+  test.each(listed.filter(([, fallback]) => fallback.startsWith('`')))('%s is %s where it is left out', (key, fallback) => {
+    const value: unknown = parse(fallback.replaceAll('`', ''))
+    const without = key.includes('[]') ? written(key, undefined) : {}
+    expect(configSchema.parse(written(key, value))).toEqual(configSchema.parse(without))
+  })
+
+  test.each(listed.filter(([, fallback]) => fallback === 'needed'))('%s is %s', (key) => {
+    const [list, inner] = key.split('[].')
+    const entry: Record<string, unknown> = { type: 'file', path: 'x' }
+    delete entry[inner!]
+    expect(configSchema.safeParse({ [list!]: [entry] }).success).toBe(false)
+  })
+
+  test.each(RESPONDERS.map((responder) => [responder.name, responder] as const))('has the settings of %s', (name, { config }) => {
+    const line = new RegExp(`^- \\[${name}\\]\\([^)]+\\): (.*)$`, 'm').exec(PAGE)?.[1] ?? ''
+    const shared = ['url', 'allow_private']
+    expect(
+      line
+        .split(', ')
+        .map((key) => key.replaceAll('`', ''))
+        .toSorted(),
+    ).toEqual(
+      keysOf(config)
+        .filter((key) => !shared.includes(key))
+        .toSorted(),
+    )
+  })
+})
+
+describe('a configuration', () => {
+  let folder: string
+  beforeAll(() => {
+    folder = mkdtempSync(join(tmpdir(), 'cordon-config-'))
+  })
+  afterAll(() => rmSync(folder, { recursive: true }))
+
+  const load = (text: string) => {
+    writeFileSync(join(folder, 'cordon.yml'), text)
+    return loadConfig(join(folder, 'cordon.yml'))
+  }
+
+  test('has its paths from its own folder', () => {
+    const config = load('{data: d, inventory: ../i.yml, policy: builtin, rules: [builtin, r], sources: [{type: file, path: log}]}')
+    expect(config).toMatchObject({
+      data: join(folder, 'd'),
+      inventory: join(folder, '../i.yml'),
+      policy: expect.stringMatching(/policy$/),
+      rules: [expect.stringMatching(/rules$/), join(folder, 'r')],
+      sources: [{ path: join(folder, 'log') }],
+    })
+  })
+
+  test('is refused with the place of its mistake and a hint', () => {
+    const problemOf = (text: string) => {
+      try {
+        load(text)
+      } catch (error) {
+        return error as CordonError
+      }
+      return undefined
+    }
+    expect(problemOf('node: a\nlisten:\n  ingst: {}\n')).toMatchObject({
+      code: 'CONFIG_INVALID',
+      where: { line: 3 },
+      hint: expect.stringContaining('configuration.md'),
+    })
+    expect(problemOf('node: [')).toMatchObject({ code: 'CONFIG_YAML' })
+    expect(() => loadConfig(join(folder, 'none.yml'))).toThrow(expect.objectContaining({ code: 'CONFIG_NOT_FOUND' }))
+    expect(() => loadConfig(join(folder, 'none.yml'))).toThrow(CordonError)
+  })
+})
