@@ -2,14 +2,13 @@ import { setTimeout } from 'node:timers/promises'
 import type { Inventory } from '../context/inventory.ts'
 import { type ContextSources, joinContext } from '../context/join.ts'
 import type { ProcessRow, ProcessTree } from '../context/process-tree.ts'
-import { CordonError, messageOf } from '../event/error.ts'
 import type { Draft, Event, EventRecord } from '../event/event.ts'
 import { digest, identity } from '../event/id.ts'
 import { getText, type JsonObject, setPath, stringifyJson } from '../event/json.ts'
 import { formatTime } from '../event/time.ts'
 import { normaliserFor, recognise } from '../normalise/index.ts'
 import { jsonFramer } from '../normalise/json-framer.ts'
-import type { BadRecord, VendorRecord } from '../normalise/normaliser.ts'
+import { type BadRecord, notNormalised, type VendorRecord } from '../normalise/normaliser.ts'
 import type { Delivery, Intake, IntakeResult } from '../sources/source.ts'
 import type { LogRecord, Streams } from '../streams/log.ts'
 import type { CrashPoint } from './crash-point.ts'
@@ -87,8 +86,7 @@ export class Ingest {
           records.push(sealed(joined, draft, eventId(delivery, record, part, draft), now))
         })
       } catch (error) {
-        const code = error instanceof CordonError ? error.code : 'NORMALISE_FAILED'
-        refused.push(refusal(delivery, { ...record, code, reason: messageOf(error), text: stringifyJson(record.value) }))
+        refused.push(refusal(delivery, notNormalised(record, error)))
       }
     }
     const appended = await this.append(records, rows, refused)

@@ -1,8 +1,7 @@
-import { CordonError, messageOf } from '../event/error.ts'
 import { toDocument } from '../event/event.ts'
 import type { JsonObject } from '../event/json.ts'
 import { normaliserFor } from '../normalise/index.ts'
-import type { BadRecord, VendorRecord } from '../normalise/normaliser.ts'
+import { type BadRecord, notNormalised, type RecordProblem, type VendorRecord } from '../normalise/normaliser.ts'
 import { openLines } from './replay.ts'
 
 /** An event as its source's normaliser makes it, before anything is joined: `line` is where its record starts. */
@@ -10,8 +9,6 @@ export interface NormalisedLine {
   readonly line: number
   readonly event: JsonObject
 }
-
-type Problem = Pick<BadRecord, 'line' | 'code' | 'reason'>
 
 /**
  * Normalises the records of a file (`-`: standard input), in the order in which they start.
@@ -21,7 +18,7 @@ type Problem = Pick<BadRecord, 'line' | 'code' | 'reason'>
 export async function* normaliseFile(
   file: string,
   source: string,
-  onBadRecord: (problem: Problem) => void,
+  onBadRecord: (problem: RecordProblem) => void,
 ): AsyncGenerator<NormalisedLine> {
   const normaliser = normaliserFor(source)
   const framer = normaliser.framer()
@@ -34,7 +31,7 @@ export async function* normaliseFile(
       try {
         return normaliser.normalise(record.value).map((draft) => ({ line: record.line, event: toDocument(draft) }))
       } catch (error) {
-        onBadRecord({ line: record.line, code: error instanceof CordonError ? error.code : 'NORMALISE_FAILED', reason: messageOf(error) })
+        onBadRecord(notNormalised(record, error))
         return []
       }
     })

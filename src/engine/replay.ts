@@ -13,13 +13,20 @@ import { getPath, stringifyJson } from '../event/json.ts'
 import { parseTime } from '../event/time.ts'
 import { normaliserFor, recognise } from '../normalise/index.ts'
 import { jsonFramer } from '../normalise/json-framer.ts'
-import type { BadRecord, InputLine, Normaliser, VendorRecord } from '../normalise/normaliser.ts'
+import {
+  type BadRecord,
+  type InputLine,
+  type Normaliser,
+  notNormalised,
+  type RecordProblem,
+  type VendorRecord,
+} from '../normalise/normaliser.ts'
 import type { DetectionRule, RuleSet } from '../sigma/ast.ts'
 import { readLines } from '../sources/lines.ts'
 import { agentTree } from './rules.ts'
 
 export interface ReplayReports {
-  readonly onBadRecord: (record: Pick<BadRecord, 'line' | 'code' | 'reason'>) => void
+  readonly onBadRecord: (record: RecordProblem) => void
   /** Detection rules of which every event's first failed condition is wanted. */
   readonly whyNot: readonly DetectionRule[]
   readonly onWhyNot: (answer: WhyNot) => void
@@ -110,7 +117,7 @@ export async function replay(input: AsyncIterable<InputLine>, settings: ReplaySe
   let everyStamped = true
   const { anyLogsource = false } = settings
 
-  const reject = (record: Pick<BadRecord, 'line' | 'code' | 'reason'>) => {
+  const reject = (record: RecordProblem) => {
     bad++
     settings.onBadRecord(record)
   }
@@ -119,7 +126,7 @@ export async function replay(input: AsyncIterable<InputLine>, settings: ReplaySe
     try {
       drafts = (settings.normaliser ?? recognise(record.value)).normalise(record.value)
     } catch (error) {
-      reject({ line: record.line, code: codeOf(error), reason: messageOf(error) })
+      reject(notNormalised(record, error))
       return
     }
     drafts.forEach((draft, index) => {
@@ -193,8 +200,4 @@ function copyId(record: VendorRecord, index: number, copies: Map<string, number>
   const copy = copies.get(content) ?? 0
   copies.set(content, copy + 1)
   return copy === 0 ? content : identity(content, copy)
-}
-
-function codeOf(error: unknown): string {
-  return (error as { code?: string }).code ?? 'NORMALISE_FAILED'
 }

@@ -1,5 +1,6 @@
+import { CordonError, messageOf } from '../event/error.ts'
 import type { Draft } from '../event/event.ts'
-import type { JsonObject } from '../event/json.ts'
+import { type JsonObject, stringifyJson } from '../event/json.ts'
 
 /** One vendor record cut out of what a transport delivered. */
 export interface VendorRecord {
@@ -9,12 +10,16 @@ export interface VendorRecord {
   readonly offset: number
 }
 
-/** What could not be read, for the dead-letter log: never an exception, because one bad line stops nothing. */
-export interface BadRecord {
+/** What was wrong with a record, by its 1-based line. */
+export interface RecordProblem {
   readonly line: number
-  readonly offset: number
   readonly code: string
   readonly reason: string
+}
+
+/** What could not be read, for the dead-letter log: never an exception, because one bad line stops nothing. */
+export interface BadRecord extends RecordProblem {
+  readonly offset: number
   readonly text: string
 }
 
@@ -30,6 +35,12 @@ export interface InputLine {
 /** A line that cannot be read, as a record for the dead-letter log. */
 export function unreadable({ text, line, offset }: InputLine, { code, reason }: { code: string; reason: string }): BadRecord {
   return { line, offset, code, reason, text }
+}
+
+/** A record that its normaliser gave up on, for the dead-letter log. */
+export function notNormalised({ value, line, offset }: VendorRecord, error: unknown): BadRecord {
+  const code = error instanceof CordonError ? error.code : 'NORMALISE_FAILED'
+  return { line, offset, code, reason: messageOf(error), text: stringifyJson(value) }
 }
 
 /** Cuts lines into vendor records: one JSON object a line for most sources, several lines an event for kernel audit. */

@@ -15,17 +15,21 @@ const NOTICES: Readonly<Partial<Record<EffectState, Notice['code']>>> = {
   AWAITING_APPROVAL: 'GRANT_OUTDATED',
 }
 
+/** docs/reference/errors.md says what to do about each. */
+export const NOTICE_CODES = [
+  'LIMIT_REACHED',
+  'GRANT_OUTDATED',
+  'EFFECT_DENIED',
+  'EFFECT_DEAD',
+  'EFFECT_OVERDUE',
+  'UNDO_FAILED',
+  'ACTIONS_STOPPED',
+  'ACTIONS_STARTED',
+] as const
+
 /** Something that on-call or an operator must see, also where no incident tells of it. */
 export interface Notice {
-  readonly code:
-    | 'LIMIT_REACHED'
-    | 'EFFECT_DENIED'
-    | 'EFFECT_DEAD'
-    | 'EFFECT_OVERDUE'
-    | 'UNDO_FAILED'
-    | 'GRANT_OUTDATED'
-    | 'ACTIONS_STOPPED'
-    | 'ACTIONS_STARTED'
+  readonly code: (typeof NOTICE_CODES)[number]
   readonly text: string
   readonly effect?: string
 }

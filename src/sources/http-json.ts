@@ -3,11 +3,11 @@ import { Hono } from 'hono'
 import { digest } from '../event/id.ts'
 import { parseJson } from '../event/json.ts'
 import { recordOf } from '../normalise/json-framer.ts'
-import type { BadRecord, VendorRecord } from '../normalise/normaliser.ts'
+import type { BadRecord, RecordProblem, VendorRecord } from '../normalise/normaliser.ts'
 import { answerError, type HttpSourceOptions, readBody } from './http.ts'
 import { linesOf } from './lines.ts'
 import type { ListenerEnv } from './listener-guard.ts'
-import type { Delivery, Intake, IntakeResult, RecordProblem } from './source.ts'
+import type { Delivery, Intake, IntakeResult } from './source.ts'
 
 /** Problems that an answer lists; all of them are in the dead-letter log. */
 const LISTED_ERRORS = 20

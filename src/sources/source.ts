@@ -1,4 +1,4 @@
-import type { BadRecord, Framer, VendorRecord } from '../normalise/normaliser.ts'
+import type { BadRecord, Framer, RecordProblem, VendorRecord } from '../normalise/normaliser.ts'
 
 export type Transport = 'http-json' | 'otlp-http' | 'file'
 
@@ -25,12 +25,6 @@ export interface Delivery {
   readonly fileIdentity?: string
   /** To be stored in the transaction that makes the records durable: where the tail goes on after a restart. */
   readonly position?: FilePosition
-}
-
-export interface RecordProblem {
-  readonly line: number
-  readonly code: string
-  readonly reason: string
 }
 
 export interface IntakeResult {
