@@ -38,7 +38,7 @@ export interface Entity {
 
 /**
  * One revision of an alert, as the alerts log holds it. The alert set is the fold of that log by `id`, highest `rev` last;
- * `withdrawn` ones are no longer in the set (DESIGN.md section 5).
+ * `withdrawn` ones are no longer in the set (docs/design.md section 5).
  */
 export interface AlertRevision {
   readonly kind: 'alert'

@@ -167,7 +167,7 @@ export class Ingest {
 
 /**
  * `hash(authenticated sender, producer's own id)`, else `hash(sender, what was sent, place in it)`: a retry has the same id,
- * and nobody can take another sender's (DESIGN.md section 2, "Identity").
+ * and nobody can take another sender's (docs/design.md section 2, "Identity").
  */
 function eventId({ sender, fileIdentity, bodyHash }: Delivery, record: VendorRecord, part: number, draft: Draft): string {
   if (draft.producerId !== undefined) return identity(sender, 'id', draft.producerId)

@@ -12,7 +12,7 @@ export interface MatchReport {
 
 /**
  * Events log → signals log. Stateless but for its place, which it finds in the signals log itself: the progress record that
- * follows each batch's signals says how far they reach (DESIGN.md sections 4 and 5).
+ * follows each batch's signals says how far they reach (docs/design.md sections 4 and 5).
  */
 export function createMatchWorker(
   streams: Streams,

@@ -106,7 +106,7 @@ interface Matched {
 /**
  * Recorded events → the alert set, by the engine's own detectors; it can never act. All input is matched first and its
  * signals sorted, then correlated, so the order of the lines means nothing. `event.ingested` counts where every record has
- * it; else each event was ingested when it happened (DESIGN.md section 5, "File replay").
+ * it; else each event was ingested when it happened (docs/design.md section 5, "File replay").
  */
 export async function replay(input: AsyncIterable<InputLine>, settings: ReplaySettings): Promise<ReplayResult> {
   const matched: Matched[] = []

@@ -25,11 +25,11 @@ const ALIASES: ReadonlyMap<string, string> = new Map([
   ['QueryName', 'dns.question.name'],
 ])
 
-/** What ingest joins an event with (DESIGN.md section 2): a sender's own claim of these must not win over what Cordon knows. */
+/** What ingest joins an event with (docs/design.md section 2): a sender's own claim of these must not win over what Cordon knows. */
 const JOINED = /^(?:device|context)\.|^(?:file\.classification|gen_ai\.agent\.name|user\.(?:id|email|groups))$/
 
 /**
- * Compiles a field name of a rule to a reader. Order: native exact, alias, ECS, native case-insensitively (DESIGN.md section 2).
+ * Compiles a field name of a rule to a reader. Order: native exact, alias, ECS, native case-insensitively (docs/design.md section 2).
  * In each, a literal key wins over walking the dots, spaces in the record's names are ignored, and a path through an array
  * means any element. Fields that ingest joins are read from the ECS document first. Only own properties count, so `constructor` and `__proto__` are fields like any other.
  */

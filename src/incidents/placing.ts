@@ -22,7 +22,7 @@ export interface Placement {
 }
 
 /**
- * Finds the incident of a revision (DESIGN.md section 6, "Incidents"): the one that it or the alert whose place it takes is in,
+ * Finds the incident of a revision (docs/design.md section 6, "Incidents"): the one that it or the alert whose place it takes is in,
  * else the open one of its primary entity, else a new one. Undefined if the revision is known already.
  *
  * @param reader sees the writes of the revisions before

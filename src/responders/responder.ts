@@ -3,7 +3,7 @@ import type { Entity } from '../detectors/alert.ts'
 import type { Verb } from '../sigma/ast.ts'
 import type { HttpClient } from './http.ts'
 
-/** What an effect does to the world, which decides how much approval it needs (DESIGN.md section 6). */
+/** What an effect does to the world, which decides how much approval it needs (docs/design.md section 6). */
 export type EffectClass = 'notify' | 'record' | 'contain' | 'revoke' | 'destroy'
 
 /** What an action is about: chosen by the response room from the alert and its incident, never by the vendor code. */

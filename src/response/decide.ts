@@ -10,7 +10,7 @@ export type Decision = 'granted' | 'shadow' | 'approval' | 'recommend'
 const TELLING: ReadonlySet<Verb> = new Set(['create_incident', 'notify'])
 
 /**
- * What becomes of a rule's request (DESIGN.md section 3, "A rule requests, a policy grants").
+ * What becomes of a rule's request (docs/design.md section 3, "A rule requests, a policy grants").
  *
  * @param rule the rule as it is loaded now; undefined if it is not
  */

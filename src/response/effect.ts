@@ -2,10 +2,7 @@ import { identity } from '../event/id.ts'
 import type { Attempt, EffectClass, Plan, Target } from '../responders/responder.ts'
 import type { Verb } from '../sigma/ast.ts'
 
-/**
- * States of an effect (DESIGN.md section 6). Approval, expiry and rejection have their states from the start; the
- * issue that brings approvals gives them their transitions.
- */
+/** States of an effect (docs/design.md section 6). Approval by people has its states from the start, and no transitions to them yet. */
 export const EFFECT_STATES = [
   'PROPOSED',
   'DENIED',

@@ -37,7 +37,7 @@ export type EffectEvent =
   | 'keep'
 
 /**
- * The state machine of DESIGN.md section 6, and the only way in which an effect changes state. Between two attempts there is
+ * The state machine of docs/design.md section 6, and the only way in which an effect changes state. Between two attempts there is
  * always `retry` or `absent` (it is known not to be there) or `renew` (a new revision is told): nothing is sent twice blindly.
  */
 export const TRANSITIONS: Readonly<Record<EffectState, Readonly<Partial<Record<EffectEvent, EffectState>>>>> = {

@@ -19,7 +19,7 @@ export interface CorrelationCondition {
   holds(view: View): boolean
   /** The signals that the condition rests on, given that it holds: the alert's evidence. */
   evidence(view: View): readonly Signal[]
-  /** More events could turn it from true to false, so it must not act before its window has closed (DESIGN.md section 5). */
+  /** More events could turn it from true to false, so it must not act before its window has closed (docs/design.md section 5). */
   readonly falsifiable: boolean
 }
 

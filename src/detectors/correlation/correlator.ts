@@ -52,7 +52,7 @@ interface Provisional {
 /**
  * Signals of one partition → alert revisions. A pure state machine over the signals log: no clock, no I/O; the same records
  * give the same revisions, and the fold of the revisions does not depend on the order in which the signals came
- * (DESIGN.md section 5).
+ * (docs/design.md section 5).
  */
 export class Correlator {
   private readonly singles = new Map<string, DetectionRule>()

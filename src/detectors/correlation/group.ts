@@ -30,7 +30,7 @@ export interface Insertion {
   readonly displaced: Entry | undefined
 }
 
-/** The parameters of a correlation that decide its alerts (DESIGN.md section 5, "What an alert is"). Milliseconds. */
+/** The parameters of a correlation that decide its alerts (docs/design.md section 5, "What an alert is"). Milliseconds. */
 export interface Span {
   readonly timespan: number
   /** G = timespan + grace: two signals see each other if they were ingested at most this far apart. */

@@ -4,7 +4,7 @@ import type { CorrelationCondition, View } from './condition.ts'
 
 /**
  * Sigma correlation `temporal`: the referenced rules that the expression asks for have matched within the timespan, in any
- * order. A negated rule must be absent from the whole of `(t − timespan, t + timespan)` (DESIGN.md section 5).
+ * order. A negated rule must be absent from the whole of `(t − timespan, t + timespan)` (docs/design.md section 5).
  */
 export function temporal(rule: CorrelationRule): CorrelationCondition {
   const { positive, negative } = polarity(rule.expression)
