@@ -258,7 +258,7 @@ export class Site {
   start(): void {
     const alive = { yes: true }
     this.#alive = alive
-    this.#file = openEmbeddedLedger(join(this.folder, 'response.db'))
+    this.#file = openEmbeddedLedger(join(this.folder, 'ledger.db'))
     this.ledger = mortal(this.#file, alive)
     const crashed = Promise.withResolvers<void>()
     this.#crashed = crashed.promise
