@@ -5,7 +5,7 @@ import { messageOf } from '../event/error.ts'
 import { stringifyJson } from '../event/json.ts'
 import { normaliserFor } from '../normalise/index.ts'
 import type { InputLine } from '../normalise/normaliser.ts'
-import type { Rule, RuleSet, RuleTest } from '../sigma/ast.ts'
+import { askedFor, type Rule, type RuleSet, type RuleTest } from '../sigma/ast.ts'
 import { replay } from './replay.ts'
 import { agentTree } from './rules.ts'
 
@@ -77,7 +77,7 @@ function differences(rule: Rule, { expect }: RuleTest, alerts: readonly AlertRev
     }
   }
   if (expect.actions !== undefined) {
-    const found = alerts.length > 0 && rule.extension.mode === 'enforce' ? rule.extension.response.map((request) => request.do) : []
+    const found = alerts.length > 0 ? askedFor(rule.extension).map((request) => request.do) : []
     if ([...expect.actions].sort().join() !== [...found].sort().join()) {
       problems.push(`expected the actions ${expect.actions.join(', ') || 'none'}, the rule asks for ${found.join(', ') || 'none'}`)
     }

@@ -16,6 +16,8 @@ export interface JsonObject {
 
 /** Deepest nesting that is accepted. JSON.parse takes a million levels, but JSON.stringify overflows its stack near 5,000. */
 export const MAX_DEPTH = 512
+/** Most values of one text, counted by commas and brackets: each empty object costs thirty times its two characters. */
+const MAX_VALUES = 2_000_000
 
 /**
  * An integer literal of 16 digits or more, or an exponent of three: numbers that a double may not hold. What stands before it keeps
@@ -27,12 +29,11 @@ const INTEGER = /^-?\d+$/
 /**
  * Parses one JSON text from an untrusted sender.
  *
- * @throws CordonError `JSON_INVALID` (not JSON), `JSON_TOO_DEEP` (nested deeper than {@link MAX_DEPTH})
+ * @throws CordonError `JSON_INVALID` (not JSON), `JSON_TOO_DEEP` (nested deeper than {@link MAX_DEPTH}), `JSON_TOO_MANY`
  */
 export function parseJson(text: string): Json {
-  if (text.length > MAX_DEPTH && deeperThan(text, MAX_DEPTH)) {
-    throw new CordonError('JSON_TOO_DEEP', `nested deeper than ${MAX_DEPTH} levels`)
-  }
+  const excess = text.length > MAX_DEPTH ? excessOf(text) : undefined
+  if (excess !== undefined) throw excess
   try {
     // A reviver costs seven times the plain parse, so only texts that can hold such a number pay for it.
     return (LONG_NUMBER.test(text) ? JSON.parse(text, exactNumber) : JSON.parse(text)) as Json
@@ -44,6 +45,31 @@ export function parseJson(text: string): Json {
 /** The parser's message may quote the text around the mistake, which nobody has redacted: reasons are stored, answered and shown. */
 function withoutQuote(message: string): string {
   return message.includes('is not valid JSON') ? 'unexpected character' : message
+}
+
+/**
+ * Where the elements of a JSON array stand in its text, unparsed: pairs of start and end. Undefined if the text is not one array; an
+ * element may still be wrong.
+ */
+export function arrayElements(text: string): readonly number[] | undefined {
+  let start = text.search(/\S/) + 1
+  if (text[start - 1] !== '[') return undefined
+  const bounds: number[] = []
+  let depth = 1
+  for (let at = start; at < text.length; at++) {
+    const code = text.charCodeAt(at)
+    if (code === QUOTE) at = closingQuote(text, at)
+    else if (isOpening(code)) depth++
+    else if (code === COMMA && depth === 1) {
+      bounds.push(start, at)
+      start = at + 1
+    } else if (isClosing(code) && --depth === 0) {
+      if (text.slice(at + 1).trim() !== '') return undefined
+      // Without a comma before it, blank space is no element.
+      return bounds.length === 0 && text.slice(start, at).trim() === '' ? [] : [...bounds, start, at]
+    }
+  }
+  return undefined
 }
 
 /** As {@link parseJson}, but the text must be an object. @throws also `JSON_NOT_OBJECT` */
@@ -128,17 +154,26 @@ function exactNumber(_key: string, value: unknown, context: { source: string }):
   return INTEGER.test(context.source) ? BigInt(context.source) : value
 }
 
-function deeperThan(text: string, limit: number): boolean {
+/** Why a text would cost more than it may, found before anything is made of it. */
+function excessOf(text: string): CordonError | undefined {
   let depth = 0
+  let values = 0
   for (let at = 0; at < text.length; at++) {
     const code = text.charCodeAt(at)
-    if (code === 0x22) at = closingQuote(text, at)
-    else if (code === 0x7b || code === 0x5b) {
-      if (++depth > limit) return true
-    } else if (code === 0x7d || code === 0x5d) depth--
+    if (code === QUOTE) at = closingQuote(text, at)
+    else if (code === COMMA) values++
+    else if (isOpening(code)) {
+      values++
+      if (++depth > MAX_DEPTH) return new CordonError('JSON_TOO_DEEP', `nested deeper than ${MAX_DEPTH} levels`)
+    } else if (isClosing(code)) depth--
   }
-  return false
+  return values > MAX_VALUES ? new CordonError('JSON_TOO_MANY', `holds more than ${MAX_VALUES} values`) : undefined
 }
+
+const QUOTE = 0x22
+const COMMA = 0x2c
+const isOpening = (code: number) => code === 0x7b || code === 0x5b
+const isClosing = (code: number) => code === 0x7d || code === 0x5d
 
 /** The end of the string that begins at `start`: the first quote after it with an even number of backslashes before it. */
 function closingQuote(text: string, start: number): number {

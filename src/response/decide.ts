@@ -1,13 +1,10 @@
 import type { AlertRevision } from '../detectors/alert.ts'
-import type { ResponseRequest, Rule, Verb } from '../sigma/ast.ts'
+import { type ResponseRequest, type Rule, TELLING_VERBS } from '../sigma/ast.ts'
 import { diffGrant } from './grant.ts'
 import type { Policy } from './policy.ts'
 
 /** What becomes of a request. */
 export type Decision = 'granted' | 'shadow' | 'approval' | 'recommend'
-
-/** Verbs that only tell people: they also run where the alert is too weak to act on. */
-const TELLING: ReadonlySet<Verb> = new Set(['create_incident', 'notify'])
 
 /**
  * What becomes of a rule's request (docs/design.md section 3, "A rule requests, a policy grants").
@@ -22,7 +19,8 @@ export function decide(
 ): { readonly decision: Decision; readonly reason: string } {
   if (alert.mode === 'shadow') return { decision: 'shadow', reason: 'the rule is in shadow mode' }
   if (alert.provisional) return { decision: 'recommend', reason: 'more events could still falsify the alert' }
-  if (!TELLING.has(request.do)) {
+  // What only tells people also runs where the alert is too weak to act on.
+  if (!TELLING_VERBS.includes(request.do)) {
     if (alert.mode !== 'enforce')
       return { decision: 'recommend', reason: `the rule is in mode ${alert.mode}: it tells people and does not act` }
     if (alert.expiredEntry !== undefined) {

@@ -139,6 +139,8 @@ export const VERBS = [
   'collect_forensics',
 ] as const
 export type Verb = (typeof VERBS)[number]
+/** Those that only tell people, and act on nothing. */
+export const TELLING_VERBS: readonly Verb[] = ['create_incident', 'notify']
 
 /** One requested action. A rule requests, a policy grants: approval, limits and expiry are the policy's. */
 export interface ResponseRequest {
@@ -163,6 +165,12 @@ export interface RuleTest {
     readonly late?: boolean
   }
   readonly where: Position
+}
+
+/** What a rule asks for in its mode: all of its response in `enforce`, in `alert` that people are told, else nothing. */
+export function askedFor({ mode, response }: Pick<Extension, 'mode' | 'response'>): readonly ResponseRequest[] {
+  if (mode === 'enforce') return response
+  return mode === 'alert' ? response.filter((request) => TELLING_VERBS.includes(request.do)) : []
 }
 
 /** The `x-cordon` section, validated, with defaults filled in. */

@@ -142,7 +142,7 @@ const EXAMPLES: Readonly<Record<Code, Example>> = {
   ),
   'LINT-ALIAS-PARTIAL': correlation('  {type: temporal, rules: [a, bb], group-by: [x], timespan: 1m, aliases: {x: ⟦{a: y}}}'),
   'LINT-RESPONSE-MODE': extension(
-    '  response: ⟦[{do: notify}]\n  tests: [{name: t, events: [{a: 1}], expect: {alerts: 1, actions: [notify]}}]\n',
+    '  response: ⟦[{do: notify}, {do: lock_device}]\n  tests: [{name: t, events: [{a: 1}], expect: {alerts: 1, actions: [notify, lock_device]}}]\n',
   ),
   'LINT-RESPONSE-UNTESTED': extension('  mode: enforce\n  response: ⟦[{do: notify}]\n'),
 }

@@ -1,4 +1,4 @@
-import { type Condition, type CorrelationRule, type DetectionRule, type Extension, LEVELS } from './ast.ts'
+import { askedFor, type Condition, type CorrelationRule, type DetectionRule, type Extension, LEVELS } from './ast.ts'
 import { mentions, select } from './condition.ts'
 import { type Detection, leaves } from './detection.ts'
 import { SECTION } from './extension.ts'
@@ -44,14 +44,17 @@ export function lintRule(root: YamlMap, extension: Extension, problems: Problems
   lintResponse(root, extension, problems)
 }
 
-function lintResponse(root: YamlMap, { mode, response, tests }: Extension, problems: Problems): void {
+function lintResponse(root: YamlMap, extension: Extension, problems: Problems): void {
+  const { mode, response, tests } = extension
   if (response.length === 0) return
   const at = nodeAt(root, [SECTION, 'response'])
-  if (mode !== 'enforce')
+  const asked = askedFor(extension)
+  const idle = response.filter((request) => !asked.includes(request))
+  if (idle.length > 0)
     problems.warn(
       'LINT-RESPONSE-MODE',
       at,
-      `the response is not asked for in mode ${mode}`,
+      `${idle.map(({ do: verb }) => verb).join(', ')} is not asked for in mode ${mode}`,
       `set ${SECTION}.mode to enforce, or take the response out`,
     )
   const tested = new Set(tests.flatMap(({ expect }) => expect.actions ?? []))

@@ -13,6 +13,12 @@ import type { Delivery, Intake, IntakeResult } from './source.ts'
 const LISTED_ERRORS = 20
 /** Records handed over at once, so that one large body does not hold up the others. */
 const BATCH = 1_000
+/** Records or lines of one body. Empty ones cost far more than their bytes. */
+const MOST_RECORDS = 1_000_000
+
+const OPENING_BRACKET = 0x5b
+const SPACE = 0x20
+const NEWLINE = 0x0a
 
 /**
  * `POST /v1/events?source=NAME`: one JSON object a line, a JSON array, or the lines of a source that has its own format (`linux.auditd`).
@@ -26,8 +32,7 @@ export function httpJson({ intake, bodyLimit }: HttpSourceOptions): Hono<Listene
       const framer = intake.framer(source)
       const body = await readBody(c.req.raw, bodyLimit)
       const delivery = { sender: c.get('sender'), source, transport: 'http-json', bodyHash: digest(body) } as const
-      const records = readArray(body) ?? [...linesOf(body).flatMap((line) => framer.push(line, 0)), ...framer.flush()]
-      const { accepted, duplicates, deadLettered, errors } = await acceptAll(intake, delivery, records)
+      const { accepted, duplicates, deadLettered, errors } = await acceptAll(intake, delivery, recordsOf(body, framer))
       return c.json({ accepted, duplicates, dead_lettered: deadLettered, errors })
     } catch (error) {
       return answerError(c, error)
@@ -36,14 +41,15 @@ export function httpJson({ intake, bodyLimit }: HttpSourceOptions): Hono<Listene
   return app
 }
 
+/** Hands records over in batches, made as they are asked for: a body that is small on the wire may hold a million. */
 async function acceptAll(
   intake: Intake,
   delivery: Omit<Delivery, 'records'>,
-  records: readonly (VendorRecord | BadRecord)[],
+  records: Iterable<VendorRecord | BadRecord>,
 ): Promise<IntakeResult> {
   let total = { accepted: 0, duplicates: 0, deadLettered: 0, errors: [] as readonly RecordProblem[] }
-  for (let at = 0; at < records.length; at += BATCH) {
-    const result = await intake.accept({ ...delivery, records: records.slice(at, at + BATCH) })
+  for (const batch of batchesOf(records)) {
+    const result = await intake.accept({ ...delivery, records: batch })
     total = {
       accepted: total.accepted + result.accepted,
       duplicates: total.duplicates + result.duplicates,
@@ -54,17 +60,40 @@ async function acceptAll(
   return total
 }
 
-const OPENING_BRACKET = 0x5b
-
-/** The records of a body that is one JSON array; their lines count its elements. Undefined if it is none. */
-function readArray(body: Buffer): readonly (VendorRecord | BadRecord)[] | undefined {
-  if (body.find((byte) => byte > 0x20) !== OPENING_BRACKET || !isUtf8(body)) return undefined
-  let value: ReturnType<typeof parseJson>
-  try {
-    value = parseJson(body.toString('utf8'))
-  } catch {
-    return undefined // several arrays, a line each, or one that is broken: the framer tells
+function* batchesOf<T>(items: Iterable<T>): Generator<readonly T[]> {
+  let batch: T[] = []
+  for (const item of items) {
+    batch.push(item)
+    if (batch.length < BATCH) continue
+    yield batch
+    batch = []
   }
-  if (!Array.isArray(value)) return undefined
-  return value.map((item, index) => recordOf(item, index + 1, index))
+  if (batch.length > 0) yield batch
+}
+
+/** @throws CordonError `BODY_TOO_MANY`, before the first of them is read */
+function recordsOf(body: Buffer, framer: Framer): Iterable<VendorRecord | BadRecord> {
+  const text = body.find((byte) => byte > SPACE) === OPENING_BRACKET && isUtf8(body) ? body.toString('utf8') : ''
+  const elements = arrayElements(text) // undefined for several arrays, a line each, or one that is broken: the framer tells
+  const count = elements === undefined ? countLines(body) : elements.length / 2
+  if (count > MOST_RECORDS) {
+    throw new CordonError('BODY_TOO_MANY', `a body may have ${MOST_RECORDS} records or lines`, { hint: 'send fewer records at once' })
+  }
+  return elements === undefined ? framed(body, framer) : parsed(text, elements)
+}
+
+function* framed(body: Buffer, framer: Framer): Generator<VendorRecord | BadRecord> {
+  for (const line of linesOf(body)) yield* framer.push(line, 0)
+  yield* framer.flush()
+}
+
+/** The elements of an array; their lines count them. */
+function* parsed(text: string, bounds: readonly number[]): Generator<VendorRecord | BadRecord> {
+  for (let at = 0; at < bounds.length; at += 2) yield* readRecord(text.slice(bounds[at], bounds[at + 1]), at / 2)
+}
+
+function countLines(body: Buffer): number {
+  let count = 1
+  for (const byte of body) if (byte === NEWLINE) count++
+  return count
 }

@@ -5,6 +5,8 @@ import type { InputLine } from '../normalise/normaliser.ts'
 export const LINE_LIMIT = 16 * 1024 * 1024
 /** Bytes kept of one that is longer, for the dead-letter log. */
 const KEPT_OF_LONG = 64 * 1024
+/** Bytes of a body that are cut into lines at once. */
+const SLICE = 64 * 1024
 const NEWLINE = 0x0a
 const RETURN = 0x0d
 
@@ -72,12 +74,12 @@ export class LineSplitter {
   }
 }
 
-/** All lines of a body. */
-export function linesOf(body: Buffer): InputLine[] {
+/** The lines of a body, cut as they are asked for: a few kilobytes of line breaks make millions once they are inflated. */
+export function* linesOf(body: Buffer): Generator<InputLine> {
   const splitter = new LineSplitter()
-  const lines = splitter.push(body)
+  for (let at = 0; at < body.length; at += SLICE) yield* splitter.push(body.subarray(at, at + SLICE))
   const last = splitter.end()
-  return last === undefined ? lines : [...lines, last]
+  if (last !== undefined) yield last
 }
 
 /** The lines of a stream, as they come: for replays, of any length. */

@@ -139,7 +139,9 @@ class EmbeddedLog {
     this.database = database
     this.name = log.replace('-', '_')
     // Ids are random, so their index is what an append costs most: 16 bytes each, and apart from the entries.
-    database.exec(`CREATE TABLE IF NOT EXISTS ${this.name}_ids (id BLOB PRIMARY KEY, partition INTEGER NOT NULL, offset INTEGER NOT NULL) WITHOUT ROWID`)
+    database.exec(
+      `CREATE TABLE IF NOT EXISTS ${this.name}_ids (id BLOB PRIMARY KEY, partition INTEGER NOT NULL, offset INTEGER NOT NULL) WITHOUT ROWID`,
+    )
     this.claimId = database.prepare(`INSERT INTO ${this.name}_ids VALUES (?, ?, ?) ON CONFLICT DO NOTHING`)
     this.findId = database.prepare(`SELECT partition, offset FROM ${this.name}_ids WHERE id = ?`)
     this.tables = Array.from({ length: partitions }, (_, partition) => openTable(database, `${this.name}_${partition}`))
@@ -232,7 +234,9 @@ class EmbeddedLog {
       const { first } = this.database.prepare(`SELECT min(offset) AS first FROM ${name}`).get() as { first: number | null }
       const tenth = (first ?? 0) + Math.ceil((next - (first ?? 0)) / 10)
       // Stamps grow with the offsets, so what is too old is a beginning of the table.
-      const { old } = this.database.prepare(`SELECT max(offset) AS old FROM ${name} WHERE offset < ? AND appended < ?`).get(limit, before) as { old: number | null }
+      const { old } = this.database
+        .prepare(`SELECT max(offset) AS old FROM ${name} WHERE offset < ? AND appended < ?`)
+        .get(limit, before) as { old: number | null }
       const cut = Math.min(limit, Math.max(old === null ? 0 : old + 1, tooLarge ? tenth : 0))
       this.database.prepare(`DELETE FROM ${this.name}_ids WHERE id IN (SELECT id FROM ${name} WHERE offset < ?)`).run(cut)
       gone += Number(this.database.prepare(`DELETE FROM ${name} WHERE offset < ?`).run(cut).changes)
@@ -252,7 +256,9 @@ class EmbeddedLog {
 
 function openTable(database: DatabaseSync, name: string): PartitionTable {
   database.exec(`CREATE TABLE IF NOT EXISTS ${name} (offset INTEGER PRIMARY KEY, appended INTEGER NOT NULL, id BLOB, value TEXT NOT NULL)`)
-  const newest = database.prepare(`SELECT offset, appended FROM ${name} ORDER BY offset DESC LIMIT 1`).get() as { offset: number; appended: number } | undefined
+  const newest = database.prepare(`SELECT offset, appended FROM ${name} ORDER BY offset DESC LIMIT 1`).get() as
+    | { offset: number; appended: number }
+    | undefined
   return {
     name,
     insert: database.prepare(`INSERT INTO ${name} VALUES (?, ?, ?, ?)`),
