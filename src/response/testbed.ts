@@ -19,7 +19,7 @@ import type { Link } from './vendor.ts'
 
 /** What the tests of this room share: rules, alerts and policies in a line, a vendor that can fail in every way, and an engine that can crash. */
 
-export const RULE_ID = '11111111-2222-4333-8444-555555555555'
+const RULE_ID = '11111111-2222-4333-8444-555555555555'
 export const MINUTE = 60_000
 export const HOUR = 60 * MINUTE
 export const START = Date.UTC(2026, 2, 1, 10)
@@ -104,7 +104,7 @@ export function policyWith(grants: readonly Grant[], changes: Partial<Policy> = 
   }
 }
 
-export const KNOWN: AssetLookup = (id) => ({ id })
+const KNOWN: AssetLookup = (id) => ({ id })
 
 /** How a request goes wrong. `late`: the vendor acts only after Cordon gave up waiting, yet within the responder's timeout. */
 export const FAULTS = ['none', 'refused', 'dropped-before', 'dropped-after', 'late', 'busy'] as const

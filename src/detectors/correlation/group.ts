@@ -51,8 +51,6 @@ export class Group {
   private readonly copies = new Map<string, Entry[]>()
   /** How many counted signals each referenced rule has. */
   private readonly refCounts: number[] = []
-  /** Latest ingestion stamp of the group's signals: a group whose newest is out of sight can be dropped whole. */
-  newest = Number.NEGATIVE_INFINITY
 
   constructor(span: Span, condition: CorrelationCondition) {
     this.span = span
@@ -76,7 +74,6 @@ export class Group {
     const copies = this.copies.get(entry.signal.eventId) ?? []
     this.copies.set(entry.signal.eventId, [...copies, entry].sort(copyOrder))
     if (entry.counted) this.add(entry)
-    this.newest = Math.max(this.newest, entry.signal.ingested)
   }
 
   /** Forgets signals ingested before `horizon`; nothing that arrives from now on can see what they decided. */
@@ -129,7 +126,6 @@ export class Group {
     copies.sort(copyOrder)
     const at = copies.indexOf(entry)
     entry.counted = !this.follows(copies[at - 1], entry)
-    this.newest = Math.max(this.newest, signal.ingested)
     // An earlier copy that comes late takes the place of the next one, if that counted.
     const next = copies[at + 1]
     const displaced = next?.counted && this.follows(entry, next) ? next : undefined
@@ -145,7 +141,6 @@ export class Group {
 
   private place(entry: Entry): Change {
     this.add(entry)
-    this.newest = Math.max(this.newest, entry.signal.ingested)
     return this.conclude(entry.signal)
   }
 
@@ -301,7 +296,7 @@ const entryOrder = (a: Entry, b: Entry) => byEventTime(a.signal, b.signal)
 const copyOrder = (a: Entry, b: Entry) => byIngestion(a.signal, b.signal)
 
 /** The order of a group: (event time, event id); copies of one event, which may both count if far apart, by ingestion. */
-export function byEventTime(a: Signal, b: Signal): number {
+function byEventTime(a: Signal, b: Signal): number {
   return a.time! - b.time! || (a.eventId < b.eventId ? -1 : a.eventId > b.eventId ? 1 : byIngestion(a, b))
 }
 
