@@ -18,7 +18,7 @@ export interface CheckpointDelta<Row> {
 
 /**
  * A worker's durable state for one partition: its rows, its outbox and its place in the input, in one SQLite file and one
- * synced transaction per batch (DESIGN.md section 5, "Commit"). Whatever moment a crash chooses, the state belongs to the place.
+ * synced transaction per batch (docs/design.md section 5, "Commit"). Whatever moment a crash chooses, the state belongs to the place.
  */
 export class Checkpoint<Row> {
   private readonly database: DatabaseSync

@@ -1,4 +1,4 @@
-/** The logs of DESIGN.md section 1, each ordered within a partition and keyed. */
+/** The logs of docs/design.md section 1, each ordered within a partition and keyed. */
 export type LogName = 'events' | 'signals' | 'alerts' | 'dead-letters'
 
 export interface LogRecord<T> {
@@ -9,7 +9,7 @@ export interface LogRecord<T> {
   readonly value: T
   /**
    * An append with an id that the log already holds changes nothing, so that a retry after a crash is harmless.
-   * A distributed log keeps no such index: there readers recognise the repeat by the id (DESIGN.md section 5, "Stores").
+   * A distributed log keeps no such index: there readers recognise the repeat by the id (docs/design.md section 5, "Stores").
    */
   readonly id?: string
 }

@@ -4,7 +4,7 @@ import { evaluate } from './evaluate.ts'
 
 /**
  * The list or filter entry (`list: value`) without whose expiry this hit would not be: the rule does not match the event if
- * every expired entry still counts. Such an alert never contains by itself (DESIGN.md section 3, "Expiry").
+ * every expired entry still counts. Such an alert never contains by itself (docs/design.md section 3, "Expiry").
  */
 export function expiredEntry(rule: DetectionRule, event: Event): string | undefined {
   const expired = rule.expiries.filter(({ expires }) => event.time !== null && expires <= event.time)

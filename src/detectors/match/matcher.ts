@@ -24,7 +24,7 @@ export interface MatcherOptions {
 const MOST_ROUTES = 4096
 
 /**
- * Compiles rules to the engine's hot loop (DESIGN.md section 4). Buckets, one per set of rules that apply together, are built at
+ * Compiles rules to the engine's hot loop (docs/design.md section 4). Buckets, one per set of rules that apply together, are built at
  * the first event that needs them.
  */
 export function compileMatcher(rules: readonly DetectionRule[], options: MatcherOptions = {}): Matcher {
