@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest'
 import type { Event } from './event.ts'
 import { compileEcsField, compileField } from './field.ts'
 import { identity } from './id.ts'
-import { getPath, type Json, MAX_DEPTH, parseJson, setPath, stringifyJson } from './json.ts'
+import { arrayElements, getPath, type Json, MAX_DEPTH, parseForeignJson, parseJson, setPath, stringifyJson } from './json.ts'
 import { formatTime, parseTime } from './time.ts'
 
 describe('JSON from strangers', () => {
@@ -35,12 +35,31 @@ describe('JSON from strangers', () => {
     )
   })
 
-  it('refuses what would overflow a later stage', () => {
+  it('refuses what would overflow a later stage, and reads back what was taken in', () => {
     const nested = (depth: number) => '['.repeat(depth) + ']'.repeat(depth)
-    expect(() => parseJson(nested(100_000))).toThrow(expect.objectContaining({ code: 'JSON_TOO_DEEP' }))
-    expect(() => parseJson(nested(MAX_DEPTH + 1))).toThrow(expect.objectContaining({ code: 'JSON_TOO_DEEP' }))
-    expect(stringifyJson(parseJson(nested(MAX_DEPTH)))).toBe(nested(MAX_DEPTH))
-    expect(parseJson(`"${'['.repeat(2_000)}"`)).toHaveLength(2_000)
+    expect(() => parseForeignJson(nested(100_000))).toThrow(expect.objectContaining({ code: 'JSON_TOO_DEEP' }))
+    expect(() => parseForeignJson(nested(MAX_DEPTH + 1))).toThrow(expect.objectContaining({ code: 'JSON_TOO_DEEP' }))
+    expect(stringifyJson(parseForeignJson(nested(MAX_DEPTH)))).toBe(nested(MAX_DEPTH))
+    expect(parseForeignJson(`"${'['.repeat(2_000)}"`)).toHaveLength(2_000)
+    expect(() => parseForeignJson(`[${'{},'.repeat(1_100_000)}{}]`)).toThrow(expect.objectContaining({ code: 'JSON_TOO_MANY' }))
+    expect(stringifyJson(parseJson(nested(MAX_DEPTH + 10)))).toBe(nested(MAX_DEPTH + 10))
+  })
+
+  it('finds the elements of an array without parsing them', () => {
+    const elementsOf = (text: string) => {
+      const bounds = arrayElements(text)
+      return bounds && Array.from({ length: bounds.length / 2 }, (_, at) => text.slice(bounds[2 * at], bounds[2 * at + 1]))
+    }
+    const layout = fc.constantFrom(undefined, 1, '\t')
+    fc.assert(
+      fc.property(fc.array(fc.jsonValue()), layout, (items, space) => {
+        expect(elementsOf(` ${JSON.stringify(items, null, space)}\n`)?.map((text) => JSON.parse(text))).toEqual(
+          JSON.parse(JSON.stringify(items)),
+        )
+      }),
+    )
+    expect(elementsOf('[{"a":1}, broken, {"b":"],["}]')).toEqual(['{"a":1}', ' broken', ' {"b":"],["}'])
+    for (const text of ['', '{"a":1}', '[1]\n[2]', '[1', '[1] x', '["]']) expect(elementsOf(text)).toBeUndefined()
   })
 
   it('cannot be made to change a prototype', () => {

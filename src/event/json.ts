@@ -29,11 +29,27 @@ const INTEGER = /^-?\d+$/
 /**
  * Parses one JSON text from an untrusted sender.
  *
- * @throws CordonError `JSON_INVALID` (not JSON), `JSON_TOO_DEEP` (nested deeper than {@link MAX_DEPTH}), `JSON_TOO_MANY`
+ * @throws CordonError `JSON_INVALID` (not JSON), `JSON_TOO_DEEP` (nested deeper than {@link MAX_DEPTH}), `JSON_TOO_MANY` (values)
  */
-export function parseJson(text: string): Json {
+export function parseForeignJson(text: string): Json {
   const excess = text.length > MAX_DEPTH ? excessOf(text) : undefined
   if (excess !== undefined) throw excess
+  return parseJson(text)
+}
+
+/** As {@link parseForeignJson}, but the text must be an object. @throws also `JSON_NOT_OBJECT` */
+export function parseForeignObject(text: string): JsonObject {
+  const value = parseForeignJson(text)
+  if (!isObject(value)) throw new CordonError('JSON_NOT_OBJECT', `expected a JSON object, found ${describe(value)}`)
+  return value
+}
+
+/**
+ * Parses a JSON text that Cordon wrote itself: what was taken in once is read back, with the levels that its own document adds.
+ *
+ * @throws CordonError `JSON_INVALID`
+ */
+export function parseJson(text: string): Json {
   try {
     // A reviver costs seven times the plain parse, so only texts that can hold such a number pay for it.
     return (LONG_NUMBER.test(text) ? JSON.parse(text, exactNumber) : JSON.parse(text)) as Json
@@ -70,13 +86,6 @@ export function arrayElements(text: string): readonly number[] | undefined {
     }
   }
   return undefined
-}
-
-/** As {@link parseJson}, but the text must be an object. @throws also `JSON_NOT_OBJECT` */
-export function parseJsonObject(text: string): JsonObject {
-  const value = parseJson(text)
-  if (!isObject(value)) throw new CordonError('JSON_NOT_OBJECT', `expected a JSON object, found ${describe(value)}`)
-  return value
 }
 
 /** The JSON text of a value, with bigint as a plain number. */

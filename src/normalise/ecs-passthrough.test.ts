@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { type Event, toDocument } from '../event/event.ts'
-import { type JsonObject, parseJsonObject, stringifyJson } from '../event/json.ts'
+import { type JsonObject, parseForeignObject, stringifyJson } from '../event/json.ts'
 import { ecsPassthrough } from './ecs-passthrough.ts'
 import { jsonFramer } from './json-framer.ts'
 
@@ -102,7 +102,7 @@ describe('the pass-through', () => {
         ecs: draft.ecs,
         ...(draft.native === undefined ? {} : { native: draft.native }),
       }
-      expect(draftOf(parseJsonObject(stringifyJson(toDocument(event))))).toEqual(draft)
+      expect(draftOf(parseForeignObject(stringifyJson(toDocument(event))))).toEqual(draft)
     }
   })
 })

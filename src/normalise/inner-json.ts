@@ -1,4 +1,4 @@
-import { isObject, type Json, type JsonObject, parseJson, setOwn } from '../event/json.ts'
+import { isObject, type Json, type JsonObject, parseForeignJson, setOwn } from '../event/json.ts'
 
 /** Nested objects deeper than this are not recovered from a cut text. */
 const RECOVERY_DEPTH = 8
@@ -13,7 +13,7 @@ export function readInnerJson(value: Json | undefined): JsonObject | undefined {
   const text = value.trimStart()
   if (!text.startsWith('{')) return undefined
   try {
-    const parsed = parseJson(text)
+    const parsed = parseForeignJson(text)
     return isObject(parsed) ? parsed : undefined
   } catch {
     return recover(text, 0, 0).object
@@ -50,7 +50,7 @@ function readValue(text: string, at: number, depth: number): { value: Json; end:
   }
   const end = text[at] === '[' ? arrayEnd(text, at) : skip(text, at, /[\w.+-]*/y)
   try {
-    return { value: parseJson(text.slice(at, end)), end }
+    return { value: parseForeignJson(text.slice(at, end)), end }
   } catch {
     return undefined
   }

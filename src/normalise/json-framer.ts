@@ -1,5 +1,5 @@
 import { CordonError } from '../event/error.ts'
-import { isObject, type Json, parseJson, stringifyJson } from '../event/json.ts'
+import { isObject, type Json, parseForeignJson, stringifyJson } from '../event/json.ts'
 import { isAuditLine } from './audit-line.ts'
 import { type BadRecord, type Framer, type InputLine, unreadable, type VendorRecord } from './normaliser.ts'
 
@@ -58,7 +58,7 @@ export function jsonFramer(): Framer {
 function readRecords({ text, line, offset }: InputLine): readonly (VendorRecord | BadRecord)[] {
   let value: Json
   try {
-    value = parseJson(text)
+    value = parseForeignJson(text)
   } catch (error) {
     if (!(error instanceof CordonError)) throw error
     return [{ line, offset, code: error.code, reason: isAuditLine(text) ? AUDIT_HINT : error.message, text }]

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { getText, isObject, type JsonObject, parseJson } from '../event/json.ts'
+import { getText, isObject, type JsonObject, parseForeignJson } from '../event/json.ts'
 import { formatTime } from '../event/time.ts'
 import { below, ENCRYPTED_HINT, encrypted, endpoint } from './endpoint.ts'
 import { classify, statusFailure, VendorError } from './failure.ts'
@@ -99,7 +99,7 @@ function connect(settings: Config): ConnectedResponder<Details> {
   /** The incident's alerts that are not resolved. More than one while its severity, which is a label, has just changed. */
   const active = async (context: ResponderContext, incident: string): Promise<ActiveAlert[]> => {
     const filter = encodeURIComponent(`incident=${JSON.stringify(incident)}`)
-    const answer = parseJson((await call(context, 'GET', `alerts?filter=${filter}`)).body)
+    const answer = parseForeignJson((await call(context, 'GET', `alerts?filter=${filter}`)).body)
     if (!Array.isArray(answer))
       throw new VendorError({ kind: 'final', reason: 'the answer is not one of Alertmanager' }, 'does url lead to Alertmanager itself?')
     return answer.filter(isObject).map(readAlert)

@@ -1,7 +1,7 @@
 import { createHmac, timingSafeEqual } from 'node:crypto'
 import { z } from 'zod'
 import { CordonError } from '../event/error.ts'
-import { getText, isObject, type JsonObject, parseJsonObject } from '../event/json.ts'
+import { getText, isObject, type JsonObject, parseForeignObject } from '../event/json.ts'
 import { type CommandResult, command, quarantineProfile, readResult, uuidOf } from './apple-mdm.ts'
 import { below, ENCRYPTED_HINT, encrypted, endpoint } from './endpoint.ts'
 import { classify, statusFailure, VendorError } from './failure.ts'
@@ -145,7 +145,7 @@ function connect(settings: Config): ConnectedResponder<Details> {
 
     receive(body, headers) {
       checkSignature(body, headers['x-hmac-signature'], webhookKey)
-      return receiptsOf(parseJsonObject(Buffer.from(body).toString('utf8')), Date.now())
+      return receiptsOf(parseForeignObject(Buffer.from(body).toString('utf8')), Date.now())
     },
   }
 }
@@ -182,7 +182,7 @@ function judge(response: HttpResponse, udid: string, secrets: readonly string[])
 function answerOf(response: HttpResponse): JsonObject | undefined {
   if (response.status !== 200 && response.status !== 207 && response.status !== 500) return undefined
   try {
-    return parseJsonObject(response.body)
+    return parseForeignObject(response.body)
   } catch {
     return undefined
   }

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { CordonError } from '../event/error.ts'
-import { getText, isObject, type JsonObject, parseJsonObject } from '../event/json.ts'
+import { getText, isObject, type JsonObject, parseForeignObject } from '../event/json.ts'
 import { below, ENCRYPTED_HINT, encrypted, endpoint } from './endpoint.ts'
 import { classify, statusFailure, VendorError } from './failure.ts'
 import type { HttpResponse } from './http.ts'
@@ -194,7 +194,7 @@ class Bao {
 
   #data(response: HttpResponse): JsonObject {
     if (response.status !== 200) throw this.#failure(response)
-    const { data } = parseJsonObject(response.body)
+    const { data } = parseForeignObject(response.body)
     if (!isObject(data))
       throw new VendorError(
         { kind: 'final', reason: 'the answer is not one of OpenBao: it has no data' },

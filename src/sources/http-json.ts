@@ -1,9 +1,10 @@
 import { isUtf8 } from 'node:buffer'
 import { Hono } from 'hono'
+import { CordonError } from '../event/error.ts'
 import { digest } from '../event/id.ts'
-import { parseJson } from '../event/json.ts'
+import { arrayElements, parseForeignJson } from '../event/json.ts'
 import { recordOf } from '../normalise/json-framer.ts'
-import type { BadRecord, RecordProblem, VendorRecord } from '../normalise/normaliser.ts'
+import type { BadRecord, Framer, RecordProblem, VendorRecord } from '../normalise/normaliser.ts'
 import { answerError, type HttpSourceOptions, readBody } from './http.ts'
 import { linesOf } from './lines.ts'
 import type { ListenerEnv } from './listener-guard.ts'
@@ -89,7 +90,16 @@ function* framed(body: Buffer, framer: Framer): Generator<VendorRecord | BadReco
 
 /** The elements of an array; their lines count them. */
 function* parsed(text: string, bounds: readonly number[]): Generator<VendorRecord | BadRecord> {
-  for (let at = 0; at < bounds.length; at += 2) yield* readRecord(text.slice(bounds[at], bounds[at + 1]), at / 2)
+  for (let at = 0; at < bounds.length; at += 2) yield readElement(text.slice(bounds[at], bounds[at + 1]), at / 2)
+}
+
+function readElement(text: string, index: number): VendorRecord | BadRecord {
+  try {
+    return recordOf(parseForeignJson(text), index + 1, index, text)
+  } catch (error) {
+    if (!(error instanceof CordonError)) throw error
+    return { line: index + 1, offset: index, code: error.code, reason: error.message, text }
+  }
 }
 
 function countLines(body: Buffer): number {

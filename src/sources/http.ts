@@ -56,7 +56,7 @@ function tooLarge(limit: number): CordonError {
 }
 
 /** Statuses of what a sender can do something about; anything else is ours, and worth another try. */
-const STATUSES = { BODY_TOO_LARGE: 413, BODY_ENCODING: 415, BODY_DAMAGED: 400, SOURCE_UNKNOWN: 400 } as const
+const STATUSES = { BODY_TOO_LARGE: 413, BODY_TOO_MANY: 413, BODY_ENCODING: 415, BODY_DAMAGED: 400, SOURCE_UNKNOWN: 400 } as const
 
 /** The answer to a request that was not taken in. 503 promises that nothing of it counts, so sending it again is right. */
 export function answerError(c: Context, error: unknown): Response {

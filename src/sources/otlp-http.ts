@@ -2,7 +2,7 @@ import { isUtf8 } from 'node:buffer'
 import { type Context, Hono } from 'hono'
 import { CordonError } from '../event/error.ts'
 import { digest } from '../event/id.ts'
-import { type JsonObject, parseJsonObject } from '../event/json.ts'
+import { type JsonObject, parseForeignObject } from '../event/json.ts'
 import { answerError, type HttpSourceOptions, readBody } from './http.ts'
 import type { ListenerEnv } from './listener-guard.ts'
 import { countLogRecords, decodeLogsRequest, encodeLogsResponse, encodeStatus, type PartialSuccess } from './otlp-proto.ts'
@@ -65,7 +65,7 @@ function decode(body: Buffer, type: typeof JSON_TYPE | typeof PROTOBUF_TYPE): Js
   try {
     if (type === PROTOBUF_TYPE) return decodeLogsRequest(body)
     if (!isUtf8(body)) return new CordonError('UTF8_INVALID', 'the body is not UTF-8')
-    return parseJsonObject(body.toString('utf8'))
+    return parseForeignObject(body.toString('utf8'))
   } catch (error) {
     if (error instanceof CordonError) return error
     throw error
