@@ -30,6 +30,22 @@ describe('the pass-through', () => {
     expect(record).toEqual(copy)
   })
 
+  it('leaves keys of absurdly many dots as they are, wherever they stand', () => {
+    const absurd = `${'a.'.repeat(20_000)}b`
+    const inside = JSON.parse(`${'{"x.y":'.repeat(500)}{"${'a.'.repeat(400)}b":1}${'}'.repeat(500)}`) as JsonObject
+    for (const record of [{ [absurd]: 1, 'a.b': 2 }, inside]) {
+      const { ecs, native } = draftOf(record)
+      expect(native).toBe(record)
+      expect(() => stringifyJson(ecs)).not.toThrow()
+    }
+    expect(draftOf({ [absurd]: 1, 'a.b': 2 }).ecs).toEqual({ [absurd]: 1, a: { b: 2 } })
+  })
+
+  it('takes thousands of dotted keys of one object in no time', { timeout: 2_000 }, () => {
+    const fields = Array.from({ length: 20_000 }, (_, at) => [`a.k${at}`, at])
+    expect(Object.keys(draftOf(Object.fromEntries(fields) as JsonObject).ecs.a as JsonObject)).toHaveLength(20_000)
+  })
+
   it('keeps what two spellings of one field say, the nested one counting', () => {
     const { ecs, native } = draftOf({ user: { name: 'ana' }, 'user.name': 'bob', 'host.name': 'x', host: 'y' })
     expect(ecs).toEqual({ user: { name: 'ana' }, host: { name: 'y' } })

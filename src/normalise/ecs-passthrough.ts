@@ -1,5 +1,5 @@
 import type { Draft, LogSource } from '../event/event.ts'
-import { getPath, isObject, type Json, type JsonObject, setOwn, setPath } from '../event/json.ts'
+import { getPath, isObject, type Json, type JsonObject, MAX_DEPTH, setOwn, setPath } from '../event/json.ts'
 import { formatTime, parseTime } from '../event/time.ts'
 import { jsonFramer } from './json-framer.ts'
 import type { Normaliser } from './normaliser.ts'
@@ -121,33 +121,48 @@ function settle(document: JsonObject, time: number | null): JsonObject {
   return result
 }
 
-/** Dotted keys as nested objects, at every level, also in lists. The same object, if it has none. */
-function expandDots(object: JsonObject): JsonObject {
-  let result: JsonObject | undefined
+/** Dotted keys as nested objects, at every level, also in lists. The same object, if it has none. @param depth how deep it stands */
+function expandDots(object: JsonObject, depth = 0): JsonObject {
+  let paths: Map<string, readonly string[]> | undefined
+  let expanded: JsonObject | undefined
   for (const key in object) {
+    const path = pathOf(key, depth)
+    if (path !== undefined) {
+      paths ??= new Map()
+      paths.set(key, path)
+      continue
+    }
     const value = object[key]!
-    const inner = typeof value === 'object' && value !== null ? expandValue(value) : value
-    if (inner === value && !key.includes('.')) continue
-    result ??= mergeable(object)
-    if (!key.includes('.')) setOwn(result, key, inner)
+    const inner = typeof value === 'object' && value !== null ? expandValue(value, depth + 1) : value
+    if (inner === value) continue
+    expanded ??= {}
+    setOwn(expanded, key, inner)
   }
-  if (result === undefined) return object
+  if (paths === undefined && expanded === undefined) return object
+  const result: JsonObject = {}
+  for (const key in object) {
+    if (!paths?.has(key)) setOwn(result, key, (expanded && Object.hasOwn(expanded, key) ? expanded : object)[key]!)
+  }
   // Nested keys first, so that `host.name` joins a `host` that stands after it.
-  for (const key in object) {
-    if (!key.includes('.')) continue
-    const value = object[key]!
-    setMerged(result, key, typeof value === 'object' && value !== null ? expandValue(value) : value)
-  }
+  const own = new Set([result])
+  for (const [key, path] of paths ?? []) setMerged(result, path, expandValue(object[key]!, depth + path.length), own)
   return result
 }
 
-function expandValue(value: Json): Json {
-  if (isObject(value)) return expandDots(value)
+/** The path that a dotted key is. Undefined for one that has no dots, or so many that the document would be too deep to be written. */
+function pathOf(key: string, depth: number): readonly string[] | undefined {
+  if (!key.includes('.')) return undefined
+  const path = key.split('.')
+  return depth + path.length > MAX_DEPTH ? undefined : path
+}
+
+function expandValue(value: Json, depth: number): Json {
+  if (isObject(value)) return expandDots(value, depth)
   if (!Array.isArray(value)) return value
   let result: Json[] | undefined
   for (let at = 0; at < value.length; at++) {
     const item = value[at]!
-    const inner = expandValue(item)
+    const inner = expandValue(item, depth + 1)
     if (inner === item) continue
     result ??= [...value]
     result[at] = inner
@@ -155,25 +170,21 @@ function expandValue(value: Json): Json {
   return result ?? value
 }
 
-/** A copy without the dotted keys, whose nested objects may be written to without touching the record. */
-function mergeable(object: JsonObject): JsonObject {
-  const copy: JsonObject = {}
-  for (const key in object) if (!key.includes('.')) setOwn(copy, key, object[key]!)
-  return copy
-}
-
-/** Sets a dotted path, copying the objects on the way: the record keeps its own. What is in the way stays; the dotted value is in `native`. */
-function setMerged(target: JsonObject, path: string, value: Json): void {
-  const keys = path.split('.')
+/**
+ * Sets a path. Objects on the way that are not our `own` are copied: the record keeps them. What is in the way stays; the dotted value
+ * is in `native`.
+ */
+function setMerged(target: JsonObject, path: readonly string[], value: Json, own: Set<JsonObject>): void {
   let at = target
-  for (const key of keys.slice(0, -1)) {
+  for (const key of path.slice(0, -1)) {
     const next = Object.hasOwn(at, key) ? at[key]! : {}
     if (!isObject(next)) return
-    const copy = { ...next }
-    setOwn(at, key, copy)
-    at = copy
+    const writable = own.has(next) ? next : { ...next }
+    own.add(writable)
+    setOwn(at, key, writable)
+    at = writable
   }
-  const last = keys.at(-1)!
+  const last = path.at(-1)!
   const there = Object.hasOwn(at, last) ? at[last] : undefined
   if (there === undefined) setOwn(at, last, value)
   else if (isObject(there) && isObject(value)) setOwn(at, last, { ...value, ...there })

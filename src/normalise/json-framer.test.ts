@@ -33,3 +33,9 @@ test('a stray bracket costs itself and nothing after it', () => {
 test('what is no object keeps the text that it came as', () => {
   expect(recordOf(1, 1, 0, '1.0')).toMatchObject({ code: 'JSON_NOT_OBJECT', text: '1.0' })
 })
+
+test('a record of too many fields is none, and says so', () => {
+  const fields = (count: number) => JSON.stringify(Object.fromEntries(Array.from({ length: count }, (_, at) => [`f${at}`, at])))
+  expect(frame(fields(20_000))).toMatchObject([{ value: { f0: 0 } }])
+  expect(frame(fields(20_001))).toMatchObject([{ code: 'JSON_TOO_MANY', text: fields(20_001) }])
+})

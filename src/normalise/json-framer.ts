@@ -6,6 +6,9 @@ import { type BadRecord, type Framer, type InputLine, unreadable, type VendorRec
 /** Characters of one pretty-printed document: as much as one line may have. */
 const DOCUMENT_LIMIT = 16 * 1024 * 1024
 
+/** Fields of a record, beside one another. Objects of many more are hash tables, of which each copy takes seconds. */
+const MOST_FIELDS = 20_000
+
 /** The one log whose lines are often sent without the name of their source, which they need: several make one event. */
 const AUDIT_HINT = 'a line of the kernel audit log, read as JSON: name the source (source: linux.auditd)'
 
@@ -69,6 +72,9 @@ function readRecords({ text, line, offset }: InputLine): readonly (VendorRecord 
 
 /** A parsed value as a record: only objects are some. @param text what it was parsed from, where that is at hand */
 export function recordOf(value: Json, line: number, offset: number, text?: string): VendorRecord | BadRecord {
-  if (isObject(value)) return { value, line, offset }
-  return { line, offset, code: 'JSON_NOT_OBJECT', reason: 'a record must be a JSON object', text: text ?? stringifyJson(value) }
+  const bad = (code: string, reason: string) => ({ line, offset, code, reason, text: text ?? stringifyJson(value) })
+  if (!isObject(value)) return bad('JSON_NOT_OBJECT', 'a record must be a JSON object')
+  let fields = 0
+  for (const _ in value) if (++fields > MOST_FIELDS) return bad('JSON_TOO_MANY', `a record has ${MOST_FIELDS} fields at most`)
+  return { value, line, offset }
 }
