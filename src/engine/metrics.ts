@@ -22,7 +22,7 @@ export class Metrics {
     description: 'Records that could not be read, by source and reason code',
   })
   readonly refusedRequests = this.meter.createCounter('cordon_refused_requests', {
-    description: 'Requests refused before they were read, by listener and reason',
+    description: 'Requests refused, by listener and reason',
   })
   readonly matchedEvents = this.meter.createCounter('cordon_matched_events', { description: 'Events that passed the matcher' })
   readonly signals = this.meter.createCounter('cordon_signals', {

@@ -5,7 +5,7 @@ import { digest } from '../event/id.ts'
 import { arrayElements, parseForeignJson } from '../event/json.ts'
 import { recordOf } from '../normalise/json-framer.ts'
 import type { BadRecord, Framer, RecordProblem, VendorRecord } from '../normalise/normaliser.ts'
-import { answerError, type HttpSourceOptions, readBody } from './http.ts'
+import { answerError, framerOf, type HttpSourceOptions, readBody } from './http.ts'
 import { linesOf } from './lines.ts'
 import type { ListenerEnv } from './listener-guard.ts'
 import type { Delivery, Intake, IntakeResult } from './source.ts'
@@ -25,18 +25,18 @@ const NEWLINE = 0x0a
  * `POST /v1/events?source=NAME`: one JSON object a line, a JSON array, or the lines of a source that has its own format (`linux.auditd`).
  * Answers when everything is durable. A line that cannot be read goes to the dead-letter log, is listed in the answer, and stops nothing.
  */
-export function httpJson({ intake, bodyLimit }: HttpSourceOptions): Hono<ListenerEnv> {
+export function httpJson({ intake, bodyLimit, refused }: HttpSourceOptions): Hono<ListenerEnv> {
   const app = new Hono<ListenerEnv>()
   app.post('/v1/events', async (c) => {
     try {
       const source = c.req.query('source')
-      const framer = intake.framer(source)
       const body = await readBody(c.req.raw, bodyLimit)
       const delivery = { sender: c.get('sender'), source, transport: 'http-json', bodyHash: digest(body) } as const
+      const framer = await framerOf(intake, delivery, body)
       const { accepted, duplicates, deadLettered, errors } = await acceptAll(intake, delivery, recordsOf(body, framer))
       return c.json({ accepted, duplicates, dead_lettered: deadLettered, errors })
     } catch (error) {
-      return answerError(c, error)
+      return answerError(c, error, refused)
     }
   })
   return app

@@ -1,12 +1,15 @@
-import { constants } from 'node:buffer'
+import { constants, isUtf8 } from 'node:buffer'
 import { promisify } from 'node:util'
 import { gunzip, inflate } from 'node:zlib'
 import type { Context } from 'hono'
 import { CordonError, messageOf } from '../event/error.ts'
-import type { Intake } from './source.ts'
+import type { Framer } from '../normalise/normaliser.ts'
+import type { Delivery, Intake } from './source.ts'
 
 export interface HttpSourceOptions {
   readonly intake: Intake
+  /** Told of each request whose body is not taken in, and why. */
+  readonly refused: (reason: string) => void
   /** Bytes of a body, on the wire and inflated. Default {@link BODY_LIMIT}. */
   readonly bodyLimit?: number
 }
@@ -58,9 +61,28 @@ function tooLarge(limit: number): CordonError {
 /** Statuses of what a sender can do something about; anything else is ours, and worth another try. */
 const STATUSES = { BODY_TOO_LARGE: 413, BODY_TOO_MANY: 413, BODY_ENCODING: 415, BODY_DAMAGED: 400, SOURCE_UNKNOWN: 400 } as const
 
+/**
+ * How the records of a delivery are cut. A body of a source that nobody knows is kept whole, as a dead letter: its sender takes the
+ * refusal for final.
+ *
+ * @throws CordonError `SOURCE_UNKNOWN`
+ */
+export async function framerOf(intake: Intake, delivery: Omit<Delivery, 'records'>, body: Buffer): Promise<Framer> {
+  try {
+    return intake.framer(delivery.source)
+  } catch (error) {
+    if (!(error instanceof CordonError)) throw error
+    const text = body.toString(isUtf8(body) ? 'utf8' : 'latin1')
+    const letter = { line: 1, offset: 0, code: error.code, reason: error.message, text }
+    await intake.accept({ ...delivery, source: undefined, records: [letter] })
+    throw error
+  }
+}
+
 /** The answer to a request that was not taken in. 503 promises that nothing of it counts, so sending it again is right. */
-export function answerError(c: Context, error: unknown): Response {
+export function answerError(c: Context, error: unknown, refused: HttpSourceOptions['refused']): Response {
   if (error instanceof CordonError && Object.hasOwn(STATUSES, error.code)) {
+    refused(error.code)
     return c.json({ error: error.message, code: error.code, hint: error.hint }, STATUSES[error.code as keyof typeof STATUSES])
   }
   return c.json({ error: `not taken in: ${messageOf(error)}`, code: 'INTAKE_UNAVAILABLE' }, 503, { 'retry-after': '5' })

@@ -164,6 +164,45 @@ describe('POST /v1/events', () => {
     expect(json.hint).toContain('linux.auditd')
   })
 
+  it('keeps what comes under a source that it does not know, whole', async () => {
+    await post('/v1/events?source=nosuch', '{"a":1}\n{"a":2}\n')
+    await post('/v1/logs?source=nosuch', '{"b":1}')
+    expect(log.records).toEqual(
+      ['{"a":1}\n{"a":2}\n', '{"b":1}'].map((text) => ({
+        line: 1,
+        offset: 0,
+        code: 'SOURCE_UNKNOWN',
+        reason: 'unknown source "nosuch"',
+        text,
+      })),
+    )
+    // Not under that name, which anybody may make up.
+    expect(log.deliveries.map(({ source }) => source)).toEqual([undefined, undefined])
+    expect(refused).toEqual(['SOURCE_UNKNOWN', 'SOURCE_UNKNOWN'])
+  })
+
+  it('reads the elements of an array one by one', async () => {
+    const { json } = await post('/v1/events', '[{"a":1}, broken, {"a":2},3]')
+    expect(json).toMatchObject({
+      accepted: 2,
+      dead_lettered: 2,
+      errors: [
+        { line: 2, code: 'JSON_INVALID' },
+        { line: 4, code: 'JSON_NOT_OBJECT' },
+      ],
+    })
+  })
+
+  it('refuses more records or lines than it could hold, before it takes any', async () => {
+    for (const body of ['\n'.repeat(1_000_000), `[${'{},'.repeat(1_000_000)}{}]`]) {
+      const packed = gzipSync(body)
+      expect((await post('/v1/events', packed, { 'content-encoding': 'gzip' })).json).toMatchObject({ code: 'BODY_TOO_MANY' })
+    }
+    expect(log.deliveries).toEqual([])
+    expect(refused).toEqual(['BODY_TOO_MANY', 'BODY_TOO_MANY'])
+    expect((await post('/v1/events', `${'\n'.repeat(900_000)}{"a":1}`)).json).toMatchObject({ accepted: 1, dead_lettered: 0 })
+  })
+
   it('lists the first twenty problems of many, and hands large bodies over in pieces', async () => {
     const { json } = await post('/v1/events', `${'x\n'.repeat(1500)}{"a":1}\n`)
     expect(json).toMatchObject({ accepted: 1, dead_lettered: 1500 })

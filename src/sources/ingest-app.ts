@@ -4,7 +4,8 @@ import { type Door, type ListenerEnv, listenerGuard } from './listener-guard.ts'
 import { type OtlpOptions, otlpHttp } from './otlp-http.ts'
 
 /** The ingest listener: the guard before everything, then each HTTP source's routes. */
-export function createIngestApp(door: Door, options: OtlpOptions): Hono<ListenerEnv> {
+export function createIngestApp(door: Door, settings: Omit<OtlpOptions, 'refused'>): Hono<ListenerEnv> {
+  const options: OtlpOptions = { ...settings, refused: (reason) => door.refused(reason) }
   const app = new Hono<ListenerEnv>()
   app.use(listenerGuard(door))
   app.route('/', httpJson(options))

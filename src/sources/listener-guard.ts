@@ -11,8 +11,8 @@ export interface Door {
   allowsHost(header: string | undefined): boolean
   /** The holder of the token in this Authorization header. Takes the same time whatever the token is. */
   admit(authorization: string | undefined): { readonly name: string } | undefined
-  /** Told of every request that is turned away. */
-  refused(reason: 'host' | 'token' | 'webhook'): void
+  /** Told of every request that is turned away: `host`, `token`, `webhook`, or the code of what is wrong with its body. */
+  refused(reason: string): void
 }
 
 /**

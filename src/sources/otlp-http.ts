@@ -3,7 +3,7 @@ import { type Context, Hono } from 'hono'
 import { CordonError } from '../event/error.ts'
 import { digest } from '../event/id.ts'
 import { type JsonObject, parseForeignObject } from '../event/json.ts'
-import { answerError, type HttpSourceOptions, readBody } from './http.ts'
+import { answerError, framerOf, type HttpSourceOptions, readBody } from './http.ts'
 import type { ListenerEnv } from './listener-guard.ts'
 import { countLogRecords, decodeLogsRequest, encodeLogsResponse, encodeStatus, type PartialSuccess } from './otlp-proto.ts'
 
@@ -20,19 +20,20 @@ const INVALID_ARGUMENT = 3
  * OTLP/HTTP 1.x: `POST /v1/logs` in JSON or protobuf, gzip or not; answered in the format of the request, when the records are durable.
  * Traces and metrics are answered and left unread: exporters that are switched on as a whole would retry a refusal for ever.
  */
-export function otlpHttp({ intake, bodyLimit, onIgnored }: OtlpOptions): Hono<ListenerEnv> {
+export function otlpHttp({ intake, bodyLimit, refused, onIgnored }: OtlpOptions): Hono<ListenerEnv> {
   const app = new Hono<ListenerEnv>()
 
   app.post('/v1/logs', async (c) => {
     const type = (c.req.header('content-type') ?? '').split(';')[0]!.trim().toLowerCase()
     if (type !== JSON_TYPE && type !== PROTOBUF_TYPE) {
+      refused('CONTENT_TYPE')
       return c.json({ error: `Content-Type "${type}" is not OTLP/HTTP: send ${JSON_TYPE} or ${PROTOBUF_TYPE} (not gRPC)` }, 415)
     }
     try {
       const source = c.req.query('source')
-      if (source !== undefined) intake.framer(source) // says which sources there are, before anything is read
       const body = await readBody(c.req.raw, bodyLimit)
       const delivery = { sender: c.get('sender'), source, transport: 'otlp-http', bodyHash: digest(body) } as const
+      if (source !== undefined) await framerOf(intake, delivery, body)
       const request = decode(body, type)
       if (request instanceof CordonError) {
         const text = body.toString(type === JSON_TYPE ? 'utf8' : 'base64')
@@ -48,7 +49,7 @@ export function otlpHttp({ intake, bodyLimit, onIgnored }: OtlpOptions): Hono<Li
           : { rejectedLogRecords: countLogRecords(request), errorMessage: result.errors[0]?.reason ?? '' },
       )
     } catch (error) {
-      return answerError(c, error)
+      return answerError(c, error, refused)
     }
   })
 
