@@ -42,7 +42,8 @@ function fromCordon(record: JsonObject): Draft | undefined {
   const time = parseTime(document['@timestamp'])
   const expanded = expandDots(document) // hand-written ones have dotted keys, printed ones have none
   const ecs = settle(expanded, time)
-  const kept = native ?? (ecs === expanded ? undefined : document)
+  // A dotted key may have found its place taken: then only the document as it came still says it.
+  const kept = native ?? (ecs === document ? undefined : document)
   return { ...identified(ecs), time, logsource, ecs, ...(kept === undefined ? {} : { native: kept }) }
 }
 
