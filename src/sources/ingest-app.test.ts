@@ -313,7 +313,7 @@ describe('POST /v1/logs', () => {
   const protobufType = { 'content-type': 'application/x-protobuf' }
 
   it('reads protobuf to the same record as JSON, with every digit', async () => {
-    expect(decodeLogsRequest(encode())).toEqual(request)
+    expect(decodeLogsRequest(Buffer.from(encode()))).toEqual(request)
   })
 
   it('answers JSON in JSON and protobuf in protobuf, gzip or not', async () => {
@@ -374,6 +374,12 @@ describe('POST /v1/logs', () => {
     const body = wrap(0x0a, wrap(0x12, wrap(0x12, wrap(0x2a, value))))
     expect((await post('/v1/logs', body, protobufType)).status).toBe(400)
     expect(log.records).toHaveLength(1)
+  })
+
+  it('gives up on a request of millions of empty messages', async () => {
+    const empty = Buffer.alloc(2 * 2_000_001, Buffer.from([0x0a, 0x00]))
+    expect((await post('/v1/logs', empty, protobufType)).status).toBe(400)
+    expect(log.records).toMatchObject([{ code: 'OTLP_INVALID', reason: expect.stringContaining('2000000 fields') }])
   })
 
   it('refuses other formats with the ones it takes', async () => {
