@@ -59,6 +59,7 @@ describe('JSON from strangers', () => {
       }),
     )
     expect(elementsOf('[{"a":1}, broken, {"b":"],["}]')).toEqual(['{"a":1}', ' broken', ' {"b":"],["}'])
+    expect(arrayElements(`[${'{},'.repeat(100)}`, 9)).toHaveLength(20)
     for (const text of ['', '{"a":1}', '[1]\n[2]', '[1', '[1] x', '["]']) expect(elementsOf(text)).toBeUndefined()
   })
 

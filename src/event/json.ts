@@ -65,9 +65,9 @@ function withoutQuote(message: string): string {
 
 /**
  * Where the elements of a JSON array stand in its text, unparsed: pairs of start and end. Undefined if the text is not one array; an
- * element may still be wrong.
+ * element may still be wrong. Beyond `most` elements it looks no further.
  */
-export function arrayElements(text: string): readonly number[] | undefined {
+export function arrayElements(text: string, most = Number.POSITIVE_INFINITY): readonly number[] | undefined {
   let start = text.search(/\S/) + 1
   if (text[start - 1] !== '[') return undefined
   const bounds: number[] = []
@@ -78,6 +78,7 @@ export function arrayElements(text: string): readonly number[] | undefined {
     else if (isOpening(code)) depth++
     else if (code === COMMA && depth === 1) {
       bounds.push(start, at)
+      if (bounds.length > 2 * most) return bounds
       start = at + 1
     } else if (isClosing(code) && --depth === 0) {
       if (text.slice(at + 1).trim() !== '') return undefined

@@ -74,13 +74,19 @@ function* batchesOf<T>(items: Iterable<T>): Generator<readonly T[]> {
 
 /** @throws CordonError `BODY_TOO_MANY`, before the first of them is read */
 function recordsOf(body: Buffer, framer: Framer): Iterable<VendorRecord | BadRecord> {
-  const text = body.find((byte) => byte > SPACE) === OPENING_BRACKET && isUtf8(body) ? body.toString('utf8') : ''
-  const elements = arrayElements(text) // undefined for several arrays, a line each, or one that is broken: the framer tells
+  const text = startsArray(body) && isUtf8(body) ? body.toString('utf8') : ''
+  const elements = arrayElements(text, MOST_RECORDS) // undefined for several arrays, a line each, or one that is broken: the framer tells
   const count = elements === undefined ? countLines(body) : elements.length / 2
   if (count > MOST_RECORDS) {
     throw new CordonError('BODY_TOO_MANY', `a body may have ${MOST_RECORDS} records or lines`, { hint: 'send fewer records at once' })
   }
   return elements === undefined ? framed(body, framer) : parsed(text, elements)
+}
+
+function startsArray(body: Buffer): boolean {
+  let at = 0
+  while (at < body.length && body[at]! <= SPACE) at++
+  return body[at] === OPENING_BRACKET
 }
 
 function* framed(body: Buffer, framer: Framer): Generator<VendorRecord | BadRecord> {
@@ -102,8 +108,9 @@ function readElement(text: string, index: number): VendorRecord | BadRecord {
   }
 }
 
+/** Counts no further than it has to. */
 function countLines(body: Buffer): number {
   let count = 1
-  for (const byte of body) if (byte === NEWLINE) count++
+  for (let at = body.indexOf(NEWLINE); at >= 0 && count <= MOST_RECORDS; at = body.indexOf(NEWLINE, at + 1)) count++
   return count
 }
