@@ -1,7 +1,7 @@
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
-import { CordonError } from '../event/error.ts'
+import { CordonError, messageOf } from '../event/error.ts'
 
 /** Where a node keeps what. One folder, one node. */
 export interface DataPaths {
@@ -30,19 +30,28 @@ export function dataPaths(folder: string): DataPaths {
  * Claims the folder for this process. The lock is the operating system's, so a kill -9 frees it.
  *
  * @returns how to give it back
- * @throws CordonError `DATA_IN_USE` if another process has it
+ * @throws CordonError `DATA_IN_USE` if another process has it, `DATA_UNUSABLE` if it cannot be written to
  */
 export function lockDataFolder(folder: string): () => void {
-  mkdirSync(folder, { recursive: true, mode: 0o700 })
-  const lock = new DatabaseSync(join(folder, 'lock.db'), { timeout: 0 })
+  let lock: DatabaseSync | undefined
   try {
+    mkdirSync(folder, { recursive: true, mode: 0o700 })
+    lock = new DatabaseSync(join(folder, 'lock.db'), { timeout: 0 })
     lock.exec('PRAGMA locking_mode=EXCLUSIVE; BEGIN EXCLUSIVE')
+    return () => lock?.close()
   } catch (cause) {
-    lock.close()
-    throw new CordonError('DATA_IN_USE', `another Cordon runs on ${folder}`, {
-      hint: 'stop it, or give this one its own data folder',
+    lock?.close()
+    if ((cause as { errcode?: number }).errcode === SQLITE_BUSY) {
+      throw new CordonError('DATA_IN_USE', `another Cordon runs on ${folder}`, {
+        hint: 'stop it, or give this one its own data folder',
+        cause,
+      })
+    }
+    throw new CordonError('DATA_UNUSABLE', `the data folder ${folder} cannot be written to: ${messageOf(cause)}`, {
+      hint: 'check that it is a folder, who owns it, that its disk is writable and has space; or name another under data',
       cause,
     })
   }
-  return () => lock.close()
 }
+
+const SQLITE_BUSY = 5
