@@ -1,17 +1,25 @@
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
-import { setImmediate } from 'node:timers/promises'
 import { CordonError, messageOf } from '../event/error.ts'
 import { identity } from '../event/id.ts'
 import { parseJson, stringifyJson } from '../event/json.ts'
-import type { Consumer, LogEntry, LogName, LogRecord, PartitionHandler, Streams } from './log.ts'
+import {
+  type Appended,
+  type Consumer,
+  LOGS,
+  type LogEntry,
+  type LogName,
+  type LogRecord,
+  type PartitionHandler,
+  partitionsOf,
+  type Streams,
+} from './log.ts'
+import { PartitionWorker, type Taken } from './partition-worker.ts'
 
-const LOGS: readonly LogName[] = ['events', 'signals', 'alerts', 'dead-letters']
 /** Newest entries of each partition kept as objects, so that a worker that keeps up never parses what was just written. */
 const TAIL = 8_192
 const BATCH = 1_000
-const RETRY_AFTER = 500
 
 interface Settings {
   /** Where its files are kept; made if it is missing. */
@@ -46,7 +54,7 @@ export class EmbeddedStreams implements Streams {
   private readonly now: () => number
   private readonly onError: NonNullable<Settings['onError']>
   private readonly logs = new Map<LogName, EmbeddedLog>()
-  private readonly workers = new Map<LogName, Worker[]>()
+  private readonly workers = new Map<LogName, PartitionWorker[]>()
 
   constructor({ folder, partitions, now = Date.now, onError = () => {} }: Settings) {
     mkdirSync(folder, { recursive: true })
@@ -61,7 +69,7 @@ export class EmbeddedStreams implements Streams {
   }
 
   partitions(log: LogName): number {
-    return log === 'events' || log === 'signals' ? this.partitionCount : 1
+    return partitionsOf(log, this.partitionCount)
   }
 
   async append<T>(log: LogName, records: readonly LogRecord<T>[]) {
@@ -77,17 +85,20 @@ export class EmbeddedStreams implements Streams {
   }
 
   consume<T>(log: LogName, group: string, handler: PartitionHandler<T>): Consumer {
-    const workers = Array.from(
-      { length: this.partitions(log) },
-      (_, partition) =>
-        new Worker(this.log(log), partition, handler as PartitionHandler<unknown>, (error) => this.onError(log, group, error)),
-    )
+    const source = this.log(log)
+    const workers = Array.from({ length: this.partitions(log) }, (_, partition) => {
+      const reader = {
+        begin: (from: number) => source.raise(partition, from),
+        take: (from: number, signal: AbortSignal) => source.take(partition, from, signal),
+      }
+      return new PartitionWorker(partition, reader, handler as PartitionHandler<unknown>, (error) => this.onError(log, group, error))
+    })
     this.workers.set(log, [...(this.workers.get(log) ?? []), ...workers])
     return {
       started: async () => void (await Promise.all(workers.map((worker) => worker.started))),
-      drained: async () => void (await Promise.all(workers.map((worker) => worker.drained()))),
+      drained: async () => void (await Promise.all(workers.map((worker) => worker.reached(source.end(worker.partition))))),
       stop: async () => void (await Promise.all(workers.map((worker) => worker.stop()))),
-      lag: async () => new Map(workers.map((worker) => [worker.partition, worker.lag])),
+      lag: async () => new Map(workers.map(({ partition, position }) => [partition, source.end(partition) - position])),
     }
   }
 
@@ -97,6 +108,10 @@ export class EmbeddedStreams implements Streams {
     const keepFrom = (partition: number) =>
       Math.min(...positions.filter((worker) => worker.partition === partition).map(({ position }) => position))
     return this.log(log).trim(limits, keepFrom)
+  }
+
+  async problem(): Promise<undefined> {
+    return undefined
   }
 
   async close(): Promise<void> {
@@ -147,8 +162,8 @@ class EmbeddedLog {
     this.tables = Array.from({ length: partitions }, (_, partition) => openTable(database, `${this.name}_${partition}`))
   }
 
-  append(records: readonly LogRecord<unknown>[], now: number) {
-    const results: { partition: number; offset: number; duplicate: boolean }[] = []
+  append(records: readonly LogRecord<unknown>[], now: number): Appended[] {
+    const results: Appended[] = []
     const added: LogEntry<unknown>[] = []
     const next = this.tables.map((table) => table.next)
     const stamps = this.tables.map((table) => Math.max(table.stamp, now))
@@ -213,8 +228,18 @@ class EmbeddedLog {
     table.tail.length = 0
   }
 
+  /** The next entries of a partition; waits until there are some, or `signal` aborts. */
+  async take(partition: number, from: number, signal: AbortSignal): Promise<Taken> {
+    for (;;) {
+      const entries = this.read(partition, from, BATCH)
+      if (entries.length > 0) return { entries, next: entries.at(-1)!.offset + 1 }
+      if (signal.aborted) return { entries, next: from }
+      await this.appended(signal)
+    }
+  }
+
   /** Resolves at the next append, or when `signal` aborts. */
-  appended(signal: AbortSignal): Promise<void> {
+  private appended(signal: AbortSignal): Promise<void> {
     return new Promise((resolve) => {
       const wake = () => {
         this.waiting.delete(wake)
@@ -283,99 +308,6 @@ const HEX_ID = /^[0-9a-f]{32}$/
 /** An identity as its 16 bytes; any other id by its digest. */
 function idBytes(id: string): Buffer {
   return Buffer.from(HEX_ID.test(id) ? id : identity(id), 'hex')
-}
-
-/** Reads one partition for one handler, batch after batch, and tries again what failed. */
-class Worker {
-  readonly partition: number
-  private readonly log: EmbeddedLog
-  private readonly handler: PartitionHandler<unknown>
-  private readonly onError: (error: unknown) => void
-  private readonly stopping = new AbortController()
-  private readonly running: Promise<void>
-  private tellStarted: () => void = () => {}
-  readonly started = new Promise<void>((resolve) => {
-    this.tellStarted = resolve
-  })
-  private readonly idle = new Set<() => void>()
-  position = 0
-  private opened = false
-
-  constructor(log: EmbeddedLog, partition: number, handler: PartitionHandler<unknown>, onError: (error: unknown) => void) {
-    this.log = log
-    this.partition = partition
-    this.handler = handler
-    this.onError = onError
-    this.running = this.run()
-  }
-
-  get lag(): number {
-    return this.log.end(this.partition) - this.position
-  }
-
-  async drained(): Promise<void> {
-    const target = this.log.end(this.partition)
-    while (!this.stopping.signal.aborted && (!this.opened || this.position < target)) {
-      await new Promise<void>((resolve) => this.idle.add(resolve))
-    }
-  }
-
-  async stop(): Promise<void> {
-    this.stopping.abort()
-    await this.running
-    this.tellStarted()
-    this.wakeIdle()
-  }
-
-  private async run(): Promise<void> {
-    const { signal } = this.stopping
-    while (!signal.aborted) {
-      try {
-        if (!this.opened) {
-          this.position = await this.handler.open(this.partition)
-          this.log.raise(this.partition, this.position)
-          this.opened = true
-          this.tellStarted()
-        }
-        await this.step(signal)
-      } catch (error) {
-        this.onError(error)
-        // The handler's state may be half way through the batch: it recovers from what it committed.
-        await this.closeHandler()
-        await new Promise((resolve) => setTimeout(resolve, RETRY_AFTER))
-      }
-    }
-    await this.closeHandler()
-  }
-
-  private async step(signal: AbortSignal): Promise<void> {
-    const entries = this.log.read(this.partition, this.position, BATCH)
-    if (entries.length === 0) {
-      this.wakeIdle()
-      await this.log.appended(signal)
-      return
-    }
-    await this.handler.handle(this.partition, entries)
-    this.position = entries.at(-1)!.offset + 1
-    this.wakeIdle()
-    // Other work of the process, such as answering requests, gets its turn between batches.
-    await setImmediate()
-  }
-
-  private async closeHandler(): Promise<void> {
-    if (!this.opened) return
-    this.opened = false
-    try {
-      await this.handler.close(this.partition)
-    } catch (error) {
-      this.onError(error)
-    }
-  }
-
-  private wakeIdle(): void {
-    for (const wake of this.idle) wake()
-    this.idle.clear()
-  }
 }
 
 function openDatabase(path: string, synchronous: 'FULL' | 'NORMAL'): DatabaseSync {

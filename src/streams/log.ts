@@ -1,5 +1,13 @@
+import type { CordonError } from '../event/error.ts'
+
 /** The logs of docs/design.md section 1, each ordered within a partition and keyed. */
-export type LogName = 'events' | 'signals' | 'alerts' | 'dead-letters'
+export const LOGS = ['events', 'signals', 'alerts', 'dead-letters'] as const
+export type LogName = (typeof LOGS)[number]
+
+/** Events and signals are spread over the configured number of partitions; what is rare, or has one reader, has one. */
+export function partitionsOf(log: LogName, configured: number): number {
+  return log === 'events' || log === 'signals' ? configured : 1
+}
 
 export interface LogRecord<T> {
   /** Records of one key keep their order: they share a partition. */
@@ -18,7 +26,10 @@ export interface LogEntry<T> {
   readonly partition: number
   /** Grows by at least one from entry to entry of a partition. */
   readonly offset: number
-  /** Milliseconds since the epoch; monotone within the partition. */
+  /**
+   * Milliseconds since the epoch, by the log's own clock. It may step back where brokers' clocks disagree and leadership moves:
+   * whoever decides by it keeps the running maximum, committed with the offset.
+   */
   readonly appended: number
   readonly value: T
 }
@@ -43,15 +54,28 @@ export interface Consumer {
   lag(): Promise<ReadonlyMap<number, number>>
 }
 
+/** Where a record is, and whether it was there before. */
+export interface Appended {
+  readonly partition: number
+  readonly offset: number
+  readonly duplicate: boolean
+}
+
 /** The ordered, partitioned logs: embedded (SQLite) or Kafka. */
 export interface Streams {
   partitions(log: LogName): number
-  /** Resolves when the records are durable, with the offset of each: the earlier entry's where the id was known. */
-  append<T>(log: LogName, records: readonly LogRecord<T>[]): Promise<readonly { partition: number; offset: number; duplicate: boolean }[]>
+  /**
+   * Resolves when the records are durable, with the offset of each: the earlier entry's where the id was known. Within a partition
+   * they keep their order. A rejection acknowledges nothing: a beginning of each partition's share may be in the log, never what
+   * comes after something that is not.
+   */
+  append<T>(log: LogName, records: readonly LogRecord<T>[]): Promise<readonly Appended[]>
   /** Up to `limit` entries from offset `from` on. For look-ups and backtests; a worker uses `consume`. */
   read<T>(log: LogName, partition: number, from: number, limit: number): Promise<readonly LogEntry<T>[]>
   consume<T>(log: LogName, group: string, handler: PartitionHandler<T>): Consumer
   /** The newest entry of a partition that `accept` takes, read backwards. For recovery, not for the hot path. */
   last<T>(log: LogName, partition: number, accept: (value: T) => boolean): Promise<LogEntry<T> | undefined>
+  /** What keeps the logs from working now, with its remedy. */
+  problem(): Promise<CordonError | undefined>
   close(): Promise<void>
 }
