@@ -1,7 +1,10 @@
 import type { Detector } from '../detectors/detector.ts'
 import type { Progress, SignalRecord } from '../detectors/signal.ts'
 import type { EventRecord } from '../event/event.ts'
-import type { LogEntry, LogRecord, PartitionHandler, Streams } from '../streams/log.ts'
+import type { LogRecord, PartitionHandler, Streams } from '../streams/log.ts'
+
+/** The last entry that was handled, and the highest stamp until there. */
+type Place = Pick<Progress, 'offset' | 'ingested'>
 
 /** What a batch did, for the metrics. */
 export interface MatchReport {
@@ -10,9 +13,12 @@ export interface MatchReport {
   readonly signals: ReadonlyMap<string, number>
 }
 
+const BEGINNING: Place = { offset: -1, ingested: 0 }
+
 /**
  * Events log → signals log. Stateless but for its place, which it finds in the signals log itself: the progress record that
- * follows each batch's signals says how far they reach (docs/design.md sections 4 and 5).
+ * follows each batch's signals says how far they reach, and the highest stamp until there (docs/design.md sections 4 and 5). An
+ * event's `ingested` is that running maximum at its entry, so it never goes back, and is the same however often it is read.
  */
 export function createMatchWorker(
   streams: Streams,
@@ -20,38 +26,43 @@ export function createMatchWorker(
   report: (report: MatchReport) => void,
 ): PartitionHandler<EventRecord> {
   const signalPartitions = Array.from({ length: streams.partitions('signals') }, (_, at) => at)
+  const stamps = new Map<number, number>()
 
   return {
     async open(partition) {
       const isOurs = (value: SignalRecord) => value.kind === 'progress' && value.partition === partition
       const ends = await Promise.all(signalPartitions.map((at) => streams.last<SignalRecord>('signals', at, isOurs)))
-      return Math.min(...ends.map((end) => ((end?.value as Progress | undefined)?.offset ?? -1) + 1))
+      const places = ends.map((end): Place => (end === undefined ? BEGINNING : (end.value as Progress)))
+      const { offset, ingested } = places.reduce((least, place) => (place.offset < least.offset ? place : least))
+      stamps.set(partition, ingested)
+      return offset + 1
     },
 
     async handle(partition, entries) {
       const records: LogRecord<SignalRecord>[] = []
       const signals = new Map<string, number>()
       let events = 0
-      for (const entry of entries) {
-        if (entry.value.kind !== 'event') continue
+      let ingested = stamps.get(partition)!
+      for (const { offset, appended, value } of entries) {
+        ingested = Math.max(ingested, appended)
+        if (value.kind !== 'event') continue
         events++
-        for (const signal of detector.detect(eventOf(entry, entry.value), { partition, offset: entry.offset })) {
+        // A fact of the record, whatever the sender's or this node's clock says.
+        for (const signal of detector.detect({ ...value.event, ingested }, { partition, offset })) {
           records.push({ key: `${signal.unit}\u0000${signal.group.join('\u0000')}`, value: signal })
           signals.set(signal.unit, (signals.get(signal.unit) ?? 0) + 1)
         }
       }
-      const last = entries.at(-1)!
-      const progress: Progress = { kind: 'progress', partition, offset: last.offset, ingested: last.appended }
+      const progress: Progress = { kind: 'progress', partition, offset: entries.at(-1)!.offset, ingested }
       for (const at of signalPartitions) records.push({ key: '', partition: at, value: progress })
       await streams.append('signals', records)
+      // Only now: a batch that failed comes again, to the same stamps.
+      stamps.set(partition, ingested)
       report({ events, signals })
     },
 
-    async close() {},
+    async close(partition) {
+      stamps.delete(partition)
+    },
   }
-}
-
-/** `event.ingested` is the log's own stamp: a fact of the record, whatever the sender's or this node's clock says. */
-function eventOf(entry: LogEntry<EventRecord>, value: Extract<EventRecord, { kind: 'event' }>) {
-  return { ...value.event, ingested: entry.appended }
 }
