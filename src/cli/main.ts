@@ -12,6 +12,7 @@ import { policyCommand } from './policy.ts'
 import { replayCommand } from './replay.ts'
 import { runCommand } from './run.ts'
 import { testCommand } from './test.ts'
+import { topicsCommand } from './topics.ts'
 import { validateCommand } from './validate.ts'
 
 const COMMANDS: readonly CommandFactory[] = [
@@ -25,6 +26,7 @@ const COMMANDS: readonly CommandFactory[] = [
   incidentsCommand,
   actionsCommand,
   policyCommand,
+  topicsCommand,
 ]
 
 /** The command line. Answers the exit code: 0 clean, 1 findings, 2 a rule does not load, 3 configuration or usage. */

@@ -11,7 +11,7 @@ const LITTLE_SPACE = 1e9
 const VENDOR_TIMEOUT = 3_000
 
 /** Everything that can be wrong with a node, each with its remedy. */
-export function checksOf({ config, site, ledger }: Parts, detection: DetectionStage, { tails }: IngestStage): readonly Check[] {
+export function checksOf({ config, site, streams, ledger }: Parts, detection: DetectionStage, { tails }: IngestStage): readonly Check[] {
   const { rules, policy, inventory, links } = site
   return [
     { name: 'rules', look: async () => when(rules.refused > 0, `${rules.refused} rules do not load`, 'cordon validate names them') },
@@ -30,6 +30,13 @@ export function checksOf({ config, site, ledger }: Parts, detection: DetectionSt
       look: async () => {
         const { stopped } = await ledger.guard()
         return when(stopped !== undefined, `actions are stopped by ${stopped?.by}: ${stopped?.reason}`, 'cordon actions start')
+      },
+    },
+    {
+      name: 'streams',
+      look: async () => {
+        const problem = await streams.problem()
+        return problem && { detail: problem.message, remedy: problem.hint ?? 'see the log' }
       },
     },
     { name: 'lag', look: async () => behind(await detection.lag()) },

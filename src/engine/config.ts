@@ -3,6 +3,7 @@ import { dirname, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { z } from 'zod'
 import { CordonError } from '../event/error.ts'
+import { secretRef } from '../responders/secret.ts'
 import { duration } from '../settings/duration.ts'
 import { readSettings } from '../settings/settings-file.ts'
 
@@ -36,6 +37,39 @@ const fileSource = z.strictObject({
   from: z.enum(['start', 'end']).default('end'),
 })
 
+const partitions = z.number().int().min(1).max(64)
+const embeddedStreams = z.strictObject({ kind: z.literal('embedded').default('embedded'), partitions: partitions.default(1) })
+const kafkaStreams = z.strictObject({
+  kind: z.literal('kafka'),
+  /** `host:port` of some brokers; the others are learned from them. */
+  brokers: z.array(z.string().regex(/^.+:\d{1,5}$/, 'a broker is host:port')).min(1),
+  /** Before the name of every topic and consumer group. */
+  prefix: z
+    .string()
+    .regex(/^[\w.-]{0,100}$/, 'letters, digits, ".", "_" and "-" only')
+    .default('cordon.'),
+  /** Of the events and signals topics; fixed once they exist. */
+  partitions: partitions.default(6),
+  /** Copies of each record; by default three, or as many as there are brokers. */
+  replication: z.number().int().min(1).max(9).optional(),
+  compression: z.enum(['none', 'gzip', 'zstd']).default('zstd'),
+  /** `true` trusts the system's authorities. Paths are of PEM files. */
+  tls: z
+    .union([
+      z.boolean(),
+      z.strictObject({
+        ca: z.string().optional(),
+        cert: z.string().optional(),
+        key: z.string().optional(),
+        server_name: z.string().optional(),
+      }),
+    ])
+    .default(false),
+  sasl: z
+    .strictObject({ mechanism: z.enum(['plain', 'scram-sha-256', 'scram-sha-512']), username: z.string(), password: secretRef })
+    .optional(),
+})
+
 /** cordon.yml, as docs/reference/configuration.md has it. Unknown keys are refused: a typo must not switch off a quarantine. */
 export const configSchema = z.strictObject({
   /** Shown at start and on every line of the log, so that a lab or staging run is never taken for the real thing. */
@@ -49,9 +83,7 @@ export const configSchema = z.strictObject({
   inventory: z.string().optional(),
   responders: z.array(z.looseObject({ use: z.string(), name: z.string().optional() })).default([]),
   incidents: z.strictObject({ join_within: duration.default(86_400_000) }).prefault({}),
-  streams: z
-    .strictObject({ kind: z.literal('embedded').default('embedded'), partitions: z.number().int().min(1).max(64).default(1) })
-    .prefault({}),
+  streams: z.discriminatedUnion('kind', [embeddedStreams, kafkaStreams], { error: 'expected kind: embedded or kafka' }).prefault({}),
   retention: z
     .strictObject({ events: z.strictObject({ age: duration.default(7 * 86_400_000), size: bytes.default(20e9) }).prefault({}) })
     .prefault({}),
@@ -59,6 +91,7 @@ export const configSchema = z.strictObject({
 })
 
 export type Config = Readonly<z.infer<typeof configSchema>>
+export type KafkaConfig = z.infer<typeof kafkaStreams>
 
 /**
  * Reads and checks a configuration. Relative paths in it are resolved from its own folder.
@@ -88,6 +121,20 @@ function resolvePaths(config: z.infer<typeof configSchema>, folder: string): Con
     sources: config.sources.map((source) => ({ ...source, path: resolve(folder, source.path) })),
     rules: config.rules.map((path) => from(path, 'rules')),
     policy: from(config.policy, 'policy'),
+    streams: config.streams.kind === 'kafka' ? { ...config.streams, ...credentials(config.streams, folder) } : config.streams,
     ...(config.inventory === undefined ? {} : { inventory: resolve(folder, config.inventory) }),
+  }
+}
+
+function credentials({ tls, sasl }: KafkaConfig, folder: string): Partial<KafkaConfig> {
+  const at = (key: 'ca' | 'cert' | 'key') => {
+    const path = typeof tls === 'object' ? tls[key] : undefined
+    return path === undefined ? {} : { [key]: resolve(folder, path) }
+  }
+  return {
+    ...(typeof tls === 'object' ? { tls: { ...tls, ...at('ca'), ...at('cert'), ...at('key') } } : {}),
+    ...(sasl !== undefined && 'file' in sasl.password
+      ? { sasl: { ...sasl, password: { file: resolve(folder, sasl.password.file) } } }
+      : {}),
   }
 }

@@ -4,7 +4,6 @@ import type { RuleSet } from '../sigma/ast.ts'
 import { createIngestApp } from '../sources/ingest-app.ts'
 import { openEmbeddedLedger } from '../stores/embedded-ledger.ts'
 import type { Ledger } from '../stores/ledger.ts'
-import { openEmbeddedStreams } from '../streams/embedded.ts'
 import { checksOf } from './checks.ts'
 import type { Config } from './config.ts'
 import { crashPoints } from './crash-point.ts'
@@ -19,8 +18,8 @@ import type { EngineObserver } from './observer.ts'
 import { Operations } from './operations.ts'
 import type { Parts } from './parts.ts'
 import { createResponse } from './response-stage.ts'
-import { startRetention } from './retention.ts'
 import { readSite } from './site.ts'
+import { openStreams } from './streams.ts'
 import { type FreshTokens, openTokens } from './tokens.ts'
 import { webhooks } from './webhooks.ts'
 
@@ -52,26 +51,19 @@ export async function startEngine(config: Config, observer: EngineObserver): Pro
   const onClose: Parts['onClose'] = (close) => void closing.push(close)
   try {
     onClose(lockDataFolder(config.data))
-    return { ...(await startStages(openParts(config, observer, onClose))), stop }
+    return { ...(await startStages(await openParts(config, observer, onClose))), stop }
   } catch (error) {
     await stop()
     throw error
   }
 }
 
-function openParts(config: Config, observer: EngineObserver, onClose: Parts['onClose']): Parts {
+async function openParts(config: Config, observer: EngineObserver, onClose: Parts['onClose']): Promise<Parts> {
   const paths = dataPaths(config.data)
   const site = readSite(config, (where, error) => observer.onError(where, error))
   const metrics = new Metrics()
-  const streams = openEmbeddedStreams({
-    folder: paths.streams,
-    partitions: config.streams.partitions,
-    onError: (log, worker, error) => {
-      metrics.workerErrors.add(1, { log, worker })
-      observer.onError(`${worker} on the ${log} log`, error)
-    },
-  })
-  onClose(() => streams.close())
+  const opened = { config, paths, site, metrics, observer, probe: crashPoints(), onClose }
+  const streams = await openStreams(opened)
   const ledger = openEmbeddedLedger(paths.ledger)
   onClose(() => ledger.close())
   metrics.observe('cordon_effects', 'Effects in the ledger, by verb and state', async () =>
@@ -80,7 +72,7 @@ function openParts(config: Config, observer: EngineObserver, onClose: Parts['onC
   metrics.observe('cordon_actions_stopped', '1 while the kill switch is on', async () => [
     { value: (await ledger.guard()).stopped === undefined ? 0 : 1 },
   ])
-  return { config, paths, site, streams, ledger, metrics, observer, probe: crashPoints(), onClose }
+  return { ...opened, streams, ledger }
 }
 
 async function startStages(parts: Parts): Promise<Omit<Engine, 'stop'>> {
@@ -92,7 +84,6 @@ async function startStages(parts: Parts): Promise<Omit<Engine, 'stop'>> {
   response.dispatcher.start()
   onClose(() => response.dispatcher.stop())
   const ingest = startIngest(parts)
-  startRetention(parts)
 
   const tokens = openTokens(paths.tokens)
   const checks = checksOf(parts, detection, ingest)

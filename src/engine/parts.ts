@@ -1,5 +1,5 @@
 import type { Ledger } from '../stores/ledger.ts'
-import type { EmbeddedStreams } from '../streams/embedded.ts'
+import type { Streams } from '../streams/log.ts'
 import type { Config } from './config.ts'
 import type { CrashPoint } from './crash-point.ts'
 import type { DataPaths } from './data-folder.ts'
@@ -12,7 +12,7 @@ export interface Parts {
   readonly config: Config
   readonly paths: DataPaths
   readonly site: Site
-  readonly streams: EmbeddedStreams
+  readonly streams: Streams
   readonly ledger: Ledger
   readonly metrics: Metrics
   readonly observer: EngineObserver

@@ -3,7 +3,7 @@ import type { Admin } from 'kafkajs'
 import { CordonError } from '../event/error.ts'
 import { Appender } from './kafka/appender.ts'
 import { createClient, type KafkaClient } from './kafka/client.ts'
-import { namedError } from './kafka/errors.ts'
+import { namedError, UNREACHABLE_HINT } from './kafka/errors.ts'
 import { GroupConsumer } from './kafka/group-consumer.ts'
 import { extentsOf, PartitionReader } from './kafka/reader.ts'
 import type { KafkaSettings } from './kafka/settings.ts'
@@ -121,7 +121,7 @@ class KafkaStreams implements Streams {
     }
     const late = sleep(PATIENCE, undefined, { ref: false }).then(() => {
       throw new CordonError('STREAMS_UNREACHABLE', `no Kafka broker answers at ${brokers.join(', ')} within ${PATIENCE} ms`, {
-        hint: 'check streams.brokers and the way to them; brokers that speak TLS need streams.tls. What is not acknowledged is sent again',
+        hint: UNREACHABLE_HINT,
       })
     })
     try {

@@ -17,6 +17,9 @@ interface Named {
   readonly hint: string
 }
 
+export const UNREACHABLE_HINT =
+  'check streams.brokers and the way to them, and that streams.tls is set if and only if they speak TLS; it is tried again by itself'
+
 /** The first that fits, from the particular to the general. */
 const NAMED: readonly Named[] = [
   {
@@ -67,7 +70,7 @@ const NAMED: readonly Named[] = [
     when: ({ name = '', code }) =>
       /Connection|RequestTimeout|BrokerNotFound|NoBroker|LockTimeout/.test(name) || /^E[A-Z]+$/.test(String(code)),
     says: 'no Kafka broker answers',
-    hint: 'check streams.brokers and the way to them; brokers that speak TLS need streams.tls. What is not acknowledged is sent again',
+    hint: UNREACHABLE_HINT,
   },
 ]
 

@@ -1,0 +1,71 @@
+import { readFileSync } from 'node:fs'
+import { CordonError, messageOf } from '../event/error.ts'
+import { readSecret } from '../responders/secret.ts'
+import { openEmbeddedStreams } from '../streams/embedded.ts'
+import type { KafkaSettings, KafkaTls } from '../streams/kafka/settings.ts'
+import { openKafkaStreams, prepareTopics, type TopicReport } from '../streams/kafka.ts'
+import type { LogName, Streams } from '../streams/log.ts'
+import type { Config, KafkaConfig } from './config.ts'
+import type { Parts } from './parts.ts'
+import { startRetention } from './retention.ts'
+
+/**
+ * Opens the logs that the configuration names. The embedded ones are trimmed from here; Kafka trims its topics itself.
+ *
+ * @throws CordonError as `openEmbeddedStreams` or `openKafkaStreams`, `SECRET_MISSING`, `STREAMS_TLS_FILE`
+ */
+export async function openStreams({ config, paths, metrics, observer, onClose }: Omit<Parts, 'streams' | 'ledger'>): Promise<Streams> {
+  const onError = (log: LogName, worker: string, error: unknown) => {
+    metrics.workerErrors.add(1, { log, worker })
+    observer.onError(`${worker} on the ${log} log`, error)
+  }
+  if (config.streams.kind === 'kafka') {
+    const streams = await openKafkaStreams(kafkaSettings(config, config.streams), onError)
+    onClose(() => streams.close())
+    return streams
+  }
+  const streams = openEmbeddedStreams({ folder: paths.streams, partitions: config.streams.partitions, onError })
+  onClose(() => streams.close())
+  onClose(startRetention(streams, config.retention.events, (error) => observer.onError('retention', error)))
+  return streams
+}
+
+/**
+ * Checks the topics of the configured Kafka, after creating those that are missing if `create` says so.
+ *
+ * @throws CordonError `STREAMS_NOT_KAFKA`, and as `prepareTopics`
+ */
+export async function prepareStreams(config: Config, options: { readonly create: boolean }): Promise<TopicReport> {
+  if (config.streams.kind === 'kafka') return prepareTopics(kafkaSettings(config, config.streams), options)
+  throw new CordonError('STREAMS_NOT_KAFKA', 'the embedded logs have no topics', {
+    hint: 'set streams: { kind: kafka, brokers: [...] } in cordon.yml to run on Kafka',
+  })
+}
+
+function kafkaSettings({ node, retention }: Config, streams: KafkaConfig): KafkaSettings {
+  const { brokers, prefix, partitions, replication, compression, tls, sasl } = streams
+  return {
+    brokers,
+    prefix,
+    partitions,
+    replication,
+    compression,
+    clientId: node,
+    retention: retention.events.age,
+    tls: tls === false ? undefined : tls === true ? {} : tlsOf(tls),
+    sasl: sasl && { ...sasl, password: readSecret(sasl.password) },
+  }
+}
+
+function tlsOf({ ca, cert, key, server_name }: Exclude<KafkaConfig['tls'], boolean>): KafkaTls {
+  return { ca: pem(ca), cert: pem(cert), key: pem(key), serverName: server_name }
+}
+
+function pem(path: string | undefined): string | undefined {
+  if (path === undefined) return undefined
+  try {
+    return readFileSync(path, 'utf8')
+  } catch (error) {
+    throw new CordonError('STREAMS_TLS_FILE', `cannot read ${path}: ${messageOf(error)}`, { hint: 'check the paths under streams.tls' })
+  }
+}
