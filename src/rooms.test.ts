@@ -27,6 +27,7 @@ const importsOf = (room: string) => [...rooms.filter((other) => other !== room).
 const probes = new Map<string, readonly string[]>([
   ...rooms.map((room) => [room, importsOf(room)] as const),
   ['detectors/correlation', ['../../event/x.ts', '../../sigma/x.ts', '../alert.ts', '../match/x.ts', '../../response/x.ts']],
+  ['streams/kafka', ['../../event/x.ts', '../log.ts', '../../engine/x.ts', '../../detectors/x.ts']],
   ['detectors/match/regex', ['../../../event/x.ts', '../text.ts', '../../alert.ts', '../../../engine/x.ts', '../../../stores/x.ts']],
 ])
 let folder: string
@@ -57,7 +58,8 @@ test.each(rooms)('the linter lets %s import what the table allows, and refuses t
   expect(refused(room)).toEqual([...others, LAB].sort())
 })
 
-test('the folders within detectors are of that room', () => {
+test('the folders within a room are of that room', () => {
+  expect(refused('streams/kafka')).toEqual(['../../detectors/x.ts', '../../engine/x.ts'])
   expect(refused('detectors/correlation')).toEqual(['../../response/x.ts'])
   expect(refused('detectors/match/regex')).toEqual(['../../../engine/x.ts', '../../../stores/x.ts'])
 })

@@ -1,8 +1,7 @@
 import { Command } from 'commander'
 import { loadConfig } from '../engine/config.ts'
 import { prepareStreams } from '../engine/streams.ts'
-import { EXIT, formatError } from './io.ts'
-import type { CommandFactory } from './main.ts'
+import { type CommandFactory, EXIT, formatError } from './io.ts'
 import { configOption } from './node-options.ts'
 
 export const topicsCommand: CommandFactory = (io, done) =>

@@ -53,11 +53,10 @@ export async function startKafka(): Promise<RealKafka> {
 
   let child: ChildProcess | undefined
   let output = ''
-  const end = async (signal: NodeJS.Signals) => {
+  const kill = async () => {
     if (child === undefined || child.exitCode !== null || child.signalCode !== null) return
     const gone = new Promise((resolve) => child!.once('exit', resolve))
-    child.kill(signal)
-    await Promise.race([gone, sleep(10_000).then(() => child!.kill('SIGKILL'))])
+    child.kill('SIGKILL')
     await gone
   }
   process.once('exit', () => child?.kill('SIGKILL'))
@@ -66,7 +65,7 @@ export async function startKafka(): Promise<RealKafka> {
     secured: `127.0.0.1:${ports.secured}`,
     ca,
     output: () => output,
-    kill: () => end('SIGKILL'),
+    kill,
     async start() {
       child = spawn('java', java('512m', 'kafka.Kafka', config), { cwd: folder, stdio: ['ignore', 'pipe', 'pipe'] })
       for (const stream of [child.stdout!, child.stderr!]) stream.on('data', (chunk: Buffer) => (output = (output + chunk).slice(-20_000)))
@@ -79,7 +78,7 @@ export async function startKafka(): Promise<RealKafka> {
     },
     async stop() {
       // Its data are thrown away: nothing is gained by an orderly end.
-      await end('SIGKILL')
+      await kill()
       await rm(folder, { recursive: true, force: true })
     },
   }
