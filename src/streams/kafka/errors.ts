@@ -66,6 +66,12 @@ const NAMED: readonly Named[] = [
     hint: 'run "cordon topics" to create it',
   },
   {
+    code: 'STREAMS_LOADING',
+    when: ({ type = '' }) => /LOAD_IN_PROGRESS|COORDINATOR_NOT_AVAILABLE|NOT_COORDINATOR/.test(type),
+    says: 'the brokers are still loading their groups',
+    hint: 'wait: a broker that has just started does so for some seconds, and it is tried again by itself',
+  },
+  {
     code: 'STREAMS_UNREACHABLE',
     when: ({ name = '', code }) =>
       /Connection|RequestTimeout|BrokerNotFound|NoBroker|LockTimeout/.test(name) || /^E[A-Z]+$/.test(String(code)),
