@@ -6,12 +6,15 @@ import { parse } from 'yaml'
 import { z } from 'zod'
 import { CordonError } from '../event/error.ts'
 import { RESPONDERS } from '../responders/index.ts'
+import { secretRef } from '../responders/secret.ts'
 import { configSchema, loadConfig } from './config.ts'
 
 const PAGE = readFileSync(new URL('../../docs/reference/configuration.md', import.meta.url), 'utf8')
 
 /** The keys of a schema with their paths, as the page writes them: `listen.api.port`, `sources[].path`. */
 function keysOf(schema: unknown, path = ''): readonly string[] {
+  if (schema === secretRef) return [path]
+  if (schema instanceof z.ZodUnion) return [...new Set(schema.options.flatMap((option) => keysOf(option, path)))]
   if (schema instanceof z.ZodOptional || schema instanceof z.ZodDefault || schema instanceof z.ZodPrefault)
     return keysOf(schema.unwrap(), path)
   if (schema instanceof z.ZodObject)
@@ -20,11 +23,23 @@ function keysOf(schema: unknown, path = ''): readonly string[] {
   return item instanceof z.ZodObject ? [path, ...keysOf(item, `${path}[]`)] : [path]
 }
 
-/** `sources[].path` set to a value, in an otherwise empty configuration, beside what the entry needs. */
+/** Entries with all that they need. */
+const WHOLE = {
+  sources: [{ type: 'file', path: 'x' }],
+  streams: { kind: 'kafka', brokers: ['a:1'], sasl: { mechanism: 'plain', username: 'u', password: { env: 'P' } } },
+} as const
+
+/** A configuration with a value at a key, or without one, and with what the entry needs besides. */
 function written(key: string, value: unknown): Record<string, unknown> {
-  const [list, inner] = key.split('[].') as [string, string?]
-  if (inner !== undefined) return { [list]: [{ type: 'file', path: 'x', ...(value === undefined ? {} : { [inner]: value }) }] }
-  return list.split('.').reduceRight<unknown>((rest, name) => ({ [name]: rest }), value) as Record<string, unknown>
+  const path = key.replace('[]', '.0').split('.')
+  const [first] = path as ['sources' | 'streams']
+  const onKafka = first === 'streams' && !['streams.kind', 'streams.partitions'].includes(key)
+  const config: Record<string, unknown> = first === 'sources' || onKafka ? structuredClone({ [first]: WHOLE[first] }) : {}
+  let at = config
+  for (const name of path.slice(0, -1)) at = (at[name] ??= {}) as Record<string, unknown>
+  if (value === undefined) delete at[path.at(-1)!]
+  else at[path.at(-1)!] = value
+  return config
 }
 
 describe('the page of the configuration', () => {
@@ -41,15 +56,11 @@ describe('the page of the configuration', () => {
 
   test.each(listed.filter(([, fallback]) => fallback.startsWith('`')))('%s is %s where it is left out', (key, fallback) => {
     const value: unknown = parse(fallback.replaceAll('`', ''))
-    const without = key.includes('[]') ? written(key, undefined) : {}
-    expect(configSchema.parse(written(key, value))).toEqual(configSchema.parse(without))
+    expect(configSchema.parse(written(key, value))).toEqual(configSchema.parse(written(key, undefined)))
   })
 
   test.each(listed.filter(([, fallback]) => fallback === 'needed'))('%s is %s', (key) => {
-    const [list, inner] = key.split('[].')
-    const entry: Record<string, unknown> = { type: 'file', path: 'x' }
-    delete entry[inner!]
-    expect(configSchema.safeParse({ [list!]: [entry] }).success).toBe(false)
+    expect(configSchema.safeParse(written(key, undefined)).success).toBe(false)
   })
 
   test.each(RESPONDERS.map((responder) => [responder.name, responder] as const))('has the settings of %s', (name, { config }) => {
@@ -91,6 +102,13 @@ describe('a configuration', () => {
     })
   })
 
+  test('has the secrets and certificates of Kafka from there too', () => {
+    const config = load(
+      'streams: {kind: kafka, brokers: [a:1], tls: {ca: ca.pem}, sasl: {mechanism: plain, username: u, password: {file: secret}}}',
+    )
+    expect(config.streams).toMatchObject({ tls: { ca: join(folder, 'ca.pem') }, sasl: { password: { file: join(folder, 'secret') } } })
+  })
+
   test('is refused with the place of its mistake and a hint', () => {
     const problemOf = (text: string) => {
       try {
@@ -104,6 +122,10 @@ describe('a configuration', () => {
       code: 'CONFIG_INVALID',
       where: { line: 3 },
       hint: expect.stringContaining('configuration.md'),
+    })
+    expect(problemOf('streams:\n  kind: kafak\n')).toMatchObject({
+      message: expect.stringContaining('embedded or kafka'),
+      where: { line: 2 },
     })
     expect(problemOf('node: [')).toMatchObject({ code: 'CONFIG_YAML' })
     expect(() => loadConfig(join(folder, 'none.yml'))).toThrow(expect.objectContaining({ code: 'CONFIG_NOT_FOUND' }))
