@@ -13,7 +13,8 @@ const PAGE = readFileSync(new URL('../../docs/reference/configuration.md', impor
 
 /** The keys of a schema with their paths, as the page writes them: `listen.api.port`, `sources[].path`. */
 function keysOf(schema: unknown, path = ''): readonly string[] {
-  if (schema === secretRef) return [path]
+  // A secret is one key, however it is referred to. Where it is described it is another schema with the same options.
+  if (schema instanceof z.ZodUnion && schema.options[0] === secretRef.options[0]) return [path]
   if (schema instanceof z.ZodUnion) return [...new Set(schema.options.flatMap((option) => keysOf(option, path)))]
   if (schema instanceof z.ZodOptional || schema instanceof z.ZodDefault || schema instanceof z.ZodPrefault)
     return keysOf(schema.unwrap(), path)
@@ -36,7 +37,10 @@ function written(key: string, value: unknown): Record<string, unknown> {
   const onKafka = first === 'streams' && !['streams.kind', 'streams.partitions'].includes(key)
   const config: Record<string, unknown> = first === 'sources' || onKafka ? structuredClone({ [first]: WHOLE[first] }) : {}
   let at = config
-  for (const name of path.slice(0, -1)) at = (at[name] ??= {}) as Record<string, unknown>
+  for (const name of path.slice(0, -1)) {
+    at[name] ??= {}
+    at = at[name] as Record<string, unknown>
+  }
   if (value === undefined) delete at[path.at(-1)!]
   else at[path.at(-1)!] = value
   return config
