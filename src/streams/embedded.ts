@@ -19,6 +19,8 @@ import { PartitionWorker, type Taken } from './partition-worker.ts'
 
 /** Newest entries of each partition kept as objects, so that a worker that keeps up never parses what was just written. */
 const TAIL = 8_192
+/** Characters of JSON that they may have been written as, so that large events do not fill the memory. */
+const TAIL_SIZE = 64_000_000
 const BATCH = 1_000
 
 interface Settings {
@@ -133,6 +135,8 @@ interface PartitionTable {
   stamp: number
   /** The newest entries, oldest first. */
   readonly tail: LogEntry<unknown>[]
+  /** Characters of JSON that the tail was written as, about. */
+  tailSize: number
 }
 
 interface Row {
@@ -164,7 +168,7 @@ class EmbeddedLog {
 
   append(records: readonly LogRecord<unknown>[], now: number): Appended[] {
     const results: Appended[] = []
-    const added: LogEntry<unknown>[] = []
+    const added: { entry: LogEntry<unknown>; size: number }[] = []
     const next = this.tables.map((table) => table.next)
     const stamps = this.tables.map((table) => Math.max(table.stamp, now))
     this.database.exec('BEGIN IMMEDIATE')
@@ -177,10 +181,11 @@ class EmbeddedLog {
           continue
         }
         const appended = stamps[partition]!
-        this.tables[partition]!.insert.run(offset, appended, name, stringifyJson(value))
+        const text = stringifyJson(value)
+        this.tables[partition]!.insert.run(offset, appended, name, text)
         next[partition] = offset + 1
         results.push({ partition, offset, duplicate: false })
-        added.push({ partition, offset, appended, value })
+        added.push({ entry: { partition, offset, appended, value }, size: text.length })
       }
       this.database.exec('COMMIT')
     } catch (error) {
@@ -194,7 +199,7 @@ class EmbeddedLog {
       table.next = next[partition]!
       table.stamp = stamps[partition]!
     })
-    for (const entry of added) remember(this.tables[entry.partition]!.tail, entry)
+    for (const { entry, size } of added) remember(this.tables[entry.partition]!, entry, size)
     for (const wake of [...this.waiting]) wake()
     return results
   }
@@ -226,6 +231,7 @@ class EmbeddedLog {
     if (offset <= table.next) return
     table.next = offset
     table.tail.length = 0
+    table.tailSize = 0
   }
 
   /** The next entries of a partition; waits until there are some, or `signal` aborts. */
@@ -291,6 +297,7 @@ function openTable(database: DatabaseSync, name: string): PartitionTable {
     next: (newest?.offset ?? -1) + 1,
     stamp: newest?.appended ?? 0,
     tail: [],
+    tailSize: 0,
   }
 }
 
@@ -298,9 +305,15 @@ function entryOf(partition: number, { offset, appended, value }: Row): LogEntry<
   return { partition, offset, appended, value: parseJson(value) }
 }
 
-function remember(tail: LogEntry<unknown>[], entry: LogEntry<unknown>): void {
+function remember(table: PartitionTable, entry: LogEntry<unknown>, size: number): void {
+  const { tail } = table
   tail.push(entry)
-  if (tail.length >= 2 * TAIL) tail.splice(0, tail.length - TAIL)
+  table.tailSize += size
+  if (tail.length < 2 * TAIL && table.tailSize <= TAIL_SIZE) return
+  // A few huge entries are read from disk again by whoever is behind; many small ones keep their newer half.
+  const kept = table.tailSize > TAIL_SIZE ? 0 : TAIL
+  table.tailSize *= kept / tail.length
+  tail.splice(0, tail.length - kept)
 }
 
 const HEX_ID = /^[0-9a-f]{32}$/
