@@ -49,7 +49,7 @@ for (let pass = 0; pass < Number(values.passes); pass++) {
       signals++
       for (const { id, state } of correlator.handle(signal, offset).revisions) state === 'open' ? alerts.add(id) : alerts.delete(id)
     }
-    if (offset % 1_000 === 999) correlator.handle({ kind: 'progress', partition: 0, offset, ingested: time }, offset)
+    if (offset % 1_000 === 999) correlator.handle({ kind: 'progress', depth: 0, partition: 0, offset, ingested: time }, offset)
   })
   const { user, system } = process.cpuUsage(start)
   const cpu = (user + system) / 1e6

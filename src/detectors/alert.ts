@@ -1,4 +1,5 @@
 import type { Level } from '../sigma/ast.ts'
+import type { Gap } from './signal.ts'
 
 /** A condition of a rule that an event met, or an exclusion that it did not meet: what on-call reads as "why did this fire". */
 export interface Fact {
@@ -43,8 +44,11 @@ export interface Entity {
 export interface AlertRevision {
   readonly kind: 'alert'
   readonly id: string
-  /** The signals-log offset of the record that caused this revision. */
+  /** The signals-log offset of the record that caused this revision, and that log's partition, which never changes for an alert. */
   readonly rev: number
+  readonly partition: number
+  /** The bundle of rules that the anchor's event names. */
+  readonly bundle: string
   readonly state: 'open' | 'withdrawn'
   /** With `open`: the alerts whose place this one takes; it is no new detection, but inherits their incident, holds and undo. */
   readonly supersedes?: readonly string[]
@@ -60,6 +64,13 @@ export interface AlertRevision {
   readonly late: boolean
   /** More events could still falsify it: it may be shown, but must not act until a revision says `false`. */
   readonly provisional: boolean
+  /**
+   * Its window has closed, but what must be absent from it may be missing only here: it is told, and must not act (docs/design.md
+   * section 5, "Progress").
+   */
+  readonly unknown?: readonly Gap[]
+  /** Its episode may have begun before the state that was rebuilt from the log alone, so another alert may tell the same one. */
+  readonly rebuilt?: true
   /** It exists only because a list or filter entry had expired by event time: it never contains by itself. */
   readonly expiredEntry?: string
   readonly entities: readonly Entity[]

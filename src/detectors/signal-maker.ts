@@ -81,11 +81,13 @@ export function createSignalMaker(rules: RuleSet, alerting: ReadonlySet<string>,
         known ??= entityFacts(event, facts)
         signals.set(key, {
           kind: 'signal',
+          bundle: rules.hash,
           unit,
           group,
           eventId: event.id,
           time: event.time,
           ingested: event.ingested,
+          depth: 0,
           ...place,
           refs: (other?.refs ?? 0) | bit,
           ...(value === undefined ? {} : { value }),

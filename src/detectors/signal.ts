@@ -1,16 +1,27 @@
 import type { Entity, RuleFacts } from './alert.ts'
 
-/** A hit on its way from match to correlate: the event's ids and times, and the values used; never the event itself. */
+/**
+ * A hit on its way from match to correlate: the event's ids and times, and the values used; never the event itself. A correlation
+ * that another one refers to sends its anchors on in the same shape (docs/design.md section 5, "Chains").
+ */
 export interface Signal {
   readonly kind: 'signal'
-  /** The rule that it feeds: a correlation's id, or the detection rule's own id where that alerts by itself. */
+  /** The bundle of rules that the event names: what the hit means. */
+  readonly bundle: string
+  /** What it feeds, as `unitKey` names it: a correlation with its parameters, or a detection rule that alerts by itself. */
   readonly unit: string
   /** Values of the unit's group-by fields, in their order; empty for a single-event rule. */
   readonly group: readonly string[]
+  /** For an anchor: the id of its alert. */
   readonly eventId: string
   readonly time: number | null
   readonly ingested: number
-  /** Where the event stands in the events log: its partition and offset (replay: 0 and the input line). */
+  /** 0: a hit on an event. n: an anchor of a correlation of depth n, where one over detection rules only has depth 1. */
+  readonly depth: number
+  /**
+   * Where it comes from: the event's place in the events log (replay: 0 and the input line); for an anchor the place in the
+   * signals log of the record that made it one.
+   */
   readonly partition: number
   readonly offset: number
   /** Bit i: the i-th rule that the unit references matched. */
@@ -23,12 +34,46 @@ export interface Signal {
   readonly expiredEntry?: string
 }
 
-/** "Everything of this events partition up to `offset` has been matched", sent to every signals partition after the signals. */
-export interface Progress {
-  readonly kind: 'progress'
-  readonly partition: number
-  readonly offset: number
-  readonly ingested: number
+/** An anchor that was sent as a signal is none any more: more events have shown so. */
+export type Retraction = Pick<Signal, 'bundle' | 'unit' | 'group' | 'eventId' | 'depth' | 'partition' | 'offset'> & {
+  readonly kind: 'retraction'
 }
 
-export type SignalRecord = Signal | Progress
+/**
+ * An ingest node that was paused, or was not heard of and had not said goodbye: what is absent meanwhile may be missing only here.
+ * By the stamps of the events log; `to` is null while it lasts.
+ */
+export interface Gap {
+  readonly node: string
+  readonly why: 'paused' | 'silent'
+  readonly from: number
+  readonly to: number | null
+}
+
+/** "All of this partition up to `offset` has been handled, and what it gave was sent", to every signals partition, after the signals. */
+export interface Progress {
+  readonly kind: 'progress'
+  /**
+   * 0: match, on a partition of the events log. n: correlate, on a partition of the signals log, whose anchors of depth n have been
+   * sent: none that is still to come, or to be retracted, was ingested before `ingested`.
+   */
+  readonly depth: number
+  readonly partition: number
+  readonly offset: number
+  /** The highest stamp until there. Milliseconds. */
+  readonly ingested: number
+  /** Depth 0: how the partition was fed, as far as it may still matter. Elsewhere absent. */
+  readonly feed?: Feed
+}
+
+/** What match knows of a partition of the events log: a function of its entries up to a place. */
+export interface Feed {
+  /** Oldest first. */
+  readonly gaps: readonly Gap[]
+  /** The ingest nodes that have ticked here and have not said goodbye, with the stamp of their last tick. */
+  readonly nodes: readonly { readonly node: string; readonly heard: number; readonly paused: boolean }[]
+  /** The bundles that events here have named, with the stamp of the first, oldest first. Those long superseded are left out. */
+  readonly bundles: readonly { readonly id: string; readonly since: number }[]
+}
+
+export type SignalRecord = Signal | Retraction | Progress

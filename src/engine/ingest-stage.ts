@@ -39,6 +39,7 @@ export function startIngest(parts: Parts): IngestStage {
     tree,
     store,
     inventory: () => site.inventory.current(),
+    bundle: () => site.rules.hash,
     probe,
     report: ({ source = 'recognised', transport, sender }, { accepted, duplicates, deadLettered }, refused) => {
       metrics.records.add(accepted, { source, transport, outcome: 'accepted' })

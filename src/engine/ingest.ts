@@ -24,6 +24,8 @@ interface Settings {
   readonly inventory: () => Inventory
   readonly probe: (point: CrashPoint) => void
   readonly report: (delivery: Delivery, result: IntakeResult, refused: readonly RefusedRecord[]) => void
+  /** Id of the bundle of rules that is active now. */
+  readonly bundle: () => string
   readonly now?: () => number
 }
 
@@ -83,7 +85,7 @@ export class Ingest {
         normaliser.normalise(record.value).forEach((draft, part) => {
           const { draft: joined, changes } = joinContext(draft, context, now)
           rows.push(...changes)
-          records.push(sealed(joined, draft, eventId(delivery, record, part, draft), now))
+          records.push(sealed(joined, draft, eventId(delivery, record, part, draft), this.settings.bundle(), now))
         })
       } catch (error) {
         refused.push(refusal(delivery, notNormalised(record, error)))
@@ -159,7 +161,8 @@ export class Ingest {
       const { value } = records[at]!
       if (!duplicate || value.kind !== 'event' || value.digest === undefined) continue
       const first = (await this.settings.streams.read<EventRecord>('events', partition, offset, 1))[0]?.value
-      if (first?.kind === 'event' && first.digest !== value.digest) conflicts.push(conflict(delivery, value.event, value.digest, now))
+      if (first?.kind === 'event' && first.digest !== value.digest)
+        conflicts.push(conflict(delivery, value.event, value.digest, value.bundle, now))
     }
     if (conflicts.length > 0) await this.append(conflicts, [], [])
   }
@@ -175,7 +178,7 @@ function eventId({ sender, fileIdentity, bodyHash }: Delivery, record: VendorRec
   return identity(sender, 'body', bodyHash ?? '', record.offset, part)
 }
 
-function sealed(joined: Draft, original: Draft, id: string, now: number): LogRecord<EventRecord> {
+function sealed(joined: Draft, original: Draft, id: string, bundle: string, now: number): LogRecord<EventRecord> {
   const ecs: JsonObject = { ...joined.ecs }
   ecs.event = { ...(ecs.event as JsonObject | undefined), id }
   if (joined.time === null) {
@@ -195,10 +198,10 @@ function sealed(joined: Draft, original: Draft, id: string, now: number): LogRec
   // Only an id that the producer chose can come again with other content; the others are made of the content.
   const content =
     original.producerId === undefined ? {} : { digest: digest(stringifyJson([original.time, original.ecs, original.native ?? null])) }
-  return { key, id, value: { kind: 'event', event, ...content } }
+  return { key, id, value: { kind: 'event', event, bundle, ...content } }
 }
 
-function conflict(delivery: Delivery, claimed: Event, content: string, now: number): LogRecord<EventRecord> {
+function conflict(delivery: Delivery, claimed: Event, content: string, bundle: string, now: number): LogRecord<EventRecord> {
   const id = identity(delivery.sender, 'conflict', claimed.id, content)
   const ecs: JsonObject = {}
   setPath(ecs, '@timestamp', formatTime(now))
@@ -212,7 +215,11 @@ function conflict(delivery: Delivery, claimed: Event, content: string, now: numb
   return {
     key: getText(claimed.ecs, 'device.id') ?? id,
     id,
-    value: { kind: 'event', event: { id, time: now, ingested: now, logsource: [{ product: 'cordon', category: 'integrity' }], ecs } },
+    value: {
+      kind: 'event',
+      bundle,
+      event: { id, time: now, ingested: now, logsource: [{ product: 'cordon', category: 'integrity' }], ecs },
+    },
   }
 }
 

@@ -14,7 +14,7 @@ const event = (offset: number, appended: number): LogEntry<EventRecord> => ({
   partition: 0,
   offset,
   appended,
-  value: { kind: 'event', event: { id: `e${offset}`, time: 0, ingested: 0, logsource: [], ecs: {} } },
+  value: { kind: 'event', bundle: 'b', event: { id: `e${offset}`, time: 0, ingested: 0, logsource: [], ecs: {} } },
 })
 
 it('stamps events with the running maximum of the log, across batches and restarts', async () => {

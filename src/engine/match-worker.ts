@@ -53,7 +53,7 @@ export function createMatchWorker(
           signals.set(signal.unit, (signals.get(signal.unit) ?? 0) + 1)
         }
       }
-      const progress: Progress = { kind: 'progress', partition, offset: entries.at(-1)!.offset, ingested }
+      const progress: Progress = { kind: 'progress', depth: 0, partition, offset: entries.at(-1)!.offset, ingested }
       for (const at of signalPartitions) records.push({ key: '', partition: at, value: progress })
       await streams.append('signals', records)
       // Only now: a batch that failed comes again, to the same stamps.

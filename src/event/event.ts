@@ -30,10 +30,19 @@ export type EventRecord =
   | {
       readonly kind: 'event'
       readonly event: Event
+      /** Id of the bundle of rules that was active where the event was taken in: it is judged by these, whenever and wherever. */
+      readonly bundle: string
       /** Digest of the record as it came, where its id is the producer's own: the same id with other content is found by it. */
       readonly digest?: string
     }
-  | { readonly kind: 'tick'; readonly node: string; readonly paused: boolean }
+  | {
+      readonly kind: 'tick'
+      readonly node: string
+      /** The node takes nothing in at the moment, though something may be waiting. */
+      readonly paused: boolean
+      /** Goodbye: the node stops in an orderly way, and is not missed. */
+      readonly leaving?: true
+    }
 
 /** What a normaliser makes of one vendor record: an event without the facts that only ingest knows (id, ingestion time, context). */
 export interface Draft {

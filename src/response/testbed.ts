@@ -83,6 +83,8 @@ export function alertOn(
     evidence: [],
     late: false,
     provisional: false,
+    partition: 0,
+    bundle: '',
     entities: [device(deviceId)],
     ...rest,
   }

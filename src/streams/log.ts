@@ -1,12 +1,17 @@
 import type { CordonError } from '../event/error.ts'
 
 /** The logs of docs/design.md section 1, each ordered within a partition and keyed. */
-export const LOGS = ['events', 'signals', 'alerts', 'dead-letters'] as const
+export const LOGS = ['events', 'signals', 'alerts', 'dead-letters', 'bundles', 'checkpoints'] as const
 export type LogName = (typeof LOGS)[number]
 
-/** Events and signals are spread over the configured number of partitions; what is rare, or has one reader, has one. */
+/** Logs that keep the newest record of each key for ever, and the others only until somebody tidies up. */
+export const COMPACTED: ReadonlySet<LogName> = new Set(['bundles', 'checkpoints'])
+
+const SPREAD: ReadonlySet<LogName> = new Set(['events', 'signals', 'checkpoints'])
+
+/** Events, signals and the checkpoints of their workers are spread over the configured number of partitions; the others have one. */
 export function partitionsOf(log: LogName, configured: number): number {
-  return log === 'events' || log === 'signals' ? configured : 1
+  return SPREAD.has(log) ? configured : 1
 }
 
 export interface LogRecord<T> {

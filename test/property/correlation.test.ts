@@ -91,6 +91,8 @@ const signals: fc.Arbitrary<Signal[]> = fc
       .sort((a, b) => a.ingested - b.ingested)
       .map(({ id, time, ingested, group, refs, value, partition }) => ({
         kind: 'signal' as const,
+        bundle: '',
+        depth: 0,
         unit: 'rule',
         group: [`g${group}`],
         eventId: `e${String(id).padStart(2, '0')}`,
@@ -189,7 +191,13 @@ function interleave(input: readonly Signal[], seed: number): SignalRecord[] {
     const signal = queue.shift()!
     records.push(signal)
     if (random() < 0.4)
-      records.push({ kind: 'progress', partition: signal.partition, offset: signal.offset, ingested: signal.ingested } satisfies Progress)
+      records.push({
+        kind: 'progress',
+        depth: 0,
+        partition: signal.partition,
+        offset: signal.offset,
+        ingested: signal.ingested,
+      } satisfies Progress)
   }
   return records
 }

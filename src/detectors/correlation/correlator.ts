@@ -82,7 +82,14 @@ export class Correlator {
 
   /** Takes one record of the signals log; `offset` is its place there, which numbers the revisions that it causes. */
   handle(record: SignalRecord, offset: number): Outcome {
-    return record.kind === 'progress' ? this.advance(record, offset) : this.take(record, offset)
+    switch (record.kind) {
+      case 'signal':
+        return this.take(record, offset)
+      case 'progress':
+        return this.advance(record, offset)
+      case 'retraction':
+        return NOTHING
+    }
   }
 
   /** Closes all windows: the input has ended (file replay). */
@@ -261,6 +268,8 @@ export class Correlator {
       kind: 'alert',
       id,
       rev,
+      partition: 0,
+      bundle: anchor.bundle,
       state: 'open',
       rule: { id: rule.id, ...(rule.name === undefined ? {} : { name: rule.name }), title: rule.title, level: rule.level, hash: rule.hash },
       mode: mode as AlertRevision['mode'], // rules that are off were left out by the constructor
