@@ -2,19 +2,23 @@ import { createRoute, OpenAPIHono, z } from '@hono/zod-openapi'
 import { bodyLimit } from 'hono/body-limit'
 import type { Door } from '../engine/door.ts'
 import { INCIDENT_STATUSES, type Operations } from '../engine/operations.ts'
-import type { ReceiveWebhook } from '../engine/webhooks.ts'
+import type { Webhooks } from '../engine/webhooks.ts'
 import { CordonError } from '../event/error.ts'
 import { LEVELS } from '../sigma/ast.ts'
 
 /** What the API needs of the engine: it decides nothing by itself. */
-export interface ApiBackend {
-  readonly door: Door
+export interface ApiBackend extends Vitals {
   /** Documents as `engine/views.ts` makes them. */
   readonly operations: Pick<Operations, 'alerts' | 'alert' | 'incidents' | 'incident' | 'actions' | 'action'>
+  readonly webhooks: Webhooks
+}
+
+/** What every node tells of itself, whatever its roles. */
+export interface Vitals {
+  readonly door: Door
   readonly health: () => Promise<{ readonly status: 'ok' | 'degraded'; readonly checks: readonly object[] }>
   /** In Prometheus' text form. */
   readonly metrics: () => Promise<string>
-  readonly receive: ReceiveWebhook
 }
 
 const RECEIPT_BYTES = 4 * 1024 * 1024
@@ -37,10 +41,10 @@ const document = (name: string) => ({
 const id = z.object({ id: z.string().min(4).max(64) })
 
 /**
- * The HTTP interface: alerts, incidents, actions, health, metrics, and the vendors' webhooks. Every route but the webhooks
- * (which carry the vendor's own signature) and `/livez` asks for a token of scope `api`.
+ * The HTTP interface of a node: health and metrics. Every route but `/livez` and the webhooks (which carry the vendor's own
+ * signature) asks for a token of scope `api`.
  */
-export function createApi({ door, operations, health, metrics, receive }: ApiBackend): OpenAPIHono {
+export function createVitals({ door, health, metrics }: Vitals): OpenAPIHono {
   const app = new OpenAPIHono({
     defaultHook: (result, c) => {
       if (!result.success)
@@ -67,7 +71,18 @@ export function createApi({ door, operations, health, metrics, receive }: ApiBac
     const found = await health()
     return c.json(found, found.status === 'ok' ? 200 : 503)
   })
+  app.onError((error, c) => {
+    if (error instanceof CordonError)
+      return c.json({ error: error.message, ...(error.hint === undefined ? {} : { hint: error.hint }) }, 400)
+    return c.json({ error: 'internal error; the log has the details' }, 500)
+  })
+  return app
+}
 
+/** The HTTP interface of a node with the role `api`: its vitals, alerts, incidents, actions, and the vendors' webhooks. */
+export function createApi({ operations, webhooks, ...vitals }: ApiBackend): OpenAPIHono {
+  const { door } = vitals
+  const app = createVitals(vitals)
   const alertQuery = z.object({ from: time, to: time, rule: z.string().optional(), level: z.enum(LEVELS).optional(), limit })
   app.openapi(
     createRoute({ method: 'get', path: '/v1/alerts', request: { query: alertQuery }, responses: documents('alerts') }),
@@ -100,24 +115,25 @@ export function createApi({ door, operations, health, metrics, receive }: ApiBac
   }
 
   app.post('/hooks/:responder', bodyLimit({ maxSize: RECEIPT_BYTES }), async (c) => {
+    const responder = c.req.param('responder')
+    const body = new Uint8Array(await c.req.arrayBuffer())
+    let receipts: ReturnType<Webhooks['read']>
     try {
-      const receipts = await receive(
-        c.req.param('responder'),
-        new Uint8Array(await c.req.arrayBuffer()),
-        Object.fromEntries(c.req.raw.headers),
-      )
-      return receipts === undefined ? c.json({ error: 'no responder of this name takes webhooks' }, 404) : c.json({ receipts }, 200)
+      receipts = webhooks.read(responder, body, Object.fromEntries(c.req.raw.headers))
     } catch (error) {
       door.refused('webhook')
       return c.json({ error: error instanceof Error ? error.message : 'refused' }, 403)
     }
+    if (receipts === undefined) return c.json({ error: 'no responder of this name takes webhooks' }, 404)
+    try {
+      await webhooks.keep(responder, receipts)
+    } catch {
+      // The vendor keeps it and sends it again: it is our store that is out of reach.
+      return c.json({ error: 'cannot be recorded now; send it again' }, 503)
+    }
+    return c.json({ receipts: receipts.length }, 200)
   })
 
-  app.onError((error, c) => {
-    if (error instanceof CordonError)
-      return c.json({ error: error.message, ...(error.hint === undefined ? {} : { hint: error.hint }) }, 400)
-    return c.json({ error: 'internal error; the log has the details' }, 500)
-  })
   app.doc31('/openapi.json', { openapi: '3.1.0', info: { title: 'Cordon', version: '1' } })
   return app
 }

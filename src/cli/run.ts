@@ -2,6 +2,7 @@ import { Command } from 'commander'
 import { loadConfig } from '../engine/config.ts'
 import { type Engine, startEngine } from '../engine/engine.ts'
 import { createLog } from '../engine/log.ts'
+import { ROLES } from '../engine/roles.ts'
 import { stopSignal } from '../engine/stop-signal.ts'
 import { formatDiagnostic } from '../sigma/problems.ts'
 import type { CommandFactory, Io } from './io.ts'
@@ -11,10 +12,11 @@ export const runCommand: CommandFactory = (io) =>
   new Command('run')
     .description('Run the node: take events in, find, answer. Stops on SIGTERM or SIGINT, after the batch in hand.')
     .addOption(configOption())
-    .action(async ({ config: path }: { config: string }) => {
+    .option('--role <roles>', `what this node does, separated by commas: ${ROLES.join(', ')}`, ROLES.join())
+    .action(async ({ config: path, role }: { config: string; role: string }) => {
       const stopped = stopSignal()
       const config = loadConfig(path)
-      const engine = await startEngine(config, createLog(config))
+      const engine = await startEngine(config, createLog(config), role)
       for (const diagnostic of engine.rules.diagnostics) if (diagnostic.severity === 'error') io.err(formatDiagnostic(diagnostic))
       announce(engine, io)
       await stopped
@@ -23,18 +25,19 @@ export const runCommand: CommandFactory = (io) =>
       io.err('stopped; nothing that was acknowledged is lost')
     })
 
-function announce({ config, rules, ingestUrl, apiUrl, freshTokens }: Engine, io: Io): void {
+function announce({ config, roles, rules, ingestUrl, apiUrl, freshTokens }: Engine, io: Io): void {
   const label = config.label === undefined ? '' : ` [${config.label}]`
   io.err(
     `cordon${label}: ${rules.detections.length + rules.correlations.length} rules, ${config.responders.length} responders, data in ${config.data}`,
   )
-  io.err(`  events in   ${ingestUrl}  (POST /v1/events, POST /v1/logs)`)
-  io.err(`  API         ${apiUrl}  (/v1/alerts, /v1/incidents, /v1/actions, /health, /metrics)`)
+  if (roles.size < ROLES.length) io.err(`  roles       ${[...roles].join(', ')}`)
+  if (ingestUrl !== undefined) io.err(`  events in   ${ingestUrl}  (POST /v1/events, POST /v1/logs)`)
+  io.err(`  API         ${apiUrl}  (${roles.has('api') ? '/v1/alerts, /v1/incidents, /v1/actions, ' : ''}/health, /metrics)`)
   if (freshTokens !== undefined) {
     io.err('  tokens made at this first start, shown only now:')
     io.err(`    for senders  ${freshTokens.ingest}`)
     io.err(`    for the API  ${freshTokens.api}`)
   }
-  if (config.responders.length === 0)
+  if (roles.has('respond') && config.responders.length === 0)
     io.err('  no responder is configured: alerts and incidents are recorded, nobody is told and nothing is contained')
 }

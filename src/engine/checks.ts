@@ -1,36 +1,24 @@
 import { existsSync, statfsSync } from 'node:fs'
 import { CordonError, messageOf } from '../event/error.ts'
-import type { Backlog, DetectionStage } from './detection-stage.ts'
 import type { Check, Finding } from './health.ts'
 import type { IngestStage } from './ingest-stage.ts'
-import type { Parts } from './parts.ts'
+import type { Parts, ResponseParts } from './parts.ts'
+import type { Backlog, Readers } from './readers.ts'
 
 /** A worker that is this far behind keeps people waiting. */
 const TOLERABLE_LAG = 100_000
 const LITTLE_SPACE = 1e9
 const VENDOR_TIMEOUT = 3_000
 
-/** Everything that can be wrong with a node, each with its remedy. */
-export function checksOf({ config, site, streams, ledger }: Parts, detection: DetectionStage, { tails }: IngestStage): readonly Check[] {
-  const { rules, policy, inventory, links } = site
+/** What can be wrong with any node, each with its remedy. */
+export function checksOf({ config, site, streams }: Parts, readers: Readers): readonly Check[] {
+  const { rules, inventory } = site
   return [
     { name: 'rules', look: async () => when(rules.refused > 0, `${rules.refused} rules do not load`, 'cordon validate names them') },
-    {
-      name: 'policy',
-      look: async () =>
-        when(policy.problem !== undefined, messageOf(policy.problem), 'mend the policy file: nothing is sent until it loads'),
-    },
     {
       name: 'inventory',
       look: async () =>
         when(inventory.problem !== undefined, messageOf(inventory.problem), 'mend the inventory: the last good one is in force'),
-    },
-    {
-      name: 'actions',
-      look: async () => {
-        const { stopped } = await ledger.guard()
-        return when(stopped !== undefined, `actions are stopped by ${stopped?.by}: ${stopped?.reason}`, 'cordon actions start')
-      },
     },
     {
       name: 'streams',
@@ -39,16 +27,27 @@ export function checksOf({ config, site, streams, ledger }: Parts, detection: De
         return problem && { detail: problem.message, remedy: problem.hint ?? 'see the log' }
       },
     },
-    { name: 'lag', look: async () => behind(await detection.lag()) },
+    { name: 'lag', look: async () => behind(await readers.lag()) },
     { name: 'disk', look: async () => space(config.data) },
-    ...tails.map(({ path, problem }) => ({
-      name: `source ${path}`,
+  ]
+}
+
+/** What can keep a node from acting, or from showing what was done. */
+export function responseChecks({ site, ledger }: ResponseParts): readonly Check[] {
+  const { policy, links } = site
+  return [
+    {
+      name: 'policy',
+      look: async () =>
+        when(policy.problem !== undefined, messageOf(policy.problem), 'mend the policy file: nothing is sent until it loads'),
+    },
+    {
+      name: 'actions',
       look: async () => {
-        if (!existsSync(path)) return { detail: 'there is no such file', remedy: 'check the path, and that its program runs' }
-        const found = problem()
-        return found && { detail: found.message, remedy: found.hint ?? 'check the path' }
+        const { stopped } = await ledger.guard()
+        return when(stopped !== undefined, `actions are stopped by ${stopped?.by}: ${stopped?.reason}`, 'cordon actions start')
       },
-    })),
+    },
     ...links.map(({ name, connected, http }) => ({
       name: `responder ${name}`,
       look: async () => {
@@ -60,6 +59,18 @@ export function checksOf({ config, site, streams, ledger }: Parts, detection: De
       },
     })),
   ]
+}
+
+/** What can keep a file source from being read. */
+export function sourceChecks({ tails }: IngestStage): readonly Check[] {
+  return tails.map(({ path, problem }) => ({
+    name: `source ${path}`,
+    look: async () => {
+      if (!existsSync(path)) return { detail: 'there is no such file', remedy: 'check the path, and that its program runs' }
+      const found = problem()
+      return found && { detail: found.message, remedy: found.hint ?? 'check the path' }
+    },
+  }))
 }
 
 function hintOf(problem: unknown): string | undefined {

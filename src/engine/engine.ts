@@ -1,23 +1,27 @@
 import { rmSync } from 'node:fs'
-import { createApi } from '../api/app.ts'
+import { type ApiBackend, createApi, createVitals } from '../api/app.ts'
+import type { Dispatcher } from '../response/dispatcher.ts'
+import { keepReceipts } from '../response/receipts.ts'
+import type { RecordingPorts } from '../response/recording.ts'
 import type { RuleSet } from '../sigma/ast.ts'
 import { createIngestApp } from '../sources/ingest-app.ts'
 import { openEmbeddedLedger } from '../stores/embedded-ledger.ts'
-import type { Ledger } from '../stores/ledger.ts'
-import { checksOf } from './checks.ts'
+import { checksOf, responseChecks, sourceChecks } from './checks.ts'
 import type { Config } from './config.ts'
 import { crashPoints } from './crash-point.ts'
 import { dataPaths, lockDataFolder } from './data-folder.ts'
-import { startDetection } from './detection-stage.ts'
+import { correlateStage, matchStage } from './detection-stage.ts'
 import { type Door, openDoor } from './door.ts'
-import { healthOf } from './health.ts'
-import { startIngest } from './ingest-stage.ts'
+import { type Check, healthOf } from './health.ts'
+import { type IngestStage, startIngest } from './ingest-stage.ts'
 import { listen } from './listener.ts'
 import { Metrics } from './metrics.ts'
 import type { EngineObserver } from './observer.ts'
 import { Operations } from './operations.ts'
-import type { Parts } from './parts.ts'
-import { createResponse } from './response-stage.ts'
+import type { Parts, ResponseParts } from './parts.ts'
+import { Readers } from './readers.ts'
+import { createResponse, recordingOf } from './response-stage.ts'
+import { ROLES, type Role, rolesOf } from './roles.ts'
 import { readSite } from './site.ts'
 import { openStreams } from './streams.ts'
 import { type FreshTokens, openTokens } from './tokens.ts'
@@ -25,12 +29,13 @@ import { webhooks } from './webhooks.ts'
 
 export interface Engine {
   readonly config: Config
+  readonly roles: ReadonlySet<Role>
   readonly rules: RuleSet
-  readonly ingestUrl: string
+  /** Undefined where the node does not ingest. */
+  readonly ingestUrl: string | undefined
   readonly apiUrl: string
   /** Tokens made at this start: shown once, and then only their hashes are left. */
   readonly freshTokens: FreshTokens | undefined
-  readonly ledger: Ledger
   /** Resolves when everything taken in so far has been matched, correlated and answered. */
   drained(): Promise<void>
   stop(): Promise<void>
@@ -40,10 +45,12 @@ export interface Engine {
  * Opens what a node is made of and starts its stages, the last one first and the listeners at the end, so that nothing is taken
  * in before everything can handle it.
  *
- * @throws CordonError with the setting to change: data folder in use, port taken, policy or inventory that does not load, a
+ * @param role names of {@link ROLES}, separated by commas; all of them by default
+ * @throws CordonError `ROLE_UNKNOWN`, `ROLES_EMBEDDED`; else with the setting to change: data folder in use, port taken, policy or inventory that does not load, a
  * secret that is missing. Rules that do not load stop only themselves; they are in `rules.diagnostics`.
  */
-export async function startEngine(config: Config, observer: EngineObserver): Promise<Engine> {
+export async function startEngine(config: Config, observer: EngineObserver, role = ROLES.join()): Promise<Engine> {
+  const roles = rolesOf(role, { ...config, store: { kind: 'embedded' } })
   const closing: (() => Promise<void> | void)[] = []
   const stop = async () => {
     for (const close of closing.splice(0).reverse()) await close()
@@ -51,19 +58,22 @@ export async function startEngine(config: Config, observer: EngineObserver): Pro
   const onClose: Parts['onClose'] = (close) => void closing.push(close)
   try {
     onClose(lockDataFolder(config.data))
-    return { ...(await startStages(await openParts(config, observer, onClose))), stop }
+    return { ...(await startStages(await openParts(config, roles, observer, onClose))), stop }
   } catch (error) {
     await stop()
     throw error
   }
 }
 
-async function openParts(config: Config, observer: EngineObserver, onClose: Parts['onClose']): Promise<Parts> {
+async function openParts(config: Config, roles: ReadonlySet<Role>, observer: EngineObserver, onClose: Parts['onClose']): Promise<Parts> {
   const paths = dataPaths(config.data)
   const site = readSite(config, (where, error) => observer.onError(where, error))
-  const metrics = new Metrics()
-  const opened = { config, paths, site, metrics, observer, probe: crashPoints(), onClose }
-  const streams = await openStreams(opened)
+  const opened = { config, roles, paths, site, metrics: new Metrics(), observer, probe: crashPoints(), onClose }
+  return { ...opened, streams: await openStreams(opened) }
+}
+
+function openResponse(parts: Parts): ResponseParts {
+  const { paths, metrics, onClose } = parts
   const ledger = openEmbeddedLedger(paths.ledger)
   onClose(() => ledger.close())
   metrics.observe('cordon_effects', 'Effects in the ledger, by verb and state', async () =>
@@ -72,50 +82,69 @@ async function openParts(config: Config, observer: EngineObserver, onClose: Part
   metrics.observe('cordon_actions_stopped', '1 while the kill switch is on', async () => [
     { value: (await ledger.guard()).stopped === undefined ? 0 : 1 },
   ])
-  return { ...opened, streams, ledger }
+  return { ...parts, ledger }
 }
 
+/** The last stage first, so that each finds its reader running and its log's numbering settled. */
 async function startStages(parts: Parts): Promise<Omit<Engine, 'stop'>> {
-  const { config, paths, site, ledger, metrics, onClose } = parts
-  const response = createResponse(parts)
-  const detection = await startDetection(parts, response.worker)
-  // The lock on the data folder says that whoever held leases of this node before is dead.
-  await response.dispatcher.reclaim(`${config.node}/`)
-  response.dispatcher.start()
-  onClose(() => response.dispatcher.stop())
-  const ingest = startIngest(parts)
+  const { config, roles, site } = parts
+  const readers = new Readers(parts)
+  const shared = roles.has('respond') || roles.has('api') ? openResponse(parts) : undefined
+  const recording = shared && recordingOf(shared)
+  const dispatcher = shared && recording && roles.has('respond') ? await startResponse(shared, recording, readers) : undefined
+  if (roles.has('correlate')) await readers.begin('signals', 'correlate', correlateStage(parts))
+  if (roles.has('match')) await readers.begin('events', 'match', matchStage(parts))
+  const ingest = roles.has('ingest') ? startIngest(parts) : undefined
 
+  const checks = [...checksOf(parts, readers), ...(shared ? responseChecks(shared) : []), ...(ingest ? sourceChecks(ingest) : [])]
+  const api = recording && {
+    operations: new Operations(recording),
+    webhooks: webhooks(site.links, async (responder, receipts) => {
+      await keepReceipts(recording, responder, receipts)
+      dispatcher?.wake()
+    }),
+  }
+  const listening = await startListeners(parts, checks, api, ingest)
+  return { config, roles, rules: site.rules, ...listening, drained: () => readers.drained() }
+}
+
+async function startResponse(parts: ResponseParts, recording: RecordingPorts, readers: Readers): Promise<Dispatcher> {
+  const { dispatcher, worker } = createResponse(parts, recording)
+  await readers.begin('alerts', 'respond', worker)
+  // The lock on the data folder says that whoever held leases of this node before is dead.
+  await dispatcher.reclaim(`${parts.config.node}/`)
+  dispatcher.start()
+  parts.onClose(() => dispatcher.stop())
+  return dispatcher
+}
+
+async function startListeners(
+  { config, roles, paths, metrics, onClose }: Parts,
+  checks: readonly Check[],
+  api: Pick<ApiBackend, 'operations' | 'webhooks'> | undefined,
+  ingest: IngestStage | undefined,
+): Promise<Pick<Engine, 'apiUrl' | 'ingestUrl' | 'freshTokens'>> {
   const tokens = openTokens(paths.tokens)
-  const checks = checksOf(parts, detection, ingest)
   const doorOf = (listener: 'ingest' | 'api'): Door =>
     openDoor(listener, config.listen[listener].hosts, tokens, (reason) => metrics.refusedRequests.add(1, { listener, reason }))
-  const api = createApi({
-    door: doorOf('api'),
-    operations: new Operations(response.recording),
-    health: () => healthOf(checks),
-    metrics: () => metrics.text(),
-    receive: webhooks(site.links, response.dispatcher),
-  })
-  const ingestApp = createIngestApp(doorOf('ingest'), {
-    intake: ingest.intake,
-    onIgnored: (signal) => metrics.records.add(1, { source: signal, transport: 'otlp-http', outcome: 'ignored' }),
-  })
-  // Tokens that nobody will be shown are worth nothing: the next start makes new ones.
-  const forgetTokens = (error: unknown): never => {
-    if (tokens.fresh !== undefined) rmSync(paths.tokens)
-    throw error
+  const vitals = { door: doorOf('api'), health: () => healthOf(checks), metrics: () => metrics.text() }
+  const start = async (name: 'ingest' | 'api', app: Parameters<typeof listen>[0]): Promise<string> => {
+    try {
+      const listener = await listen(app, config.listen[name], `listen.${name}.port`)
+      onClose(() => listener.close())
+      return listener.url
+    } catch (error) {
+      // Tokens that nobody will be shown are worth nothing: the next start makes new ones.
+      if (tokens.fresh !== undefined) rmSync(paths.tokens)
+      throw error
+    }
   }
-  const apiListener = await listen(api, config.listen.api, 'listen.api.port').catch(forgetTokens)
-  onClose(() => apiListener.close())
-  const ingestListener = await listen(ingestApp, config.listen.ingest, 'listen.ingest.port').catch(forgetTokens)
-  onClose(() => ingestListener.close())
-  return {
-    config,
-    rules: site.rules,
-    ingestUrl: ingestListener.url,
-    apiUrl: apiListener.url,
-    freshTokens: tokens.fresh,
-    ledger,
-    drained: () => detection.drained(),
-  }
+  const apiUrl = await start('api', api !== undefined && roles.has('api') ? createApi({ ...vitals, ...api }) : createVitals(vitals))
+  const ingestApp =
+    ingest &&
+    createIngestApp(doorOf('ingest'), {
+      intake: ingest.intake,
+      onIgnored: (signal) => metrics.records.add(1, { source: signal, transport: 'otlp-http', outcome: 'ignored' }),
+    })
+  return { apiUrl, ingestUrl: ingestApp && (await start('ingest', ingestApp)), freshTokens: tokens.fresh }
 }

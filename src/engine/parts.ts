@@ -5,18 +5,24 @@ import type { CrashPoint } from './crash-point.ts'
 import type { DataPaths } from './data-folder.ts'
 import type { Metrics } from './metrics.ts'
 import type { EngineObserver } from './observer.ts'
+import type { Role } from './roles.ts'
 import type { Site } from './site.ts'
 
 /** What the stages of a node are made of, opened once by the engine. */
 export interface Parts {
   readonly config: Config
+  readonly roles: ReadonlySet<Role>
   readonly paths: DataPaths
   readonly site: Site
   readonly streams: Streams
-  readonly ledger: Ledger
   readonly metrics: Metrics
   readonly observer: EngineObserver
   readonly probe: (point: CrashPoint) => void
   /** What has to be done at the end; done in the reverse order. */
   readonly onClose: (close: () => Promise<void> | void) => void
+}
+
+/** What the roles share that read and write incidents and effects. */
+export interface ResponseParts extends Parts {
+  readonly ledger: Ledger
 }

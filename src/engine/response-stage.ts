@@ -7,21 +7,18 @@ import type { Change, RecordingPorts } from '../response/recording.ts'
 import { timings } from '../response/timings.ts'
 import type { PartitionHandler } from '../streams/log.ts'
 import type { Metrics } from './metrics.ts'
-import type { Parts } from './parts.ts'
+import type { ResponseParts } from './parts.ts'
 
 export interface ResponseStage {
   /** Takes alerts: what is decided of them is in the ledger when a batch is handled. */
   readonly worker: PartitionHandler<AlertRevision>
   /** Carries out what the ledger says. */
   readonly dispatcher: Dispatcher
-  readonly recording: RecordingPorts
 }
 
-/** Alerts log → ledger → vendors. */
-export function createResponse({ config, site, ledger, metrics, observer, probe }: Parts): ResponseStage {
-  const { rules, policy, inventory, links } = site
-  const ruleById = new Map([...rules.detections, ...rules.correlations].map((rule) => [rule.id, rule]))
-  const recording: RecordingPorts = {
+/** The ledger's record, which tells the metrics and the log what changes. */
+export function recordingOf({ ledger, metrics, observer }: ResponseParts): RecordingPorts {
+  return {
     ledger,
     now: Date.now,
     observe: (change) => {
@@ -29,6 +26,12 @@ export function createResponse({ config, site, ledger, metrics, observer, probe 
       observer.onChange(change)
     },
   }
+}
+
+/** Alerts log → ledger → vendors. */
+export function createResponse({ config, site, observer, probe }: ResponseParts, recording: RecordingPorts): ResponseStage {
+  const { rules, policy, inventory, links } = site
+  const ruleById = new Map([...rules.detections, ...rules.correlations].map((rule) => [rule.id, rule]))
   const dispatcher = new Dispatcher({
     ...recording,
     links,
@@ -53,7 +56,6 @@ export function createResponse({ config, site, ledger, metrics, observer, probe 
     committed: () => dispatcher.wake(),
   })
   return {
-    recording,
     dispatcher,
     worker: {
       ...worker,

@@ -1,16 +1,15 @@
-import type { Dispatcher } from '../response/dispatcher.ts'
+import type { Receipt } from '../responders/responder.ts'
 import type { Link } from '../response/vendor.ts'
 
-/** Takes a vendor's webhook: how many receipts it held, undefined if no responder of this name takes any. Rejects if it is not the vendor's. */
-export type ReceiveWebhook = (responder: string, body: Uint8Array, headers: Readonly<Record<string, string>>) => Promise<number | undefined>
+/** Where the vendors' webhooks go. */
+export interface Webhooks {
+  /** What a webhook holds; undefined if no responder of this name takes any. Throws if it is not the vendor's. */
+  read(responder: string, body: Uint8Array, headers: Readonly<Record<string, string>>): readonly Receipt[] | undefined
+  /** Resolves when the receipts are durable, so that the vendor may forget them. */
+  keep(responder: string, receipts: readonly Receipt[]): Promise<void>
+}
 
-/** Hands a webhook to the responder that it is for, and what that reads in it to the effects that wait for it. */
-export function webhooks(links: readonly Link[], dispatcher: Dispatcher): ReceiveWebhook {
-  return async (name, body, headers) => {
-    const receive = links.find((link) => link.name === name)?.connected.receive
-    if (receive === undefined) return undefined
-    const receipts = receive(body, headers)
-    await dispatcher.receive(name, receipts)
-    return receipts.length
-  }
+/** Webhooks are read by the responder that they are for. */
+export function webhooks(links: readonly Link[], keep: Webhooks['keep']): Webhooks {
+  return { read: (name, body, headers) => links.find((link) => link.name === name)?.connected.receive?.(body, headers), keep }
 }

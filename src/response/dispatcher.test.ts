@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, test } from 'vitest'
 import { runKey, undoKey } from './effect.ts'
 import { requestUndo, startActions, stopActions } from './operator.ts'
+import { keepReceipts } from './receipts.ts'
 import { alertOn, closeSites, grantFor, HOUR, MINUTE, policyWith, quarantines, Site, START, setUp } from './testbed.ts'
 
 afterEach(closeSites)
@@ -82,9 +83,9 @@ describe('a request', () => {
     await site.ledger.transaction((transaction) =>
       transaction.putEffect({ ...waiting, version: waiting.version + 1, awaits: ['receipt-1'] }),
     )
-    await site.dispatcher.receive('mdm', [{ key: 'another', at: site.now, body: {} }])
+    await keepReceipts(site.ports, 'mdm', [{ key: 'another', at: site.now, body: {} }])
     expect((await only(site)).dueAt).toBe(dueAt)
-    await site.dispatcher.receive('mdm', [{ key: 'receipt-1', at: site.now, body: {} }])
+    await keepReceipts(site.ports, 'mdm', [{ key: 'receipt-1', at: site.now, body: {} }])
     await site.run()
     expect((await only(site)).state).toBe('CONFIRMED')
   })

@@ -1,5 +1,3 @@
-import type { Receipt } from '../responders/responder.ts'
-import type { Effect } from './effect.ts'
 import { record } from './recording.ts'
 import { Runner, type RunnerPorts } from './runner.ts'
 import { amend } from './transitions.ts'
@@ -76,18 +74,6 @@ export class Dispatcher {
   async drain(): Promise<void> {
     // What one lane does may give another something to do.
     while ((await Promise.all(this.#lanes.map((lane) => lane.drain()))).some((count) => count > 0));
-  }
-
-  /** Keeps what a vendor's webhook brought, and wakes the effects that wait for it. */
-  async receive(responder: string, receipts: readonly Receipt[]): Promise<void> {
-    const keys = new Set(receipts.map(({ key }) => key))
-    await record(this.#ports, async (recording) => {
-      await recording.read.addReceipts(responder, receipts)
-      for (const effect of await recording.read.effects({ responder, states: ['SENT', 'UNKNOWN', 'REVERTING'], limit: MANY })) {
-        if (waitsFor(effect, keys)) await recording.effect(effect, amend(effect, { dueAt: Math.min(effect.dueAt, recording.now) }))
-      }
-    })
-    this.wake()
   }
 
   async #loop(): Promise<void> {
@@ -178,8 +164,4 @@ class Lane {
     this.#pausedUntil = this.#ports.now() + PAUSE_AFTER_ERROR
     this.#ports.onError(error)
   }
-}
-
-function waitsFor({ awaits, lease }: Effect, keys: ReadonlySet<string>): boolean {
-  return lease === undefined && (awaits?.some((key) => keys.has(key)) ?? false)
 }
