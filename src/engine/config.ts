@@ -1,4 +1,5 @@
 import { existsSync, readFileSync } from 'node:fs'
+import { hostname } from 'node:os'
 import { dirname, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { z } from 'zod'
@@ -75,7 +76,10 @@ export const configSchema = z.strictObject({
   /** Shown at start and on every line of the log, so that a lab or staging run is never taken for the real thing. */
   label: z.string().optional(),
   data: z.string().default('./data'),
-  node: z.string().default('cordon-1'),
+  /** Of a cluster's nodes each has its own. */
+  node: z.string().min(1).default(hostname),
+  /** The tokens' file, where nodes share one. */
+  tokens: z.string().optional(),
   listen: z.strictObject({ ingest: listener(4318).prefault({}), api: listener(4319).prefault({}) }).prefault({}),
   sources: z.array(fileSource).default([]),
   rules: z.array(z.string()).default([BUILTIN, './rules']),
@@ -123,6 +127,7 @@ function resolvePaths(config: z.infer<typeof configSchema>, folder: string): Con
     policy: from(config.policy, 'policy'),
     streams: config.streams.kind === 'kafka' ? { ...config.streams, ...credentials(config.streams, folder) } : config.streams,
     ...(config.inventory === undefined ? {} : { inventory: resolve(folder, config.inventory) }),
+    ...(config.tokens === undefined ? {} : { tokens: resolve(folder, config.tokens) }),
   }
 }
 

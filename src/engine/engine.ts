@@ -124,7 +124,8 @@ async function startListeners(
   api: Pick<ApiBackend, 'operations' | 'webhooks'> | undefined,
   ingest: IngestStage | undefined,
 ): Promise<Pick<Engine, 'apiUrl' | 'ingestUrl' | 'freshTokens'>> {
-  const tokens = openTokens(paths.tokens)
+  const tokensFile = config.tokens ?? paths.tokens
+  const tokens = openTokens(tokensFile)
   const doorOf = (listener: 'ingest' | 'api'): Door =>
     openDoor(listener, config.listen[listener].hosts, tokens, (reason) => metrics.refusedRequests.add(1, { listener, reason }))
   const vitals = { door: doorOf('api'), health: () => healthOf(checks), metrics: () => metrics.text() }
@@ -135,7 +136,7 @@ async function startListeners(
       return listener.url
     } catch (error) {
       // Tokens that nobody will be shown are worth nothing: the next start makes new ones.
-      if (tokens.fresh !== undefined) rmSync(paths.tokens)
+      if (tokens.fresh !== undefined) rmSync(tokensFile)
       throw error
     }
   }

@@ -1,5 +1,5 @@
 import { randomBytes, timingSafeEqual } from 'node:crypto'
-import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { existsSync, linkSync, mkdirSync, readFileSync, unlinkSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { digest } from '../event/id.ts'
 
@@ -22,7 +22,7 @@ export interface Tokens {
 }
 
 /**
- * The tokens of this node, kept hashed in one file that only its owner can read; made at first start. A token is 256 random
+ * The tokens of this node, or of several that share the file, kept hashed in one file that only its owner can read; made at first start. A token is 256 random
  * bits, so a plain SHA-256 is hash enough: there is nothing to guess.
  */
 export function openTokens(path: string, now: () => number = Date.now): Tokens {
@@ -40,7 +40,8 @@ export function openTokens(path: string, now: () => number = Date.now): Tokens {
   }
 }
 
-function create(path: string, now: number): FreshTokens {
+/** Undefined if the file is there by now. */
+function create(path: string, now: number): FreshTokens | undefined {
   const fresh: FreshTokens = { ingest: `cdi_${secret()}`, api: `cda_${secret()}` }
   const stored: StoredToken[] = (Object.keys(fresh) as TokenScope[]).map((scope) => ({
     name: `${scope}-1`,
@@ -49,9 +50,18 @@ function create(path: string, now: number): FreshTokens {
     created: new Date(now).toISOString(),
   }))
   mkdirSync(dirname(path), { recursive: true })
-  writeFileSync(`${path}.new`, `${JSON.stringify(stored, null, 2)}\n`, { mode: 0o600 })
-  renameSync(`${path}.new`, path)
-  return fresh
+  const written = `${path}.${randomBytes(8).toString('hex')}`
+  writeFileSync(written, `${JSON.stringify(stored, null, 2)}\n`, { mode: 0o600 })
+  try {
+    // Whole or not at all, and never over another's: nodes that start together may share the file.
+    linkSync(written, path)
+    return fresh
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return undefined
+    throw error
+  } finally {
+    unlinkSync(written)
+  }
 }
 
 const secret = () => randomBytes(32).toString('base64url')
