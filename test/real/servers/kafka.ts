@@ -4,7 +4,7 @@ import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { cacheFolder, freePort, run } from './server.ts'
+import { cacheFolder, freePort, makeCertificate, run } from './server.ts'
 
 const VERSION = '4.4.0'
 
@@ -35,7 +35,9 @@ export async function startKafka(): Promise<RealKafka> {
   const jars = await fetchJars()
   const folder = await mkdtemp(join(tmpdir(), 'cordon-kafka-'))
   const ports = { open: await freePort(), secured: await freePort(), controller: await freePort() }
-  const ca = await makeCertificate(folder)
+  const ca = await makeCertificate(folder, 'broker')
+  // The broker wants both in one file.
+  await writeFile(join(folder, 'broker.pem'), (await readFile(join(folder, 'broker.key'), 'utf8')) + ca, { mode: 0o600 })
   await writeFile(join(folder, 'log4j2.properties'), LOG4J)
   await writeFile(join(folder, 'server.properties'), properties(folder, ports))
   const java = (heap: string, main: string, ...args: string[]) => [
@@ -111,19 +113,6 @@ async function fetchJars(): Promise<string> {
     await rm(work, { recursive: true, force: true })
   }
   return jars
-}
-
-/** A certificate for 127.0.0.1 and localhost that is its own authority, with its key, as the broker wants them: in one file. */
-async function makeCertificate(folder: string): Promise<string> {
-  const [key, certificate] = [join(folder, 'broker.key'), join(folder, 'broker.crt')]
-  const names = 'subjectAltName=DNS:localhost,IP:127.0.0.1'
-  await run('openssl', [
-    ...['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-subj', '/CN=localhost', '-days', '30'],
-    ...['-addext', names, '-keyout', key, '-out', certificate],
-  ])
-  const ca = await readFile(certificate, 'utf8')
-  await writeFile(join(folder, 'broker.pem'), (await readFile(key, 'utf8')) + ca, { mode: 0o600 })
-  return ca
 }
 
 function listens(port: number): Promise<boolean> {

@@ -1,5 +1,5 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
-import { mkdir, mkdtemp, rm } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { homedir, tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -45,6 +45,21 @@ export async function freePort(): Promise<number> {
   const { port } = probe.address() as { port: number }
   await new Promise((closed) => probe.close(closed))
   return port
+}
+
+/**
+ * Writes a certificate for 127.0.0.1 and localhost that is its own authority as `<name>.crt`, its key as `<name>.key`.
+ *
+ * @returns the certificate, in PEM
+ */
+export async function makeCertificate(folder: string, name: string): Promise<string> {
+  const [key, certificate] = [join(folder, `${name}.key`), join(folder, `${name}.crt`)]
+  const names = 'subjectAltName=DNS:localhost,IP:127.0.0.1'
+  await run('openssl', [
+    ...['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-subj', '/CN=localhost', '-days', '30'],
+    ...['-addext', names, '-keyout', key, '-out', certificate],
+  ])
+  return readFile(certificate, 'utf8')
 }
 
 /** Starts a program, waits until `ready` answers over HTTP, and stops it together with its folder. */
