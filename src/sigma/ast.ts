@@ -121,6 +121,8 @@ export interface CorrelationRule extends RuleHead {
   readonly expression: RuleExpression
   /** The referenced rules also alert by themselves. */
   readonly generate: boolean
+  /** Only feeds correlations that refer to it, and does not alert by itself. */
+  readonly silent?: true
 }
 
 export type Rule = DetectionRule | CorrelationRule

@@ -1,52 +1,225 @@
 /**
- * A naive oracle of DESIGN section 5, "What an alert is": all signals in memory, every definition taken word by word, O(n²) and
- * worse. It imports nothing from the engine but types, so that it cannot share a mistake with it.
+ * A naive oracle of docs/design.md section 5: everything in memory, every definition taken word by word, O(n²) and worse. It imports
+ * nothing from the engine but types, so that it cannot share a mistake with it.
+ *
+ * From what each event is to each correlation (the leaf hits), the rules of each bundle and the gaps it derives the alert set: anchors
+ * of correlations over detection rules first, which then are hits of the correlations above them, and so on.
  */
-import type { Signal } from '../../src/detectors/signal.ts'
-import type { CorrelationRule, RuleExpression } from '../../src/sigma/ast.ts'
+import { createHash } from 'node:crypto'
+import type { AlertRevision } from '../../src/detectors/alert.ts'
+import type { Gap, Signal } from '../../src/detectors/signal.ts'
+import type { CorrelationRule, RuleExpression, RuleSet } from '../../src/sigma/ast.ts'
 
-export interface OracleAlert {
-  readonly group: string
-  readonly anchor: string
-  readonly time: number
+/** What one entry of the events log is to one rule that alerts by itself, or to one correlation over detection rules. */
+export interface Hit
+  extends Pick<Signal, 'bundle' | 'group' | 'eventId' | 'time' | 'ingested' | 'partition' | 'offset' | 'refs' | 'value'> {
+  /** Id of the rule, in the rule set of the hit's bundle. */
+  readonly rule: string
 }
 
-export function oracleAlerts(rule: CorrelationRule, signals: readonly Signal[]): OracleAlert[] {
-  const sight = rule.timespan + rule.extension.grace
-  const groups = Map.groupBy(
-    signals.filter(({ time }) => time !== null),
-    ({ group }) => group.join('\u0000'),
-  )
-  return [...groups].flatMap(([group, all]) => {
-    const counted = all.filter(
-      (s) => !all.some((copy) => copy !== s && copy.eventId === s.eventId && earlier(copy, s) && s.ingested - copy.ingested <= sight),
-    )
-    const sees = (s: Signal, other: Signal) => Math.abs(s.ingested - other.ingested) <= sight
-    const holds = (s: Signal) => {
-      const past = counted.filter((o) => sees(s, o) && o.time! > s.time! - rule.timespan && o.time! <= s.time!)
-      const around = counted.filter((o) => sees(s, o) && o.time! > s.time! - rule.timespan && o.time! < s.time! + rule.timespan)
-      return condition(rule, past, around)
-    }
-    return counted
-      .filter((s) => {
-        if (!holds(s)) return false
-        const before = counted
-          .filter((o) => sees(s, o) && lower(o, s) && s.time! - o.time! < rule.timespan)
-          .sort((a, b) => (lower(a, b) ? 1 : -1))[0]
-        return before === undefined || !holds(before)
-      })
-      .map((s) => ({ group, anchor: s.eventId, time: s.time! }))
+export interface Recorded {
+  readonly rulesOf: (bundle: string) => Pick<RuleSet, 'detections' | 'correlations'>
+  /** In any order. Copies of one event are ingested at most three times the longest G apart (docs/decisions/0010). */
+  readonly hits: readonly Hit[]
+  /** Of all events partitions. */
+  readonly gaps?: readonly Gap[]
+  /** Where the clock of the correlations of a depth stands in the end. Left out: past everything. */
+  readonly clock?: (depth: number) => number
+}
+
+/** An alert of the set, as far as everything about it is a function of the records. */
+export interface SetAlert {
+  readonly id: string
+  readonly rule: string
+  /** Of a correlation: the anchor's. (A rule that alerts by itself may be hit by copies of one event under several bundles.) */
+  readonly bundle: string | null
+  /** Null where the event has none. */
+  readonly time: number | null
+  readonly group: Readonly<Record<string, string>>
+  readonly verdict: 'final' | 'provisional' | 'unknown'
+  /** The nodes that make it unknown. */
+  readonly nodes: readonly string[]
+}
+
+/** The alert set that the records mean, by id. */
+export function expectedAlerts(recorded: Recorded): SetAlert[] {
+  const { rulesOf, hits } = recorded
+  const queue = hits.flatMap((hit): Placed[] => {
+    const rule = rulesOf(hit.bundle).correlations.find(({ id }) => id === hit.rule)
+    return rule === undefined ? [] : [{ ...hit, unit: unitOf(rule, rulesOf(hit.bundle)) }]
   })
+  const alerts = hits.flatMap((hit) => (rulesOf(hit.bundle).detections.some(({ id }) => id === hit.rule) ? [single(hit)] : []))
+  const deepest = Math.max(0, ...hits.flatMap(({ bundle }) => rulesOf(bundle).correlations.map((rule) => depth(rule, rulesOf(bundle)))))
+  for (let level = 1; level <= deepest; level++) {
+    for (const placed of Map.groupBy(queue, (hit) => JSON.stringify([hit.unit.key, hit.group])).values()) {
+      const { unit } = placed[0]!
+      if (unit.depth !== level) continue
+      for (const anchor of anchorsOf(unit, placed)) {
+        const set = rulesOf(anchor.bundle)
+        const rule = set.correlations.find((candidate) => candidate.id === unit.rule.id)!
+        const alert = alertOf(unit, rule, anchor, recorded)
+        if (rule.silent !== true) alerts.push(alert)
+        queue.push(...passedOn(rule, alert.id, anchor, set))
+      }
+    }
+  }
+  return byId(alerts)
 }
 
-const lower = (a: Signal, b: Signal) =>
+/** The fold of the alerts log, in the oracle's words: the newest revision of each alert, without those that were withdrawn. */
+export function foldedAlerts(revisions: readonly AlertRevision[], rulesOf: Recorded['rulesOf']): SetAlert[] {
+  const newest = new Map<string, AlertRevision>()
+  for (const revision of revisions) {
+    const known = newest.get(revision.id)
+    if (known === undefined || known.rev <= revision.rev) newest.set(revision.id, revision)
+  }
+  return byId(
+    [...newest.values()]
+      .filter(({ state }) => state === 'open')
+      .map(({ id, rule, bundle, time, group, evidence, provisional, unknown }) => ({
+        id,
+        rule: rule.id,
+        bundle: rulesOf(bundle).detections.some((single) => single.id === rule.id) ? null : bundle,
+        time: evidence.every((item) => item.time === null) ? null : time,
+        group,
+        verdict: provisional ? 'provisional' : unknown === undefined ? 'final' : 'unknown',
+        nodes: [...new Set(unknown?.map(({ node }) => node))].sort(),
+      })),
+  )
+}
+
+interface Unit {
+  readonly key: string
+  /** By any bundle that has the unit: its parameters are the same in all of them. */
+  readonly rule: CorrelationRule
+  readonly depth: number
+  /** G. */
+  readonly sight: number
+  readonly falsifiable: boolean
+  /** How far from an anchor's ingestion the events may have been ingested that its condition depends on. */
+  readonly reach: number
+}
+
+interface Placed extends Hit {
+  readonly unit: Unit
+}
+
+type Rules = Pick<RuleSet, 'detections' | 'correlations'>
+
+const childrenOf = (rule: CorrelationRule, set: Rules) =>
+  rule.rules.flatMap((child) => set.correlations.find(({ id }) => id === child) ?? [])
+const depth = (rule: CorrelationRule, set: Rules): number => 1 + Math.max(0, ...childrenOf(rule, set).map((child) => depth(child, set)))
+
+function unitOf(rule: CorrelationRule, set: Rules): Unit {
+  const children = childrenOf(rule, set).map((child) => unitOf(child, set))
+  const sight = rule.timespan + rule.extension.grace
+  const { id, type, rules, groupBy, aliases, timespan, bounds, fields, expression } = rule
+  const under = rules.map((child) => children.find((unit) => unit.rule.id === child)?.key ?? child)
+  return {
+    key: hash(
+      id,
+      type,
+      JSON.stringify({ rules: under, groupBy, aliases, timespan, bounds, fields, expression }),
+      String(rule.extension.grace),
+    ),
+    rule,
+    depth: depth(rule, set),
+    sight,
+    falsifiable: falsifiable(rule) || children.some((child) => child.falsifiable),
+    // A child's anchor depends on the condition at the signal before it, too, which it sees.
+    reach: sight + Math.max(0, ...children.map((child) => child.sight + child.reach)),
+  }
+}
+
+function falsifiable(rule: CorrelationRule): boolean {
+  const negates = (e: RuleExpression): boolean => e.op === 'not' || (e.op !== 'rule' && e.operands.some(negates))
+  return rule.bounds.some(({ operator }) => operator !== 'gt' && operator !== 'gte') || negates(rule.expression)
+}
+
+/** The anchors of one group. Of copies of one event that all are, because they came far apart, the first. */
+function anchorsOf({ rule, sight }: Unit, placed: readonly Hit[]): Hit[] {
+  const all = placed.filter(({ time }) => time !== null)
+  const counted = all.filter(
+    (s) => !all.some((copy) => copy !== s && copy.eventId === s.eventId && earlier(copy, s) && s.ingested - copy.ingested <= sight),
+  )
+  const sees = (s: Hit, other: Hit) => Math.abs(s.ingested - other.ingested) <= sight
+  const holds = (s: Hit) => {
+    const past = counted.filter((o) => sees(s, o) && o.time! > s.time! - rule.timespan && o.time! <= s.time!)
+    const around = counted.filter((o) => sees(s, o) && o.time! > s.time! - rule.timespan && o.time! < s.time! + rule.timespan)
+    return condition(rule, past, around)
+  }
+  const anchors = counted.filter((s) => {
+    if (!holds(s)) return false
+    const before = counted
+      .filter((o) => sees(s, o) && lower(o, s) && s.time! - o.time! < rule.timespan)
+      .sort((a, b) => (lower(a, b) ? 1 : -1))[0]
+    return before === undefined || !holds(before)
+  })
+  return anchors.filter((s) => !anchors.some((copy) => copy !== s && copy.eventId === s.eventId && earlier(copy, s)))
+}
+
+function alertOf(
+  unit: Unit,
+  rule: CorrelationRule,
+  anchor: Hit,
+  { gaps = [], clock = () => Number.POSITIVE_INFINITY }: Recorded,
+): SetAlert {
+  const { ingested } = anchor
+  const closed = clock(unit.depth) > ingested + unit.sight
+  const missed = gaps.filter(({ from, to }) => from <= ingested + unit.reach && (to === null || to >= ingested - unit.reach))
+  const nodes = unit.falsifiable && closed ? [...new Set(missed.map(({ node }) => node))].sort() : []
+  return {
+    id: hash('alert', rule.id, unit.key, ...anchor.group, String(anchor.time), anchor.eventId),
+    rule: rule.id,
+    bundle: anchor.bundle,
+    time: anchor.time,
+    group: Object.fromEntries(rule.groupBy.map((field, at) => [field, anchor.group[at]!])),
+    verdict: unit.falsifiable && !closed ? 'provisional' : nodes.length > 0 ? 'unknown' : 'final',
+    nodes,
+  }
+}
+
+/** What an anchor is to the correlations above its own. */
+function passedOn(child: CorrelationRule, id: string, anchor: Hit, set: Rules): Placed[] {
+  return set.correlations
+    .filter(({ rules, extension }) => rules.includes(child.id) && extension.mode !== 'off')
+    .map((parent) => {
+      const groupValue = (name: string) => anchor.group[child.groupBy.indexOf(parent.aliases[name]?.[child.id] ?? name)]!
+      const values = parent.fields.map(groupValue)
+      return {
+        ...anchor,
+        rule: parent.id,
+        unit: unitOf(parent, set),
+        eventId: id,
+        group: parent.groupBy.map(groupValue),
+        refs: 2 ** parent.rules.indexOf(child.id),
+        ...(values.length === 0 ? {} : { value: values.length === 1 ? values[0]! : JSON.stringify(values.map((value) => [value])) }),
+      }
+    })
+}
+
+function single({ rule, time, eventId }: Hit): SetAlert {
+  const id = hash('alert', rule, '', '', String(time), eventId)
+  return { id, rule, bundle: null, time, group: {}, verdict: 'final', nodes: [] }
+}
+
+const byId = (alerts: readonly SetAlert[]) =>
+  [...new Map(alerts.map((alert) => [alert.id, alert])).values()].sort((a, b) => (a.id < b.id ? -1 : 1))
+
+const hash = (...parts: readonly string[]) =>
+  createHash('sha256')
+    .update(parts.map((part) => `${part.length}:${part}`).join(''))
+    .digest('hex')
+    .slice(0, 32)
+
+const lower = (a: Hit, b: Hit) =>
   a.time! < b.time! || (a.time === b.time && (a.eventId < b.eventId || (a.eventId === b.eventId && earlier(a, b))))
-const earlier = (a: Signal, b: Signal) =>
+const earlier = (a: Hit, b: Hit) =>
   a.ingested < b.ingested ||
   (a.ingested === b.ingested && (a.partition < b.partition || (a.partition === b.partition && a.offset < b.offset)))
 
-function condition(rule: CorrelationRule, past: readonly Signal[], around: readonly Signal[]): boolean {
-  const matches = (s: Signal, ref: number) => (s.refs & (1 << ref)) !== 0
+function condition(rule: CorrelationRule, past: readonly Hit[], around: readonly Hit[]): boolean {
+  const matches = (s: Hit, ref: number) => (s.refs & (1 << ref)) !== 0
   const bounded = (n: number) =>
     rule.bounds.every(
       ({ operator, value }) =>
@@ -77,9 +250,17 @@ function condition(rule: CorrelationRule, past: readonly Signal[], around: reado
       return truth(rule.expression)
     }
     case 'temporal_ordered': {
+      const inOrder = wanted(rule.expression)
+      const unwanted = rule.rules.map((_, ref) => ref).filter((ref) => !inOrder.includes(ref))
       const chain = (stage: number, from: number): boolean =>
-        stage === rule.rules.length || past.some((s) => matches(s, stage) && s.time! >= from && chain(stage + 1, s.time!))
-      return chain(0, Number.NEGATIVE_INFINITY)
+        stage === inOrder.length || past.some((s) => matches(s, inOrder[stage]!) && s.time! >= from && chain(stage + 1, s.time!))
+      return chain(0, Number.NEGATIVE_INFINITY) && !around.some((s) => unwanted.some((ref) => matches(s, ref)))
     }
   }
+}
+
+/** The rules of a sequence that must match, in its order: those not under `not`. */
+function wanted(expression: RuleExpression): number[] {
+  if (expression.op === 'rule') return [expression.rule]
+  return expression.op === 'not' ? [] : expression.operands.flatMap(wanted).sort((a, b) => a - b)
 }
