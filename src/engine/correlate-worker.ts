@@ -2,15 +2,15 @@ import type { AlertRevision } from '../detectors/alert.ts'
 import { Correlator, type StateRow } from '../detectors/correlation/correlator.ts'
 import type { Progress, SignalRecord } from '../detectors/signal.ts'
 import type { RuleSet } from '../sigma/ast.ts'
-import { Checkpoint } from '../streams/checkpoint.ts'
-import type { LogRecord, PartitionHandler, Streams } from '../streams/log.ts'
+import type { Checkpoint, Send } from '../streams/checkpoint.ts'
+import type { PartitionHandler, Streams } from '../streams/log.ts'
 import type { CrashPoint } from './crash-point.ts'
 
 interface Settings {
   readonly streams: Streams
   readonly rules: RuleSet
-  /** Where the checkpoint of a partition is kept. */
-  readonly checkpointPath: (partition: number) => string
+  /** Opens what this node keeps of a partition's state. */
+  readonly openCheckpoint: (partition: number) => Checkpoint<StateRow>
   readonly probe: (point: CrashPoint) => void
   readonly report: (report: { partition: number; revisions: number; signalsHeld: number }) => void
 }
@@ -35,13 +35,13 @@ interface Partition {
  * between sends it again, under the same ids. A batch that gives no alert is committed with a later one: its records are still in
  * the log, so a restart takes them again, and the correlator comes to the same state.
  */
-export function createCorrelateWorker({ streams, rules, checkpointPath, probe, report }: Settings): PartitionHandler<SignalRecord> {
+export function createCorrelateWorker({ streams, rules, openCheckpoint, probe, report }: Settings): PartitionHandler<SignalRecord> {
   const partitions = new Map<number, Partition>()
-  const send = (records: readonly LogRecord<unknown>[]) => streams.append('alerts', records)
+  const send: Send = (log, records) => streams.append(log, records)
 
   return {
     async open(partition) {
-      const checkpoint = new Checkpoint<StateRow>(checkpointPath(partition))
+      const checkpoint = openCheckpoint(partition)
       const correlator = new Correlator(rules, streams.partitions('events'))
       const head = checkpoint.head()
       correlator.restore((head?.value as Progress[] | undefined) ?? [], checkpoint.rows())
@@ -92,7 +92,10 @@ export function createCorrelateWorker({ streams, rules, checkpointPath, probe, r
 
 function commit(state: Partition, revisions: readonly AlertRevision[]): void {
   const { checkpoint, correlator, put, remove, next } = state
-  const outbox = revisions.map((revision) => ({ key: revision.id, id: `${revision.id}.${revision.rev}`, value: revision }))
+  const outbox = revisions.map((revision) => ({
+    log: 'alerts' as const,
+    record: { key: revision.id, id: `${revision.id}.${revision.rev}`, value: revision },
+  }))
   checkpoint.commit({ put, remove, head: correlator.checkpoint, outbox, next })
   put.clear()
   remove.clear()

@@ -1,13 +1,14 @@
 import { compileDetector } from '../detectors/detector.ts'
 import type { SignalRecord } from '../detectors/signal.ts'
 import type { EventRecord } from '../event/event.ts'
+import { openCheckpointFile } from '../streams/checkpoint-file.ts'
 import type { PartitionHandler } from '../streams/log.ts'
 import { createCorrelateWorker } from './correlate-worker.ts'
 import { createMatchWorker } from './match-worker.ts'
 import type { Parts } from './parts.ts'
 
 /** Signals log → alerts log. */
-export function correlateStage({ streams, site, metrics, paths, probe }: Parts): PartitionHandler<SignalRecord> {
+export function correlateStage({ streams, site, metrics, paths, observer, probe }: Parts): PartitionHandler<SignalRecord> {
   const held = new Map<number, number>()
   metrics.observe('cordon_signals_held', 'Signals in correlation state', async () =>
     [...held].map(([partition, value]) => ({ value, attributes: { partition } })),
@@ -15,7 +16,7 @@ export function correlateStage({ streams, site, metrics, paths, probe }: Parts):
   return createCorrelateWorker({
     streams,
     rules: site.rules,
-    checkpointPath: paths.correlate,
+    openCheckpoint: (partition) => openCheckpointFile(paths.correlate(partition), (error) => observer.onError('checkpoint', error)),
     probe,
     report: ({ partition, revisions, signalsHeld }) => {
       metrics.revisions.add(revisions)
