@@ -19,12 +19,17 @@ export function parseTime(value: Json | undefined): number | null {
   return Number.isNaN(other) ? null : other
 }
 
-/** RFC 3339 in UTC: milliseconds, or microseconds where the time has a finer fraction. */
+/** RFC 3339 in UTC, with as many digits as it takes to read back the same time: milliseconds, microseconds or nanoseconds. */
 export function formatTime(time: number): string {
   const whole = Math.floor(time)
   const iso = new Date(whole).toISOString()
-  const micros = Math.round((time - whole) * 1000)
-  return micros > 0 && micros < 1000 ? `${iso.slice(0, -1)}${String(micros).padStart(3, '0')}Z` : iso
+  if (whole === time) return iso
+  const withDigits = (digits: number) => {
+    const fraction = Math.min(Math.round((time - whole) * 10 ** digits), 10 ** digits - 1)
+    return `${iso.slice(0, -1)}${String(fraction).padStart(digits, '0')}Z`
+  }
+  const micros = withDigits(3)
+  return parseTime(micros) === time ? micros : withDigits(6)
 }
 
 function fromIso(parts: RegExpExecArray): number | null {
