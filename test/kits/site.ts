@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
@@ -46,6 +46,12 @@ export interface Run {
   /** Resolves with the exit code, or null if a signal ended it. */
   readonly exited: Promise<number | null>
   stop(): Promise<void>
+}
+
+/** A node of a cluster. */
+export interface Member extends Run {
+  readonly apiUrl: string
+  readonly ingestUrl: string
 }
 
 /** A configured installation in a temporary folder: what `cordon init` and an administrator would have made, ready to run. */
@@ -109,9 +115,28 @@ export class Site {
   }
 
   /** Starts the engine, and resolves when it serves (or has died). `crashAt` is CORDON_CRASH_AT. */
-  async start(crashAt?: string): Promise<Run> {
+  start(crashAt?: string, role?: string): Promise<Run> {
+    return this.spawn(this.configPath, this.apiUrl, role, crashAt)
+  }
+
+  /**
+   * Starts another node of the same installation, as a cluster has: with a name, a data folder and ports of its own, and what the
+   * nodes share. Under the same name it is the same node again.
+   */
+  async member(name: string, role: string, crashAt?: string): Promise<Member> {
+    const ports = { ingest: await freePort(), api: await freePort() }
+    const shared = JSON.parse(readFileSync(this.configPath, 'utf8')) as object
+    const path = join(this.folder, `${name}.yml`)
+    const listen = { ingest: { port: ports.ingest }, api: { port: ports.api } }
+    writeFileSync(path, JSON.stringify({ ...shared, node: name, data: `./data-${name}`, tokens: './data/tokens.json', listen }))
+    const apiUrl = `http://127.0.0.1:${ports.api}`
+    return { ...(await this.spawn(path, apiUrl, role, crashAt)), apiUrl, ingestUrl: `http://127.0.0.1:${ports.ingest}` }
+  }
+
+  private async spawn(configPath: string, apiUrl: string, role?: string, crashAt?: string): Promise<Run> {
     const environment = { ...process.env, ...(crashAt === undefined ? {} : { CORDON_CRASH_AT: crashAt }) }
-    const child = spawn(process.execPath, [CORDON, 'run', '--config', this.configPath], {
+    const roles = role === undefined ? [] : ['--role', role]
+    const child = spawn(process.execPath, [CORDON, 'run', '--config', configPath, ...roles], {
       env: environment,
       stdio: ['ignore', 'ignore', 'pipe'],
     })
@@ -130,7 +155,7 @@ export class Site {
     }
     this.runs.add(run)
     const dead = exited.then(() => true)
-    while (!(await this.alive())) {
+    while (!(await isAlive(apiUrl))) {
       if (!(await Promise.race([dead, sleep(50, false)]))) continue
       if (child.exitCode !== null) throw new Error(`the engine stopped with exit code ${child.exitCode}:\n${stderr}`)
       break
@@ -187,13 +212,13 @@ export class Site {
     )
     reviewGrant(loadConfig(this.configPath), FOUNDING_RULE).renew('test', Date.now())
   }
+}
 
-  private async alive(): Promise<boolean> {
-    return fetch(`${this.apiUrl}/livez`, { signal: AbortSignal.timeout(1_000) }).then(
-      ({ ok }) => ok,
-      () => false,
-    )
-  }
+function isAlive(apiUrl: string): Promise<boolean> {
+  return fetch(`${apiUrl}/livez`, { signal: AbortSignal.timeout(1_000) }).then(
+    ({ ok }) => ok,
+    () => false,
+  )
 }
 
 /** The founding rule's id, from the shipped rules. */
@@ -216,7 +241,7 @@ export async function until<T>(
   throw new Error(`not within ${seconds} s: ${what}`)
 }
 
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const server = createServer()
   await new Promise<void>((done) => server.listen(0, '127.0.0.1', done))
   const { port } = server.address() as { port: number }
