@@ -1,17 +1,10 @@
 // Throughput and latency of the whole engine, as a process of its own. See bench/README.md.
-import { execFileSync } from 'node:child_process'
-import { readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { startLabMdm } from '../lab/servers/mdm.ts'
-import { startLabPaging } from '../lab/servers/paging.ts'
-import { startLabTokens } from '../lab/servers/tokens.ts'
-import { Site, type SiteDevice, until } from '../test/kits/site.ts'
+import { until } from '../test/kits/site.ts'
+import { at, benchSite, cpuSeconds, drained, pin, report, round, rssMegabytes } from './bench-site.ts'
+import { fleetOf, ordinary, sensitiveRead, unlistedEgress } from './workload.ts'
 
-const DEVICES: readonly SiteDevice[] = Array.from({ length: 200 }, (_, at) => ({
-  id: `laptop-${at}`,
-  mdm: `UDID-${at}`,
-  user: `user-${at}`,
-}))
+const DEVICES = fleetOf(200)
 const BATCH = 500
 const TICKS_PER_SECOND = 100
 
@@ -22,9 +15,9 @@ async function main([what = 'throughput', amount]: readonly string[]): Promise<v
 }
 
 async function throughput(total: number): Promise<void> {
-  const { site, close } = await lab()
+  const { site, close } = await benchSite(DEVICES)
   const bodies = Array.from({ length: total / BATCH }, (_, at) =>
-    Array.from({ length: BATCH }, (_, n) => ordinary(at * BATCH + n)).join('\n'),
+    Array.from({ length: BATCH }, (_, n) => ordinary(at * BATCH + n, DEVICES)).join('\n'),
   )
   const run = await site.start()
   pin(run.process.pid!)
@@ -56,14 +49,14 @@ async function throughput(total: number): Promise<void> {
 }
 
 async function latency(rate: number, seconds: number): Promise<void> {
-  const { site, close } = await lab()
+  const { site, close } = await benchSite(DEVICES)
   const run = await site.start()
   const perTick = rate / TICKS_PER_SECOND
   const started = Date.now()
   const sending: Promise<unknown>[] = []
   let detections = 0
   for (let tick = 0; tick < seconds * TICKS_PER_SECOND; tick++) {
-    const lines = Array.from({ length: perTick }, (_, n) => ordinary(tick * perTick + n))
+    const lines = Array.from({ length: perTick }, (_, n) => ordinary(tick * perTick + n, DEVICES))
     // Five devices a second read a sensitive file and connect out, a tenth of a second apart.
     if (tick % 20 === 0 && detections < DEVICES.length) lines.push(sensitiveRead(DEVICES[detections]!.id))
     if (tick % 20 === 10 && detections < DEVICES.length) lines.push(unlistedEgress(DEVICES[detections++]!.id))
@@ -91,121 +84,6 @@ async function latency(rate: number, seconds: number): Promise<void> {
   })
   await close()
 }
-
-/** A site whose limits do not get in the way of measuring. */
-async function lab() {
-  const stop: (() => Promise<void>)[] = []
-  const site = await Site.create({
-    devices: DEVICES,
-    limits: (rule) => ({ limits: [{ verb: 'quarantine_device', most: 100_000, per: '1h' }], quarantine_rules: [rule] }),
-    vendors: async ({ url }) => {
-      const mdm = await startLabMdm({
-        apiKey: 'key',
-        devices: DEVICES.map((device) => device.mdm),
-        webhook: { url: `${url}/hooks/nanomdm-quarantine`, key: 'hook' },
-      })
-      const tokens = await startLabTokens({ rootToken: 'root' })
-      const paging = await startLabPaging()
-      stop.push(mdm.stop, tokens.stop, paging.stop)
-      return {
-        mdm: { url: mdm.url, apiKey: 'key', webhookKey: 'hook' },
-        tokens: { url: tokens.url, rootToken: 'root' },
-        paging: { url: paging.url },
-      }
-    },
-  })
-  return {
-    site,
-    close: async () => {
-      await site.remove()
-      await Promise.all(stop.map((one) => one()))
-    },
-  }
-}
-
-/** Endpoint telemetry of a working day: connects, file accesses, process starts; one in twenty by an agent, all of it allowed. */
-function ordinary(n: number): string {
-  const { id, user } = DEVICES[n % DEVICES.length]!
-  const common = {
-    '@timestamp': new Date().toISOString(),
-    event: { id: `b-${process.pid}-${n}`, kind: 'event', outcome: 'success' },
-    host: { name: id, os: { type: 'macos' } },
-    user: { name: user },
-  }
-  const process_ =
-    n % 20 === 0
-      ? { name: 'claude', executable: '/usr/local/bin/claude', pid: 900 }
-      : { name: 'firefox', executable: '/usr/bin/firefox', pid: 1_000 + (n % 500) }
-  if (n % 10 < 6) {
-    const destination = { ip: n % 20 === 0 ? '10.0.0.7' : `198.51.100.${n % 250}`, port: 443 }
-    return JSON.stringify({
-      ...common,
-      event: { ...common.event, category: ['network'], type: ['connection', 'start'], action: 'connection_attempted' },
-      process: process_,
-      source: { ip: `10.4.0.${n % 250}`, port: 40_000 + (n % 20_000) },
-      destination,
-      network: { transport: 'tcp', direction: 'egress' },
-    })
-  }
-  if (n % 10 < 9) {
-    return JSON.stringify({
-      ...common,
-      event: { ...common.event, category: ['file'], type: ['access'], action: 'open' },
-      process: process_,
-      file: { path: `/Users/${user}/Documents/note-${n % 997}.md`, name: `note-${n % 997}.md` },
-    })
-  }
-  return JSON.stringify({
-    ...common,
-    event: { ...common.event, category: ['process'], type: ['start'], action: 'exec' },
-    process: { ...process_, command_line: `/usr/bin/git status --porcelain ${n}`, parent: { pid: 1, executable: '/bin/zsh' } },
-  })
-}
-
-const sensitiveRead = (device: string) =>
-  JSON.stringify({
-    '@timestamp': new Date().toISOString(),
-    event: { category: ['file'], type: ['access'], outcome: 'success' },
-    device: { id: device },
-    process: { name: 'claude', pid: 900 },
-    file: { path: '/sensitive/payroll.csv' },
-  })
-const unlistedEgress = (device: string) =>
-  JSON.stringify({
-    '@timestamp': new Date().toISOString(),
-    event: { category: ['network'], type: ['start'], outcome: 'success' },
-    device: { id: device },
-    process: { name: 'claude', pid: 900 },
-    destination: { ip: '203.0.113.66', port: 443 },
-    network: { direction: 'egress' },
-  })
-
-/** Resolves when no worker has anything left to read. */
-async function drained(site: Site): Promise<void> {
-  await until('an empty backlog', 300, async () => {
-    const text = await (await fetch(`${site.apiUrl}/metrics`, { headers: { authorization: `Bearer ${site.tokens.api}` } })).text()
-    return [...text.matchAll(/^cordon_log_lag\{.*\} (\d+)/gm)].every((match) => Number(match[1]) <= 2)
-  })
-}
-
-function pin(pid: number): void {
-  execFileSync('taskset', ['-a', '-p', '-c', '0', String(pid)], { stdio: 'ignore' })
-}
-
-/** User and system time of all threads (Linux). */
-function cpuSeconds(pid: number): number {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]!.split(' ')
-  return (Number(fields[11]) + Number(fields[12])) / 100
-}
-
-function rssMegabytes(pid: number): number {
-  return Math.round(Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))![1]) / 1_024)
-}
-
-const at = (sorted: readonly number[], share: number) =>
-  Math.round(sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))]! * 1_000)
-const round = (value: number) => Math.round(value * 100) / 100
-const report = (figures: object) => process.stdout.write(`${JSON.stringify(figures)}\n`)
 
 await main(process.argv.slice(2))
 process.exit(0)
