@@ -176,6 +176,7 @@ async function fill(site: Site, total: number): Promise<void> {
 
 /** Sends at a steady rate, with some devices a second that read a sensitive file and connect out. Answers how many. */
 async function feed(
+  site: Site,
   ingest: Member,
   devices: ReturnType<typeof fleetOf>,
   rate: number,
