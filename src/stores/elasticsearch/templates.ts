@@ -1,0 +1,47 @@
+import type { estypes } from '@elastic/elasticsearch'
+import type { Elasticsearch } from './client.ts'
+
+/** What an index is like when it is first written to. */
+export interface IndexTemplate {
+  /** After the store's prefix. */
+  readonly name: string
+  /** Indices that it is for, after the prefix: `alerts-*`. */
+  readonly pattern: string
+  /** Grows with every change: a node never puts an older one in the place of a newer. */
+  readonly version: number
+  readonly settings: estypes.IndicesIndexSettings
+  readonly mappings: estypes.MappingTypeMapping
+  /** Under which the indices are searched together, after the prefix. */
+  readonly alias?: string
+}
+
+/** Before templates of others that happen to match, and after those that somebody puts there to win. */
+const PRIORITY = 200
+
+/**
+ * Puts a template where there is none or an older one. Indices that exist stay as they are.
+ *
+ * @throws CordonError `STORE_MAPPING` where Elasticsearch refuses it, and as {@link Elasticsearch.request}
+ */
+export async function putTemplate(store: Elasticsearch, template: IndexTemplate): Promise<void> {
+  const name = store.prefix + template.name
+  const known = await store.request(`reading the template ${name}`, (client, options) =>
+    client.indices.getIndexTemplate({ name }, { ...options, ignore: [404] }),
+  )
+  // With 404 ignored, what is not there comes as an answer without templates.
+  const version = known.index_templates?.[0]?.index_template.version ?? 0
+  if (version >= template.version) return
+  const { pattern, settings, mappings, alias } = template
+  await store.request(`writing the template ${name}`, (client, options) =>
+    client.indices.putIndexTemplate(
+      {
+        name,
+        index_patterns: [store.prefix + pattern],
+        priority: PRIORITY,
+        version: template.version,
+        template: { settings, mappings, ...(alias === undefined ? {} : { aliases: { [store.prefix + alias]: {} } }) },
+      },
+      options,
+    ),
+  )
+}
