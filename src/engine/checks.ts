@@ -1,5 +1,6 @@
 import { existsSync, statfsSync } from 'node:fs'
 import { CordonError, messageOf } from '../event/error.ts'
+import type { RuleFiles } from './activation.ts'
 import type { Check, Finding } from './health.ts'
 import type { IngestStage } from './ingest-stage.ts'
 import type { Parts, ResponseParts } from './parts.ts'
@@ -11,10 +12,18 @@ const LITTLE_SPACE = 1e9
 const VENDOR_TIMEOUT = 3_000
 
 /** What can be wrong with any node, each with its remedy. */
-export function checksOf({ config, site, streams }: Parts, readers: Readers): readonly Check[] {
-  const { rules, inventory } = site
+export function checksOf({ config, site, streams, bundles }: Parts, readers: Readers, ruleFiles: RuleFiles | undefined): readonly Check[] {
+  const { inventory } = site
   return [
-    { name: 'rules', look: async () => when(rules.refused > 0, `${rules.refused} rules do not load`, 'cordon validate names them') },
+    {
+      name: 'rules',
+      look: async () => {
+        const problem = ruleFiles?.problem() ?? bundles.problem()
+        if (problem !== undefined) return { detail: problem.message, remedy: problem.hint ?? 'see the log' }
+        const { refused } = bundles.rulesOf(bundles.active())
+        return when(refused > 0, `${refused} rules do not load`, 'cordon validate names them')
+      },
+    },
     {
       name: 'inventory',
       look: async () =>

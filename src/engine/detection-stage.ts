@@ -1,4 +1,3 @@
-import { compileDetector } from '../detectors/detector.ts'
 import type { SignalRecord } from '../detectors/signal.ts'
 import type { EventRecord } from '../event/event.ts'
 import { openCheckpointFile } from '../streams/checkpoint-file.ts'
@@ -8,14 +7,14 @@ import { createMatchWorker } from './match-worker.ts'
 import type { Parts } from './parts.ts'
 
 /** Signals log → alerts log. */
-export function correlateStage({ streams, site, metrics, paths, observer, probe }: Parts): PartitionHandler<SignalRecord> {
+export function correlateStage({ streams, bundles, metrics, paths, observer, probe }: Parts): PartitionHandler<SignalRecord> {
   const held = new Map<number, number>()
   metrics.observe('cordon_signals_held', 'Signals in correlation state', async () =>
     [...held].map(([partition, value]) => ({ value, attributes: { partition } })),
   )
   return createCorrelateWorker({
     streams,
-    rules: site.rules,
+    rules: bundles.rulesOf(bundles.active()),
     openCheckpoint: (partition) => openCheckpointFile(paths.correlate(partition), (error) => observer.onError('checkpoint', error)),
     probe,
     report: ({ partition, revisions, signalsHeld }) => {
@@ -26,8 +25,8 @@ export function correlateStage({ streams, site, metrics, paths, observer, probe 
 }
 
 /** Events log → signals log. */
-export function matchStage({ streams, site, metrics }: Parts): PartitionHandler<EventRecord> {
-  return createMatchWorker(streams, compileDetector(site.rules), ({ events, signals }) => {
+export function matchStage({ streams, bundles, metrics }: Parts): PartitionHandler<EventRecord> {
+  return createMatchWorker(streams, bundles, ({ events, signals }) => {
     metrics.matchedEvents.add(events)
     for (const [rule, count] of signals) metrics.signals.add(count, { rule })
   })

@@ -6,6 +6,8 @@ import type { RecordingPorts } from '../response/recording.ts'
 import type { RuleSet } from '../sigma/ast.ts'
 import { createIngestApp } from '../sources/ingest-app.ts'
 import { openEmbeddedLedger } from '../stores/embedded-ledger.ts'
+import { startActivation } from './activation.ts'
+import { openBundles } from './bundles.ts'
 import { checksOf, responseChecks, sourceChecks } from './checks.ts'
 import type { Config } from './config.ts'
 import { crashPoints } from './crash-point.ts'
@@ -69,7 +71,10 @@ async function openParts(config: Config, roles: ReadonlySet<Role>, observer: Eng
   const paths = dataPaths(config.data)
   const site = readSite(config, (where, error) => observer.onError(where, error))
   const opened = { config, roles, paths, site, metrics: new Metrics(), observer, probe: crashPoints(), onClose }
-  return { ...opened, streams: await openStreams(opened) }
+  const streams = await openStreams(opened)
+  const bundles = await openBundles(streams)
+  onClose(() => bundles.close())
+  return { ...opened, streams, bundles }
 }
 
 function openResponse(parts: Parts): ResponseParts {
@@ -87,7 +92,8 @@ function openResponse(parts: Parts): ResponseParts {
 
 /** The last stage first, so that each finds its reader running and its log's numbering settled. */
 async function startStages(parts: Parts): Promise<Omit<Engine, 'stop'>> {
-  const { config, roles, site } = parts
+  const { config, roles, site, bundles } = parts
+  const ruleFiles = roles.has('ingest') ? await startActivation(parts) : undefined
   const readers = new Readers(parts)
   const shared = roles.has('respond') || roles.has('api') ? openResponse(parts) : undefined
   const recording = shared && recordingOf(shared)
@@ -96,7 +102,11 @@ async function startStages(parts: Parts): Promise<Omit<Engine, 'stop'>> {
   if (roles.has('match')) await readers.begin('events', 'match', matchStage(parts))
   const ingest = roles.has('ingest') ? startIngest(parts) : undefined
 
-  const checks = [...checksOf(parts, readers), ...(shared ? responseChecks(shared) : []), ...(ingest ? sourceChecks(ingest) : [])]
+  const checks = [
+    ...checksOf(parts, readers, ruleFiles),
+    ...(shared ? responseChecks(shared) : []),
+    ...(ingest ? sourceChecks(ingest) : []),
+  ]
   const api = recording && {
     operations: new Operations(recording),
     webhooks: webhooks(site.links, async (responder, receipts) => {
@@ -105,7 +115,7 @@ async function startStages(parts: Parts): Promise<Omit<Engine, 'stop'>> {
     }),
   }
   const listening = await startListeners(parts, checks, api, ingest)
-  return { config, roles, rules: site.rules, ...listening, drained: () => readers.drained() }
+  return { config, roles, rules: bundles.rulesOf(bundles.active()), ...listening, drained: () => readers.drained() }
 }
 
 async function startResponse(parts: ResponseParts, recording: RecordingPorts, readers: Readers): Promise<Dispatcher> {

@@ -1,3 +1,4 @@
+import { ProcessTree } from '../context/process-tree.ts'
 import { CordonError } from '../event/error.ts'
 import type { EventRecord } from '../event/event.ts'
 import { FileTail } from '../sources/file-tail.ts'
@@ -6,7 +7,7 @@ import { DeadLetters } from './dead-letters.ts'
 import { Ingest } from './ingest.ts'
 import { IngestStore } from './ingest-store.ts'
 import type { Parts } from './parts.ts'
-import { agentTree } from './rules.ts'
+import { activeAgents } from './rules.ts'
 
 const TICK = 1_000
 const DAY = 86_400_000
@@ -27,10 +28,10 @@ export interface IngestStage {
 
 /** Sources → events log: the intake for the HTTP listener, the configured files, and a tick in every partition each second. */
 export function startIngest(parts: Parts): IngestStage {
-  const { config, paths, site, streams, metrics, observer, probe, onClose } = parts
+  const { config, paths, site, streams, bundles, metrics, observer, probe, onClose } = parts
   const store = new IngestStore(paths.ingest)
   onClose(() => store.close())
-  const tree = agentTree(site.rules)
+  const tree = new ProcessTree(activeAgents(bundles))
   tree.load(store.processes(Date.now() - DAY))
   const say = firstOfAKind((where, problem) => observer.onError(where, problem))
   const ingest = new Ingest({
@@ -39,7 +40,7 @@ export function startIngest(parts: Parts): IngestStage {
     tree,
     store,
     inventory: () => site.inventory.current(),
-    bundle: () => site.rules.hash,
+    bundle: () => bundles.active(),
     probe,
     report: ({ source = 'recognised', transport, sender }, { accepted, duplicates, deadLettered }, refused) => {
       metrics.records.add(accepted, { source, transport, outcome: 'accepted' })

@@ -33,8 +33,9 @@ it('stamps events with the running maximum of the log, across batches and restar
             return []
           },
         }
+        const rules = { load: async () => {}, detectorOf: () => detector }
         try {
-          let worker = createMatchWorker(streams, detector, () => {})
+          let worker = createMatchWorker(streams, rules, () => {})
           let next = await worker.open(0)
           let batch: LogEntry<EventRecord>[] = []
           for (const [at, { appended, ends, restarts }] of steps.entries()) {
@@ -43,7 +44,7 @@ it('stamps events with the running maximum of the log, across batches and restar
             await worker.handle(0, batch)
             batch = []
             if (!restarts) continue
-            worker = createMatchWorker(streams, detector, () => {})
+            worker = createMatchWorker(streams, rules, () => {})
             expect(await worker.open(0)).toBe(next)
           }
           expect(seen).toEqual(steps.map((_, at) => Math.max(...steps.slice(0, at + 1).map(({ appended }) => appended))))

@@ -1,7 +1,7 @@
-import type { Detector } from '../detectors/detector.ts'
 import type { Progress, SignalRecord } from '../detectors/signal.ts'
 import type { EventRecord } from '../event/event.ts'
 import type { LogRecord, PartitionHandler, Streams } from '../streams/log.ts'
+import type { RuleSource } from './bundles.ts'
 
 /** The last entry that was handled, and the highest stamp until there. */
 type Place = Pick<Progress, 'offset' | 'ingested'>
@@ -22,7 +22,7 @@ const BEGINNING: Place = { offset: -1, ingested: 0 }
  */
 export function createMatchWorker(
   streams: Streams,
-  detector: Detector,
+  rules: Pick<RuleSource, 'load' | 'detectorOf'>,
   report: (report: MatchReport) => void,
 ): PartitionHandler<EventRecord> {
   const signalPartitions = Array.from({ length: streams.partitions('signals') }, (_, at) => at)
@@ -39,6 +39,7 @@ export function createMatchWorker(
     },
 
     async handle(partition, entries) {
+      await rules.load(entries.flatMap(({ value }) => (value.kind === 'event' ? [value.bundle] : [])))
       const records: LogRecord<SignalRecord>[] = []
       const signals = new Map<string, number>()
       let events = 0
@@ -48,7 +49,7 @@ export function createMatchWorker(
         if (value.kind !== 'event') continue
         events++
         // A fact of the record, whatever the sender's or this node's clock says.
-        for (const signal of detector.detect({ ...value.event, ingested }, { partition, offset })) {
+        for (const signal of rules.detectorOf(value.bundle).detect({ ...value.event, ingested }, { partition, offset })) {
           records.push({ key: `${signal.unit}\u0000${signal.group.join('\u0000')}`, value: signal })
           signals.set(signal.unit, (signals.get(signal.unit) ?? 0) + 1)
         }

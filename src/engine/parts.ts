@@ -1,5 +1,6 @@
 import type { Ledger } from '../stores/ledger.ts'
 import type { Streams } from '../streams/log.ts'
+import type { Bundles } from './bundles.ts'
 import type { Config } from './config.ts'
 import type { CrashPoint } from './crash-point.ts'
 import type { DataPaths } from './data-folder.ts'
@@ -15,6 +16,8 @@ export interface Parts {
   readonly paths: DataPaths
   readonly site: Site
   readonly streams: Streams
+  /** The rules that any node has activated. */
+  readonly bundles: Bundles
   readonly metrics: Metrics
   readonly observer: EngineObserver
   readonly probe: (point: CrashPoint) => void

@@ -29,9 +29,8 @@ export function recordingOf({ ledger, metrics, observer }: ResponseParts): Recor
 }
 
 /** Alerts log → ledger → vendors. */
-export function createResponse({ config, site, observer, probe }: ResponseParts, recording: RecordingPorts): ResponseStage {
-  const { rules, policy, inventory, links } = site
-  const ruleById = new Map([...rules.detections, ...rules.correlations].map((rule) => [rule.id, rule]))
+export function createResponse({ config, site, bundles, observer, probe }: ResponseParts, recording: RecordingPorts): ResponseStage {
+  const { policy, inventory, links } = site
   const dispatcher = new Dispatcher({
     ...recording,
     links,
@@ -49,7 +48,10 @@ export function createResponse({ config, site, observer, probe }: ResponseParts,
   })
   const worker = alertsWorker({
     ...recording,
-    ruleOf: (id) => ruleById.get(id),
+    ruleOf: (id, bundle) => {
+      const { detections, correlations } = bundles.rulesOf(bundle)
+      return detections.find((rule) => rule.id === id) ?? correlations.find((rule) => rule.id === id)
+    },
     policy: () => policy.current(),
     responders: links,
     placing: { window: config.incidents.join_within },
@@ -60,6 +62,7 @@ export function createResponse({ config, site, observer, probe }: ResponseParts,
     worker: {
       ...worker,
       async handle(partition, entries) {
+        await bundles.load(entries.map(({ value }) => value.bundle))
         // Told before its consequences are.
         for (const { value } of entries) observer.onAlert(value)
         await worker.handle(partition, entries)

@@ -1,8 +1,11 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join, relative } from 'node:path'
 import { CordonError } from '../event/error.ts'
+import type { RuleFile } from '../sigma/bundle.ts'
+import { PACKAGE_ROOT } from './config.ts'
 
 const RULE_FILE = /\.ya?ml$/i
+const BUILTIN_RULES = join(PACKAGE_ROOT, 'rules')
 
 /**
  * The rule, filter and list files under the given files and folders, in the order given, folders sorted by name. Later files
@@ -10,12 +13,32 @@ const RULE_FILE = /\.ya?ml$/i
  *
  * @throws CordonError `RULES_NOT_FOUND` if a path does not exist
  */
-export function readRuleFiles(paths: readonly string[]): { path: string; text: string }[] {
-  const seen = new Set<string>()
-  return paths
-    .flatMap(ruleFiles)
-    .filter((path) => !seen.has(path) && seen.add(path))
-    .map((path) => ({ path, text: readFileSync(path, 'utf8') }))
+export function readRuleFiles(paths: readonly string[]): readonly RuleFile[] {
+  return listRuleFiles(paths).map((path) => ({ path, text: readFileSync(path, 'utf8') }))
+}
+
+/**
+ * The same files under names that they have on every machine, so that equal rules are one bundle wherever they are activated:
+ * `builtin/agent/x.yml` for what comes with Cordon, else by the last part of the path given, `rules/x.yml`.
+ *
+ * @throws CordonError `RULES_NOT_FOUND`
+ */
+export function readPortableRuleFiles(paths: readonly string[]): readonly RuleFile[] {
+  const nameOf = (root: string) => (root === BUILTIN_RULES ? 'builtin' : basename(root))
+  return readRuleFiles(paths).map(({ path, text }) => {
+    const root = paths.find((candidate) => isWithin(path, candidate))!
+    const alone = paths.every((other) => other === root || nameOf(other) !== nameOf(root))
+    return { path: alone ? join(nameOf(root), relative(root, path)) : path, text }
+  })
+}
+
+/** Where these files are, in the order of loading. @throws CordonError `RULES_NOT_FOUND` */
+export function listRuleFiles(paths: readonly string[]): readonly string[] {
+  return [...new Set(paths.flatMap(ruleFiles))]
+}
+
+function isWithin(path: string, root: string): boolean {
+  return path === root || !relative(root, path).startsWith('..')
 }
 
 function ruleFiles(path: string): string[] {

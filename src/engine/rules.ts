@@ -1,8 +1,9 @@
-import { agentPatterns, compileAgents } from '../context/agents.ts'
+import { type AgentMatcher, agentPatterns, compileAgents } from '../context/agents.ts'
 import { ProcessTree } from '../context/process-tree.ts'
 import { withoutUnrunnable } from '../detectors/runnable.ts'
 import type { Rule, RuleSet } from '../sigma/ast.ts'
-import { loadRuleSet } from '../sigma/load.ts'
+import type { RuleFile } from '../sigma/bundle.ts'
+import { type LoadOptions, loadRuleSet } from '../sigma/load.ts'
 import { readRuleFiles } from './rule-files.ts'
 
 /** The list that says which processes are AI agents: `rules/lists/agents.yml`. */
@@ -15,7 +16,12 @@ const AGENTS_LIST = 'agents'
  * @throws CordonError `RULES_NOT_FOUND`
  */
 export function loadRules(paths: readonly string[], now?: number): RuleSet {
-  return withoutUnrunnable(loadRuleSet(readRuleFiles(paths), now === undefined ? {} : { now }))
+  return ruleSetOf(readRuleFiles(paths), now === undefined ? {} : { now })
+}
+
+/** The rules of these files that load and can be run; what does not is in `diagnostics`. */
+export function ruleSetOf(files: readonly RuleFile[], options: LoadOptions = {}): RuleSet {
+  return withoutUnrunnable(loadRuleSet(files, options))
 }
 
 /** Whether a person who says `name` means this rule: by its id, name or title. */
@@ -25,6 +31,20 @@ export function isCalled(rule: Pick<Rule, 'id' | 'name' | 'title'>, name: string
 
 /** An empty process tree that knows the agents of the rule set's own list. */
 export function agentTree(rules: RuleSet): ProcessTree {
+  return new ProcessTree(agentsOf(rules))
+}
+
+/** Says whose process one is by the agents of the active bundle, whichever that is at the time. */
+export function activeAgents(bundles: { active(): string; rulesOf(bundle: string): RuleSet }): AgentMatcher {
+  let known: { readonly bundle: string; readonly agentOf: AgentMatcher } | undefined
+  return (process) => {
+    const bundle = bundles.active()
+    if (known?.bundle !== bundle) known = { bundle, agentOf: agentsOf(bundles.rulesOf(bundle)) }
+    return known.agentOf(process)
+  }
+}
+
+function agentsOf(rules: RuleSet): AgentMatcher {
   const names = rules.lists.find(({ name }) => name === AGENTS_LIST)?.values ?? []
-  return new ProcessTree(compileAgents(agentPatterns(names)))
+  return compileAgents(agentPatterns(names))
 }

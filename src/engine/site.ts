@@ -4,25 +4,21 @@ import { Inventory } from '../context/inventory.ts'
 import type { Policy } from '../response/policy.ts'
 import { loadPolicy } from '../response/policy-file.ts'
 import type { Link } from '../response/vendor.ts'
-import type { RuleSet } from '../sigma/ast.ts'
 import type { Config } from './config.ts'
 import { connectResponders } from './links.ts'
-import { loadRules } from './rules.ts'
 import { WatchedFiles } from './watched-file.ts'
 
-/** What the organisation wrote down: rules, policy, inventory, and the vendors to act through. */
+/** What the organisation wrote down besides its rules: policy, inventory, and the vendors to act through. */
 export interface Site {
-  readonly rules: RuleSet
   readonly policy: WatchedFiles<Policy>
   readonly inventory: WatchedFiles<Inventory>
   readonly links: readonly Link[]
 }
 
-/** @throws CordonError where policy, inventory or a responder's settings do not load; rules that do not are in `rules.diagnostics` */
+/** @throws CordonError where policy, inventory or a responder's settings do not load */
 export function readSite(config: Config, onError: (where: string, error: unknown) => void): Site {
   const policyFiles = ['grants.yml', 'limits.yml', 'protected.yml'].map((name) => join(config.policy, name))
   return {
-    rules: loadRules(config.rules, Date.now()),
     policy: new WatchedFiles(
       policyFiles,
       () => loadPolicy(config.policy),

@@ -1,4 +1,5 @@
-const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
+/** A terminal that is closed says SIGHUP; to a service it means that its files have changed. */
+const SIGNALS = process.stderr.isTTY ? (['SIGINT', 'SIGTERM', 'SIGHUP'] as const) : (['SIGINT', 'SIGTERM'] as const)
 /** How far behind the first a passed-on signal may come. Milliseconds. */
 const ECHO = 250
 

@@ -14,7 +14,7 @@ import { startRetention } from './retention.ts'
  *
  * @throws CordonError as `openEmbeddedStreams` or `openKafkaStreams`, `SECRET_MISSING`, `STREAMS_TLS_FILE`
  */
-export async function openStreams({ config, paths, metrics, observer, onClose }: Omit<Parts, 'streams' | 'ledger'>): Promise<Streams> {
+export async function openStreams({ config, paths, metrics, observer, onClose }: Omit<Parts, 'streams' | 'bundles'>): Promise<Streams> {
   const onError = (log: LogName, worker: string, error: unknown) => {
     metrics.workerErrors.add(1, { log, worker })
     observer.onError(`${worker} on the ${log} log`, error)

@@ -10,8 +10,8 @@ const CONSUMER = 'response'
 const HOUR = 3_600_000
 
 export interface AlertsWorkerPorts extends RecordingPorts {
-  /** The rule as it is loaded now. */
-  readonly ruleOf: (id: string) => Rule | undefined
+  /** The rule that made the alert, as it was in the bundle that the alert names. */
+  readonly ruleOf: (id: string, bundle: string) => Rule | undefined
   readonly policy: () => Policy
   readonly responders: readonly Configured[]
   readonly placing?: PlacingOptions
@@ -58,7 +58,7 @@ async function takeBatch(recording: Recording, partition: number, entries: reado
 }
 
 async function take(recording: Recording, revision: AlertRevision, ports: AlertsWorkerPorts): Promise<void> {
-  const rule = ports.ruleOf(revision.rule.id)
+  const rule = ports.ruleOf(revision.rule.id, revision.bundle)
   await recording.read.addAlert(revision)
   const placement = await place(recording.read, revision, rule, ports.placing ?? DEFAULT_PLACING, recording.now)
   if (placement === undefined) return
