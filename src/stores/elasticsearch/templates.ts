@@ -19,7 +19,8 @@ export interface IndexTemplate {
 const PRIORITY = 200
 
 /**
- * Puts a template where there is none or an older one. Indices that exist stay as they are.
+ * Puts a template where there is none or an older one. Indices that exist stay as they are. What it leaves open, such as shards, tiers
+ * and further fields, a site says in a component template `<name>@custom`.
  *
  * @throws CordonError `STORE_MAPPING` where Elasticsearch refuses it, and as {@link Elasticsearch.request}
  */
@@ -32,12 +33,15 @@ export async function putTemplate(store: Elasticsearch, template: IndexTemplate)
   const version = known.index_templates?.[0]?.index_template.version ?? 0
   if (version >= template.version) return
   const { pattern, settings, mappings, alias } = template
+  const custom = `${name}@custom`
   await store.request(`writing the template ${name}`, (client, options) =>
     client.indices.putIndexTemplate(
       {
         name,
         index_patterns: [store.prefix + pattern],
         priority: PRIORITY,
+        composed_of: [custom],
+        ignore_missing_component_templates: [custom],
         version: template.version,
         template: { settings, mappings, ...(alias === undefined ? {} : { aliases: { [store.prefix + alias]: {} } }) },
       },

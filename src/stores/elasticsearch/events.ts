@@ -1,0 +1,141 @@
+import type { Client, TransportRequestOptions } from '@elastic/elasticsearch'
+import { CordonError } from '../../event/error.ts'
+import { type JsonObject, stringifyJson } from '../../event/json.ts'
+import { type BulkWrite, type Written, writeAll } from './bulk.ts'
+import type { Elasticsearch } from './client.ts'
+import { reducedDocument } from './documents.ts'
+import { eventsIndex, eventsTemplate } from './events-template.ts'
+import { type Profile, probeProfile } from './profile.ts'
+import { type IndexTemplate, putTemplate } from './templates.ts'
+
+/** An event as it is to be stored. */
+export interface EventDocument {
+  readonly id: string
+  /** The stamp under which it is judged, in milliseconds: its day names the index. */
+  readonly ingested: number
+  /** As `storedDocument` makes it. */
+  readonly document: JsonObject
+}
+
+/** What became of a batch. */
+export interface Added {
+  readonly stored: number
+  /** There already. */
+  readonly present: number
+  /** Stored in their reduced form, because they were refused as they were. Counted in `stored` too. */
+  readonly reduced: number
+  /** Refused in any form. */
+  readonly refused: readonly { readonly document: JsonObject; readonly problem: CordonError }[]
+}
+
+/** How far a partition of the events log has been stored. */
+export interface StoredPlace {
+  /** Offset of the first entry that has not been. */
+  readonly next: number
+  /** The highest stamp before it. Milliseconds. */
+  readonly ingested: number
+}
+
+const PLACES: IndexTemplate = {
+  name: 'places',
+  pattern: 'places',
+  version: 1,
+  settings: { index: { auto_expand_replicas: '0-1' } },
+  mappings: { dynamic: false },
+}
+
+/**
+ * The events in Elasticsearch: an index for each day on which they were ingested (UTC), all of them under the alias `events`. An event
+ * is named by its id and is never changed, so everything here may be done again after a failure.
+ */
+export class EventsStore {
+  private readonly elasticsearch: Elasticsearch
+  private readonly ready = new Set<string>()
+  /** What the server supports; undefined until it was first asked. */
+  profile: Profile | undefined
+
+  constructor(elasticsearch: Elasticsearch) {
+    this.elasticsearch = elasticsearch
+  }
+
+  /**
+   * Stores events, and makes the indices of their days.
+   *
+   * @throws CordonError `STORE_…` where not an event but the cluster is the trouble: none of them may count as stored then
+   */
+  async add(events: readonly EventDocument[]): Promise<Added> {
+    try {
+      const first = await this.write(
+        events.map(({ document }) => document),
+        events,
+      )
+      const trouble = events.flatMap((event, at) => (first[at] instanceof CordonError ? [{ event, problem: first[at] }] : []))
+      const second = await this.write(
+        trouble.map(({ event, problem }) => reducedDocument(event.document, problem.message)),
+        trouble.map(({ event }) => event),
+      )
+      const refused = trouble.flatMap(({ event: { document } }, at) =>
+        second[at] instanceof CordonError ? [{ document, problem: second[at] }] : [],
+      )
+      const outcomes = [...first, ...second]
+      return {
+        stored: outcomes.filter((outcome) => outcome === 'written').length,
+        present: outcomes.filter((outcome) => outcome === 'present').length,
+        reduced: second.filter((outcome) => outcome === 'written').length,
+        refused,
+      }
+    } catch (error) {
+      // Somebody may have deleted an index, or its template.
+      this.ready.clear()
+      throw error
+    }
+  }
+
+  /** @throws CordonError `STORE_…` */
+  async place(partition: number): Promise<StoredPlace | undefined> {
+    const index = `${this.elasticsearch.prefix}${PLACES.name}`
+    const { _source: place } = await this.elasticsearch.request(`reading the place of partition ${partition}`, (client, options) =>
+      client.get<StoredPlace>({ index, id: String(partition) }, { ...options, ignore: [404] }),
+    )
+    return place
+  }
+
+  /** @throws CordonError `STORE_…` */
+  async savePlace(partition: number, document: StoredPlace): Promise<void> {
+    const index = await this.prepare(PLACES.name, PLACES)
+    await this.elasticsearch.request(`saving the place of partition ${partition}`, (client, options) =>
+      client.index({ index, id: String(partition), document }, options),
+    )
+  }
+
+  private async write(documents: readonly JsonObject[], events: readonly EventDocument[]): Promise<readonly Written[]> {
+    const writes: BulkWrite[] = []
+    for (const [at, { id, ingested }] of events.entries()) {
+      const index = await this.prepare(eventsIndex(ingested))
+      writes.push({ action: 'create', index, id, source: stringifyJson(documents[at]) })
+    }
+    return writeAll(this.elasticsearch, 'storing events', writes)
+  }
+
+  /** Makes an index, from its template, before it is written to: left to the first write, its failure would look like the document's. */
+  private async prepare(name: string, template?: IndexTemplate): Promise<string> {
+    const index = `${this.elasticsearch.prefix}${name}`
+    if (this.ready.has(index)) return index
+    this.profile ??= await probeProfile(this.elasticsearch)
+    await putTemplate(this.elasticsearch, template ?? eventsTemplate(this.profile))
+    await this.elasticsearch.request(`creating the index ${index}`, (client, options) => createIndex(client, options, index), {
+      timeout: 30_000,
+    })
+    this.ready.add(index)
+    return index
+  }
+}
+
+async function createIndex(client: Client, options: TransportRequestOptions, index: string): Promise<void> {
+  try {
+    await client.indices.create({ index }, options)
+  } catch (error) {
+    const { type } = (error as { body?: { error?: { type?: string } } }).body?.error ?? {}
+    if (type !== 'resource_already_exists_exception') throw error
+  }
+}

@@ -1,0 +1,272 @@
+import { randomUUID } from 'node:crypto'
+import fc from 'fast-check'
+import { afterAll, afterEach, describe, expect, test } from 'vitest'
+import type { Event } from '../../src/event/event.ts'
+import { type JsonObject, parseJson, stringifyJson } from '../../src/event/json.ts'
+import { formatTime } from '../../src/event/time.ts'
+import { Elasticsearch } from '../../src/stores/elasticsearch/client.ts'
+import { documentOf, storedDocument } from '../../src/stores/elasticsearch/documents.ts'
+import { type EventDocument, EventsStore } from '../../src/stores/elasticsearch/events.ts'
+import { deleteExpired } from '../../src/stores/elasticsearch/retention.ts'
+import { type Hit, search } from '../../src/stores/elasticsearch/search.ts'
+import { startElasticsearch } from './servers/elasticsearch.ts'
+import { realOrSkip } from './servers/server.ts'
+
+const { server, note } = await realOrSkip('Elasticsearch', startElasticsearch)
+const closing: (() => Promise<void>)[] = []
+afterEach(async () => {
+  for (const close of closing.splice(0).reverse()) await close()
+})
+afterAll(() => server?.stop())
+
+const DAY = 86_400_000
+const NOON = Date.UTC(2026, 2, 10, 12)
+
+/** A cluster that can be made to forget the search that is under way. */
+class Forgetful extends Elasticsearch {
+  private pit = ''
+
+  override async request<T>(...args: Parameters<typeof Elasticsearch.prototype.request<T>>): Promise<T> {
+    const answer = await super.request<T>(...args)
+    if (typeof answer === 'object' && answer !== null && 'id' in answer && args[0].startsWith('searching')) this.pit = String(answer.id)
+    return answer
+  }
+
+  async forget(): Promise<boolean> {
+    return (await super.request('forgetting', (client) => client.closePointInTime({ id: this.pit }))).succeeded
+  }
+}
+
+/** A cluster with nothing of ours in it yet. */
+function fresh(): Forgetful {
+  const elasticsearch = new Forgetful({ urls: [server!.url], prefix: `t${randomUUID().slice(0, 8)}-`, compression: false })
+  closing.push(() => elasticsearch.close())
+  return elasticsearch
+}
+
+let made = 0
+function eventOf(ecs: JsonObject, more: Partial<Event> = {}, ingested = NOON): EventDocument {
+  const id = (made++).toString(16).padStart(32, '0')
+  const event: Event = {
+    id,
+    time: ingested,
+    ingested,
+    logsource: [{ category: 'test' }],
+    ecs: { '@timestamp': formatTime(ingested), ...ecs },
+    ...more,
+  }
+  return { id, ingested, document: storedDocument(event, ingested, { bundle: 'b', partition: 0, offset: made }) }
+}
+
+async function found(elasticsearch: Elasticsearch, query: Record<string, unknown> = { match_all: {} }): Promise<Hit[]> {
+  await elasticsearch.request('refresh', (client) => client.indices.refresh({ index: `${elasticsearch.prefix}*` }))
+  const hits: Hit[] = []
+  const index = `${elasticsearch.prefix}events`
+  for await (const page of search(elasticsearch, { index, query, time: 'event.ingested', tiebreak: 'event.id', contents: true }))
+    hits.push(...page)
+  return hits
+}
+
+describe.skipIf(server === undefined)(`events in Elasticsearch 9.2.0${note}`, () => {
+  test('the fields are mapped with what the server has', async () => {
+    const elasticsearch = fresh()
+    const store = new EventsStore(elasticsearch)
+    const event = eventOf(
+      {
+        source: { ip: '10.1.2.3' },
+        process: { command_line: 'cat /sensitive/payroll.csv' },
+        labels: { team: 'red' },
+        message: 'access denied for ana',
+      },
+      { native: { EventID: 4688, Image: 'C:\\cat.exe' } },
+    )
+    expect(await store.add([event])).toMatchObject({ stored: 1, reduced: 0, refused: [] })
+    expect([...store.profile!]).toEqual(['flattened'])
+    const finds = async (query: string) => (await found(elasticsearch, { query_string: { query } })).length
+    expect(await finds('source.ip:"10.1.0.0/16"')).toBe(1)
+    expect(await finds('source.ip:"10.2.0.0/16"')).toBe(0)
+    expect(await finds('process.command_line:*payroll*')).toBe(1)
+    expect(await finds('message:denied')).toBe(1)
+    expect(await finds('native.EventID:4688')).toBe(1)
+    expect(await finds('labels.team:red')).toBe(1)
+    expect(await finds('logsource.category:test')).toBe(1)
+    expect(await finds('event.ingested:[2026-03-10 TO 2026-03-11}')).toBe(1)
+  })
+
+  test('again is no trouble, and changes nothing', async () => {
+    const elasticsearch = fresh()
+    const events = [eventOf({ message: 'one' }), eventOf({ message: 'two' })]
+    expect(await new EventsStore(elasticsearch).add(events.slice(0, 1))).toMatchObject({ stored: 1, present: 0 })
+    expect(await new EventsStore(elasticsearch).add(events)).toMatchObject({ stored: 1, present: 1 })
+    expect(await found(elasticsearch)).toHaveLength(2)
+  })
+
+  test('every document that can come is stored, and reads back as it was', async () => {
+    const elasticsearch = fresh()
+    const store = new EventsStore(elasticsearch)
+    const events = fc.sample(document, 400).map((ecs) => eventOf(ecs, { native: ecs }))
+    for (const ecs of NASTY) events.push(eventOf(ecs), eventOf({}, { native: ecs }))
+    const { stored, reduced, refused } = await store.add(events)
+    expect(refused).toEqual([])
+    expect(stored).toBe(events.length)
+    expect(reduced).toBeGreaterThan(100)
+    const back = new Map((await found(elasticsearch)).map(({ id, source }) => [id, documentOf(source)]))
+    for (const { id, document } of events) expect(stringifyJson(back.get(id))).toBe(stringifyJson(documentOf(document)))
+  }, 120_000)
+
+  test('a document that is refused as it is can be found by what fits', async () => {
+    const elasticsearch = fresh()
+    await new EventsStore(elasticsearch).add([
+      eventOf({ user: { name: 'ana' }, process: { name: { nested: true }, pid: 7 }, labels: 'text' }),
+    ])
+    const [hit] = await found(elasticsearch, { bool: { filter: [{ term: { 'user.name': 'ana' } }, { term: { 'process.pid': 7 } }] } })
+    expect(hit?.source.cordon).toMatchObject({ refused: expect.stringContaining('process.name') })
+  })
+
+  test('places are kept', async () => {
+    const store = new EventsStore(fresh())
+    expect(await store.place(3)).toBeUndefined()
+    await store.savePlace(3, { next: 17, ingested: NOON + 0.5 })
+    await store.savePlace(3, { next: 18, ingested: NOON + 0.5 })
+    expect(await store.place(3)).toEqual({ next: 18, ingested: NOON + 0.5 })
+    expect(await store.place(2)).toBeUndefined()
+  })
+
+  test('a read-only index is said to be one, and written to when it is none any more', async () => {
+    const elasticsearch = fresh()
+    const store = new EventsStore(elasticsearch)
+    await store.add([eventOf({})])
+    const index = `${elasticsearch.prefix}events-2026.03.10`
+    const block = (blocked: boolean | null) =>
+      elasticsearch.request('block', (client) =>
+        client.indices.putSettings({ index, settings: { 'index.blocks.read_only_allow_delete': blocked } }),
+      )
+    await block(true)
+    const event = eventOf({})
+    await expect(store.add([event])).rejects.toMatchObject({ code: 'STORE_READ_ONLY', hint: expect.stringContaining('free some space') })
+    await block(null)
+    expect(await store.add([event])).toMatchObject({ stored: 1 })
+  })
+
+  test('whole days go when they are too old, and nothing that is not ours', async () => {
+    const elasticsearch = fresh()
+    const store = new EventsStore(elasticsearch)
+    await store.add([0, 1, 2, 3].map((days) => eventOf({}, {}, NOON - days * DAY)))
+    const { prefix } = elasticsearch
+    const foreign = [`${prefix}events-2020.01.01`, `${prefix}events-copy`, `${prefix}others-2020.01.01`]
+    for (const index of foreign) await elasticsearch.request('create', (client) => client.indices.create({ index }))
+    // The first matches our pattern, so it has our template: somebody's own mapping does not say that it is ours.
+    await elasticsearch.request('mark', (client) => client.indices.putMapping({ index: foreign[0]!, _meta: {} }))
+    const at = (day: number, hour: number) => Date.UTC(2026, 2, day, hour)
+    expect(await deleteExpired(elasticsearch, { events: 2 * DAY }, at(9, 23))).toEqual([])
+    expect(await deleteExpired(elasticsearch, { events: 2 * DAY }, at(10, 0))).toEqual([`${prefix}events-2026.03.07`])
+    expect(await deleteExpired(elasticsearch, { events: 2 * DAY }, at(12, 0))).toEqual([
+      `${prefix}events-2026.03.08`,
+      `${prefix}events-2026.03.09`,
+    ])
+    expect(await deleteExpired(elasticsearch, { events: 2 * DAY }, at(12, 0))).toEqual([])
+    const left = await elasticsearch.request('list', (client) => client.indices.get({ index: `${prefix}*` }))
+    expect(Object.keys(left).sort()).toEqual([...foreign, `${prefix}events-2026.03.10`].sort())
+  })
+
+  test('a search gives every document once, in order, also where the cluster forgets it half way', async () => {
+    const elasticsearch = fresh()
+    const store = new EventsStore(elasticsearch)
+    // Many at the same time, so that going on is in the middle of a moment.
+    const events = Array.from({ length: 5_200 }, (_, at) => eventOf({ message: String(at) }, {}, NOON + Math.floor(at / 2_000)))
+    await store.add(events)
+    const index = `${elasticsearch.prefix}events`
+    const walk = async (tiebreak: object) => {
+      const ids: string[] = []
+      const wanted = { index, query: { match_all: {} }, time: 'event.ingested', contents: true, ...tiebreak }
+      for await (const page of search(elasticsearch, wanted)) {
+        ids.push(...page.map(({ id }) => id))
+        if (ids.length === 3_000) expect(await elasticsearch.forget()).toBe(true)
+      }
+      return ids
+    }
+    await found(elasticsearch)
+    expect(await walk({ tiebreak: 'event.id' })).toEqual(events.map(({ id }) => id))
+    expect((await walk({})).sort()).toEqual(events.map(({ id }) => id))
+  })
+})
+
+const NAMES = [
+  'process',
+  'name',
+  'source',
+  'ip',
+  'labels',
+  'native',
+  'user',
+  'pid',
+  '@timestamp',
+  'event',
+  'dns',
+  'answers',
+  'x',
+  'a.b',
+  '',
+  ' ',
+  '.',
+  '_id',
+  '_source',
+  'a..b',
+  'cordon',
+  'document',
+  'partition',
+  'email',
+  'attachments',
+  'geo',
+  'location',
+  'message',
+  'tags',
+  'args',
+  '__proto__',
+  'size',
+  '\u0000',
+]
+const scalar = fc.oneof(
+  fc.string(),
+  fc.constantFrom(
+    '10.0.0.1',
+    '2026-03-10T00:00:00Z',
+    'true',
+    '\u0000',
+    'x'.repeat(40_000),
+    '\ud800',
+    9_007_199_254_740_993n,
+    -1e300,
+    12345678901234567890123n,
+  ),
+  fc.integer(),
+  fc.double({ noNaN: true, noDefaultInfinity: true }),
+  fc.boolean(),
+  fc.constant(null),
+)
+const { document } = fc.letrec<{ document: JsonObject; value: unknown }>((tie) => ({
+  value: fc.oneof({ depthSize: 'small' }, scalar, fc.array(tie('value'), { maxLength: 3 }), tie('document')),
+  document: fc
+    .array(fc.tuple(fc.constantFrom(...NAMES), tie('value')), { maxLength: 5 })
+    .map((entries) => parseJson(stringifyJson(Object.fromEntries(entries))) as JsonObject),
+})) as { document: fc.Arbitrary<JsonObject> }
+
+const deep = (levels: number) => {
+  let value: JsonObject = { end: true }
+  for (let at = 0; at < levels; at++) value = { a: value }
+  return value
+}
+/** What Elasticsearch is known to refuse, each in its own way. */
+const NASTY: readonly JsonObject[] = [
+  { process: deep(500) },
+  { long: { ['k'.repeat(40_000)]: 1 } },
+  { email: { attachments: Array.from({ length: 10_001 }, () => ({ file: { name: 'x' } })) } },
+  { number: BigInt('9'.repeat(300)), user: { id: BigInt('9'.repeat(300)) }, process: { pid: BigInt('9'.repeat(300)) } },
+  { user: 'ana', host: ['a', { name: 'b' }] },
+  { '@timestamp': { a: 1 }, event: { ingested: {} } },
+  { event: { category: { a: 1 } } },
+  { cordon: 'theirs' },
+  { cordon: { partition: 1, document: 'theirs' } },
+  { message: 'x'.repeat(3_000_000) },
+  { tags: Array.from({ length: 50_000 }, (_, at) => `t${at}`) },
+]
