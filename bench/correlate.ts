@@ -37,7 +37,7 @@ const lines = readFileSync(values.events, 'utf8').split('\n').filter(Boolean)
 
 for (let pass = 0; pass < Number(values.passes); pass++) {
   const detector = compileDetector(rules, { factless: true })
-  const correlator = new Correlator(rules, 1)
+  const correlator = new Correlator({ rulesOf: () => rules, partition: 0, eventPartitions: 1, signalPartitions: 1 })
   const alerts = new Set<string>()
   let signals = 0
   const start = process.cpuUsage()

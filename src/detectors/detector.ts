@@ -1,15 +1,34 @@
 import type { Event } from '../event/event.ts'
 import type { RuleSet } from '../sigma/ast.ts'
 import { alertingDetections } from '../sigma/load.ts'
+import { unitsOf } from './correlation/units.ts'
 import { expiredEntry } from './match/expiry.ts'
 import { facts } from './match/explain.ts'
 import { compileMatcher } from './match/matcher.ts'
+import { withoutRefused } from './runnable.ts'
 import type { Signal } from './signal.ts'
 import { createSignalMaker, type Place } from './signal-maker.ts'
 
+/** A correlation, as far as it concerns whoever makes or carries its signals. */
+export interface DetectorUnit {
+  /** What signals call it. */
+  readonly key: string
+  /** Id of its rule. */
+  readonly rule: string
+  /** 1 over detection rules only. */
+  readonly depth: number
+  /** G = timespan + grace: what was ingested further apart never meets in it. Milliseconds. */
+  readonly sight: number
+}
+
 /** A rule set, compiled: what the match stage runs on every event. */
 export interface Detector {
+  /** The rules that can be run; what cannot is in the diagnostics. */
   readonly rules: RuleSet
+  /** The id by which signals name the rules. */
+  readonly bundle: string
+  /** The correlations that are not off, by their keys. */
+  readonly units: ReadonlyMap<string, DetectorUnit>
   /** The signals that the event gives: none for nearly every event. */
   detect(event: Event, place: Place): readonly Signal[]
   /** Whether the rule alerts by itself, event by event. */
@@ -17,6 +36,8 @@ export interface Detector {
 }
 
 export interface DetectorOptions {
+  /** Default: the hash of the rules, for where they never change. */
+  readonly bundle?: string
   /** Treat every event as belonging to every log source. */
   readonly anyLogsource?: boolean
   /** Leave out what people read about a hit (its facts), where only the alerts are wanted. */
@@ -24,14 +45,26 @@ export interface DetectorOptions {
 }
 
 /** Compiles a rule set. Rules that are off are not evaluated at all. */
-export function compileDetector(rules: RuleSet, { anyLogsource = false, factless = false }: DetectorOptions = {}): Detector {
-  const active: RuleSet = { ...rules, detections: rules.detections.filter(({ extension }) => extension.mode !== 'off') }
-  const alerting = new Set(alertingDetections(active).map(({ id }) => id))
-  const matcher = compileMatcher(active.detections, { anyLogsource })
-  const signalsOf = createSignalMaker(active, alerting, { facts: factless ? () => [] : facts, expiredEntry })
+export function compileDetector(
+  loaded: RuleSet,
+  { bundle = loaded.hash, anyLogsource = false, factless = false }: DetectorOptions = {},
+): Detector {
+  const matcher = compileMatcher(loaded.detections, { anyLogsource })
+  const rules = withoutRefused(loaded, matcher.refused)
+  const units = unitsOf(rules)
+  const keys = new Map([...units.values()].map(({ key, rule }) => [rule.id, key]))
+  const alerting = new Set(alertingDetections(rules).map(({ id }) => id))
+  const isSingle = (rule: string) => alerting.has(rule)
+  const signalsOf = createSignalMaker(
+    // The matcher counts the rules that were loaded, also those that cannot be run.
+    { detections: loaded.detections, correlations: rules.correlations },
+    { bundle, isSingle, unitOf: (id) => keys.get(id)!, facts: factless ? () => [] : facts, expiredEntry },
+  )
   return {
     rules,
-    isSingle: (rule) => alerting.has(rule),
+    bundle,
+    units: new Map([...units].map(([key, { rule, depth, span }]) => [key, { key, rule: rule.id, depth, sight: span.sight }])),
+    isSingle,
     detect(event, place) {
       const matched = matcher.match(event)
       return matched.length === 0 ? NONE : signalsOf(event, matched, place)

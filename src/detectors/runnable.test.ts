@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest'
 import { loadRuleSet } from '../sigma/load.ts'
-import { withoutUnrunnable } from './runnable.ts'
+import { compileDetector } from './detector.ts'
 
 const rule = (name: string, value: string) =>
   `title: ${name}\nid: 00000000-0000-4000-8000-00000000000${name}\nname: r${name}\nlogsource: {category: test}\ndetection: {s: {a|re: '${value}'}, condition: s}\nlevel: low\n`
@@ -13,7 +13,7 @@ const TEXT = [
 it('a rule that cannot be run safely goes, with what is built on it, and is named with its place', () => {
   const loaded = loadRuleSet([{ path: 'r.yml', text: TEXT }])
   expect(loaded.diagnostics.filter(({ severity }) => severity === 'error')).toEqual([])
-  const rules = withoutUnrunnable(loaded)
+  const rules = compileDetector(loaded).rules
   expect(rules.detections.map(({ title }) => title)).toEqual(['1'])
   expect(rules.correlations).toEqual([])
   expect(rules.refused).toBe(2)

@@ -1,35 +1,35 @@
 import type { CordonError } from '../event/error.ts'
 import type { Diagnostic, RuleSet } from '../sigma/ast.ts'
-import { compileMatcher } from './match/matcher.ts'
+import type { Matcher } from './match/matcher.ts'
 
 /**
  * A rule that parses may still be one that no engine can run safely, such as an expression that takes very long on some texts.
- * Takes such rules out, with the correlations over them, and says so in the diagnostics, as loading does with its own.
+ * Takes such rules out, with everything that is built on them, and says so in the diagnostics, as loading does with its own.
  */
-export function withoutUnrunnable(rules: RuleSet): RuleSet {
-  const { refused } = compileMatcher(rules.detections)
+export function withoutRefused(rules: RuleSet, refused: Matcher['refused']): RuleSet {
   if (refused.length === 0) return rules
-  const gone = new Set(refused.map(({ rule }) => rules.detections[rule]!.id))
-  const broken = rules.correlations.filter((correlation) => correlation.rules.some((id) => gone.has(id)))
+  const gone = new Map(refused.map(({ rule }) => [rules.detections[rule]!.id, rules.detections[rule]!.title]))
+  const diagnostics = [...rules.diagnostics, ...refused.map(({ error }) => diagnosticOf(error))]
+  // Correlations stand after those that they refer to, so one pass finds all that are built on one another.
+  const correlations = rules.correlations.filter(({ id, title, where, rules: parts }) => {
+    const broken = parts.find((part) => gone.has(part))
+    if (broken === undefined) return true
+    gone.set(id, title)
+    diagnostics.push({
+      severity: 'error',
+      code: 'SIGMA-REFERENCE-REFUSED',
+      message: `the rule "${gone.get(broken)}" cannot be run`,
+      hint: 'mend that rule; its error is named here too',
+      where,
+    })
+    return false
+  })
   return {
     ...rules,
     detections: rules.detections.filter(({ id }) => !gone.has(id)),
-    correlations: rules.correlations.filter((correlation) => !broken.includes(correlation)),
-    diagnostics: [
-      ...rules.diagnostics,
-      ...refused.map(({ error }) => diagnosticOf(error)),
-      ...broken.map(({ where, rules: parts }): Diagnostic => {
-        const { title } = rules.detections.find(({ id }) => gone.has(id) && parts.includes(id))!
-        return {
-          severity: 'error',
-          code: 'SIGMA-REFERENCE-REFUSED',
-          message: `the rule "${title}" cannot be run`,
-          hint: 'mend that rule; its error is named here too',
-          where,
-        }
-      }),
-    ],
-    refused: rules.refused + refused.length + broken.length,
+    correlations,
+    diagnostics,
+    refused: rules.refused + gone.size,
   }
 }
 

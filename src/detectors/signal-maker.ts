@@ -36,7 +36,7 @@ const ENTITY_FACTS = [
 const FACT_LENGTH = 256
 
 /** What the facts of a hit come from; injected, because a replay that prints only alerts need not pay for them. */
-export interface HitDetails {
+interface HitDetails {
   facts(rule: DetectionRule, event: Event): RuleFacts['facts']
   expiredEntry(rule: DetectionRule, event: Event): string | undefined
 }
@@ -50,23 +50,35 @@ interface Feed {
 }
 
 interface CompiledUnit {
-  readonly id: string
+  readonly key: string
   readonly entities: readonly (readonly [kind: string, read: FieldReader])[]
   readonly fields: readonly FieldReader[]
+}
+
+export interface SignalMakerOptions extends HitDetails {
+  /** The id by which the signals name the rules. */
+  readonly bundle: string
+  /** Whether a detection rule alerts by itself: no correlation claims it, or those that do let it `generate`. */
+  readonly isSingle: (rule: string) => boolean
+  /** The unit of a correlation, by its id. */
+  readonly unitOf: (correlation: string) => string
 }
 
 /**
  * Turns hits into signals: for each unit that a matched rule feeds, one signal per group of the event. Two rules of one
  * correlation that match the same event in the same group make one signal with both bits.
- *
- * @param alerting detection rules that alert by themselves (those that no correlation claims, or that it lets `generate`)
  */
-export function createSignalMaker(rules: RuleSet, alerting: ReadonlySet<string>, details: HitDetails) {
-  const units = new Map(rules.correlations.map((rule) => [rule.id, compileUnit(rule)]))
-  const feeds = rules.detections.map((rule) => compileFeed(rule, rules.correlations, units, alerting))
+export function createSignalMaker(
+  { detections, correlations }: Pick<RuleSet, 'detections' | 'correlations'>,
+  { bundle, isSingle, unitOf, ...details }: SignalMakerOptions,
+) {
+  const active = correlations
+    .filter(({ extension }) => extension.mode !== 'off')
+    .map((rule) => ({ rule, unit: { key: unitOf(rule.id), entities: compileEntities(rule), fields: rule.fields.map(compileKey) } }))
+  const feeds = detections.map((rule) => compileFeed(rule, active, isSingle(rule.id)))
   const facts = ENTITY_FACTS.map((name) => [name, compileEcsField(name)] as const)
 
-  /** @param matched indexes into the rule set's detections */
+  /** @param matched indexes into the detections */
   return function signalsOf(event: Event, matched: readonly number[], place: Place): Signal[] {
     const signals = new Map<string, Signal>()
     let known: Readonly<Record<string, string>> | undefined
@@ -81,7 +93,7 @@ export function createSignalMaker(rules: RuleSet, alerting: ReadonlySet<string>,
         known ??= entityFacts(event, facts)
         signals.set(key, {
           kind: 'signal',
-          bundle: rules.hash,
+          bundle,
           unit,
           group,
           eventId: event.id,
@@ -103,33 +115,29 @@ export function createSignalMaker(rules: RuleSet, alerting: ReadonlySet<string>,
       if (feed.single) emit(rule.id, [], 1, feed.entities, undefined)
       for (const { unit, bit, groupBy } of feed.correlations) {
         const value = countedValue(event, unit.fields)
-        for (const group of groupsOf(event, groupBy)) emit(unit.id, group, bit, unit.entities, value)
+        for (const group of groupsOf(event, groupBy)) emit(unit.key, group, bit, unit.entities, value)
       }
     }
     return [...signals.values()]
   }
 }
 
-function compileUnit(rule: CorrelationRule): CompiledUnit {
-  return { id: rule.id, entities: compileEntities(rule), fields: rule.fields.map(compileKey) }
-}
-
 function compileFeed(
   rule: DetectionRule,
-  correlations: readonly CorrelationRule[],
-  units: ReadonlyMap<string, CompiledUnit>,
-  alerting: ReadonlySet<string>,
+  correlations: readonly { readonly rule: CorrelationRule; readonly unit: CompiledUnit }[],
+  single: boolean,
 ): Feed {
   return {
     rule,
-    single: alerting.has(rule.id) && rule.extension.mode !== 'off',
+    single,
     entities: compileEntities(rule),
-    correlations: correlations.flatMap((correlation) => {
-      const at = correlation.rules.indexOf(rule.id)
-      if (at < 0 || correlation.extension.mode === 'off') return []
-      const groupBy = correlation.groupBy.map((name) => compileKey(correlation.aliases[name]?.[rule.id] ?? name))
-      return [{ unit: units.get(correlation.id)!, bit: bitsOf(correlation, rule.id), groupBy }]
-    }),
+    correlations: correlations
+      .filter((correlation) => correlation.rule.rules.includes(rule.id))
+      .map(({ rule: correlation, unit }) => ({
+        unit,
+        bit: bitsOf(correlation, rule.id),
+        groupBy: correlation.groupBy.map((name) => compileKey(correlation.aliases[name]?.[rule.id] ?? name)),
+      })),
   }
 }
 

@@ -1,4 +1,4 @@
-import type { Entity, RuleFacts } from './alert.ts'
+import type { Entity, Evidence, RuleFacts } from './alert.ts'
 
 /**
  * A hit on its way from match to correlate: the event's ids and times, and the values used; never the event itself. A correlation
@@ -30,6 +30,10 @@ export interface Signal {
   readonly value?: string
   readonly facts: readonly RuleFacts[]
   readonly entities: readonly Entity[]
+  /** For an anchor: the events that it rests on. */
+  readonly evidence?: readonly Evidence[]
+  /** For an anchor: those whose place it takes. Their retractions follow; this makes it one step. */
+  readonly supersedes?: readonly string[]
   /** The list or filter entry without whose expiry the event would not have matched. */
   readonly expiredEntry?: string
 }
@@ -77,3 +81,13 @@ export interface Feed {
 }
 
 export type SignalRecord = Signal | Retraction | Progress
+
+/** The key of the signals log: all signals of one unit and group keep their order. */
+export function signalKey({ unit, group }: Pick<Signal, 'unit' | 'group'>): string {
+  return `${unit}\u0000${group.join('\u0000')}`
+}
+
+/** The bundles of rules that one must have to make sense of a record. */
+export function bundlesNamed(record: SignalRecord): readonly string[] {
+  return record.kind === 'progress' ? (record.feed?.bundles.map(({ id }) => id) ?? []) : [record.bundle]
+}

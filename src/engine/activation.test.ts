@@ -8,7 +8,7 @@ import { type RuleFiles, refusalOf, startActivation } from './activation.ts'
 import { type Bundles, openBundles } from './bundles.ts'
 import { loadConfig } from './config.ts'
 import type { Parts } from './parts.ts'
-import { ruleSetOf } from './rules.ts'
+import { detectorOf } from './rules.ts'
 
 const rule = (id: string, more = '') =>
   `title: Rule ${id}\nid: ${id}\nlogsource: {category: test}\ndetection: {s: {a: x}, condition: s}\n${more}`
@@ -18,7 +18,7 @@ const WITH_LIST = rule('l').replace('{a: x}', '{a|expand: "%names%"}')
 
 describe('one state of the rules in the place of another', () => {
   const refused = (before: Record<string, string>, after: Record<string, string>) => {
-    const [old, young] = [before, after].map((files) => ruleSetOf(Object.entries(files).map(([path, text]) => ({ path, text }))))
+    const [old, young] = [before, after].map((files) => detectorOf(Object.entries(files).map(([path, text]) => ({ path, text }))).rules)
     return refusalOf(old!, young!)?.message
   }
 

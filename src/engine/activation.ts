@@ -7,7 +7,7 @@ import { bundleOf } from '../sigma/bundle.ts'
 import type { Bundles } from './bundles.ts'
 import type { Parts } from './parts.ts'
 import { listRuleFiles, readPortableRuleFiles } from './rule-files.ts'
-import { ruleSetOf } from './rules.ts'
+import { detectorOf } from './rules.ts'
 
 /** Milliseconds between two looks at the rule files. */
 const EVERY = 750
@@ -115,7 +115,7 @@ class WatchedRules implements RuleFiles {
       const files = readPortableRuleFiles(this.roots)
       const before = bundles.activation()?.bundle
       if (before !== undefined && before !== bundleOf(files).id) {
-        const refusal = refusalOf(bundles.rulesOf(before), ruleSetOf(files))
+        const refusal = refusalOf(bundles.rulesOf(before), detectorOf(files).rules)
         if (refusal !== undefined) throw refusal
       }
       await bundles.activate(files, localAccount())

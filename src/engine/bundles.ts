@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { compileDetector, type Detector } from '../detectors/detector.ts'
+import type { Detector } from '../detectors/detector.ts'
 import { CordonError, messageOf } from '../event/error.ts'
 import { digest } from '../event/id.ts'
 import type { RuleSet } from '../sigma/ast.ts'
@@ -14,7 +14,7 @@ import {
   recordsOf,
 } from '../sigma/bundle.ts'
 import type { LogEntry, Streams } from '../streams/log.ts'
-import { ruleSetOf } from './rules.ts'
+import { detectorOf } from './rules.ts'
 
 /** What workers ask for: the rules that their records name. */
 export interface RuleSource {
@@ -41,9 +41,8 @@ export interface BundlesTiming {
 
 const TIMING: BundlesTiming = { every: 1_000, patience: 5_000, impatience: 100 }
 const PAGE = 500
-/** Rule sets and compiled detectors are large and quickly made anew: those in use are a few. */
-const RULE_SETS_KEPT = 8
-const DETECTORS_KEPT = 4
+/** Compiled rules are large and quickly made anew: those in use are a few. */
+const DETECTORS_KEPT = 8
 
 /**
  * Reads the bundles log to its end and follows it from there, so that every node takes up an activation within a second or two.
@@ -66,7 +65,6 @@ export class Bundles implements RuleSource {
   private readonly timing: BundlesTiming
   private readonly texts = new Map<string, string>()
   private readonly manifests = new Map<string, BundleManifest>()
-  private readonly ruleSets = new Recent<string, RuleSet>(RULE_SETS_KEPT)
   private readonly detectors = new Recent<string, Detector>(DETECTORS_KEPT)
   private readonly whole = new Set<string>()
   /** The newest activation in the log, and the newest whose bundle is whole: the one that is in force. */
@@ -98,11 +96,11 @@ export class Bundles implements RuleSource {
   }
 
   rulesOf(bundle: string): RuleSet {
-    return this.ruleSets.get(bundle, () => ({ ...ruleSetOf(this.filesOf(bundle)), hash: bundle }))
+    return this.detectorOf(bundle).rules
   }
 
   detectorOf(bundle: string): Detector {
-    return this.detectors.get(bundle, () => compileDetector(this.rulesOf(bundle)))
+    return this.detectors.get(bundle, () => detectorOf(this.filesOf(bundle), { bundle }))
   }
 
   async load(bundles: Iterable<string>): Promise<void> {

@@ -1,14 +1,14 @@
 import type { AlertRevision } from '../detectors/alert.ts'
-import { Correlator, type StateRow } from '../detectors/correlation/correlator.ts'
-import type { Progress, SignalRecord } from '../detectors/signal.ts'
-import type { RuleSet } from '../sigma/ast.ts'
-import type { Checkpoint, Send } from '../streams/checkpoint.ts'
+import { Correlator, type CorrelatorHead, rowKey, type StateRow } from '../detectors/correlation/correlator.ts'
+import { bundlesNamed, type SignalRecord } from '../detectors/signal.ts'
+import type { Checkpoint, Outgoing, Send } from '../streams/checkpoint.ts'
 import type { PartitionHandler, Streams } from '../streams/log.ts'
+import type { RuleSource } from './bundles.ts'
 import type { CrashPoint } from './crash-point.ts'
 
 interface Settings {
   readonly streams: Streams
-  readonly rules: RuleSet
+  readonly rules: Pick<RuleSource, 'load' | 'rulesOf'>
   /** Opens what this node keeps of a partition's state. */
   readonly openCheckpoint: (partition: number) => Checkpoint<StateRow>
   readonly probe: (point: CrashPoint) => void
@@ -31,7 +31,7 @@ interface Partition {
 }
 
 /**
- * Signals log → alerts log. State, outbox and place are committed in one transaction, and only then is the outbox sent: a crash in
+ * Signals log → alerts log, and back into the signals log for correlations over correlations. State, outbox and place are committed in one transaction, and only then is the outbox sent: a crash in
  * between sends it again, under the same ids. A batch that gives no alert is committed with a later one: its records are still in
  * the log, so a restart takes them again, and the correlator comes to the same state.
  */
@@ -42,9 +42,18 @@ export function createCorrelateWorker({ streams, rules, openCheckpoint, probe, r
   return {
     async open(partition) {
       const checkpoint = openCheckpoint(partition)
-      const correlator = new Correlator(rules, streams.partitions('events'))
+      const correlator = new Correlator({
+        rulesOf: (bundle) => rules.rulesOf(bundle),
+        partition,
+        eventPartitions: streams.partitions('events'),
+        signalPartitions: streams.partitions('signals'),
+      })
       const head = checkpoint.head()
-      correlator.restore((head?.value as Progress[] | undefined) ?? [], checkpoint.rows())
+      if (head !== undefined) {
+        const value = head.value as CorrelatorHead
+        await rules.load(value.bundles)
+        correlator.restore(value, checkpoint.rows())
+      }
       const next = head?.next ?? 0
       partitions.set(partition, {
         checkpoint,
@@ -62,10 +71,14 @@ export function createCorrelateWorker({ streams, rules, openCheckpoint, probe, r
     async handle(partition, entries) {
       const state = partitions.get(partition)!
       const { checkpoint, correlator, put, remove } = state
-      const revisions: AlertRevision[] = []
+      await rules.load(entries.flatMap(({ value }) => bundlesNamed(value)))
+      const outbox: Outgoing[] = []
+      let revisions = 0
       for (const { value, offset } of entries) {
         const outcome = correlator.handle(value, offset)
-        revisions.push(...outcome.revisions)
+        revisions += outcome.revisions.length
+        for (const revision of outcome.revisions) outbox.push(alertRecord(revision))
+        for (const record of outcome.chained) outbox.push({ log: 'signals', record })
         for (const row of outcome.changed) put.set(rowKey(row), row)
         for (const row of outcome.evicted) {
           put.delete(rowKey(row))
@@ -75,10 +88,10 @@ export function createCorrelateWorker({ streams, rules, openCheckpoint, probe, r
       state.next = entries.at(-1)!.offset + 1
       state.uncommitted += entries.length
       const waited = Date.now() - state.committedAt > UNCOMMITTED_MILLISECONDS
-      if (revisions.length > 0 || state.uncommitted > UNCOMMITTED_ENTRIES || waited) commit(state, revisions)
-      if (revisions.length > 0) probe('alert-committed')
+      if (outbox.length > 0 || state.uncommitted > UNCOMMITTED_ENTRIES || waited) commit(state, outbox)
+      if (revisions > 0) probe('alert-committed')
       await checkpoint.drain(send)
-      report({ partition, revisions: revisions.length, signalsHeld: correlator.size })
+      report({ partition, revisions, signalsHeld: correlator.size })
     },
 
     async close(partition) {
@@ -90,19 +103,15 @@ export function createCorrelateWorker({ streams, rules, openCheckpoint, probe, r
   }
 }
 
-function commit(state: Partition, revisions: readonly AlertRevision[]): void {
+function alertRecord(revision: AlertRevision): Outgoing {
+  return { log: 'alerts', record: { key: revision.id, id: `${revision.id}.${revision.rev}`, value: revision } }
+}
+
+function commit(state: Partition, outbox: readonly Outgoing[]): void {
   const { checkpoint, correlator, put, remove, next } = state
-  const outbox = revisions.map((revision) => ({
-    log: 'alerts' as const,
-    record: { key: revision.id, id: `${revision.id}.${revision.rev}`, value: revision },
-  }))
   checkpoint.commit({ put, remove, head: correlator.checkpoint, outbox, next })
   put.clear()
   remove.clear()
   state.uncommitted = 0
   state.committedAt = Date.now()
-}
-
-function rowKey({ unit, group, signal }: StateRow): string {
-  return JSON.stringify([unit, group, signal.eventId, signal.partition, signal.offset])
 }

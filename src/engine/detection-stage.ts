@@ -14,7 +14,7 @@ export function correlateStage({ streams, bundles, metrics, paths, observer, pro
   )
   return createCorrelateWorker({
     streams,
-    rules: bundles.rulesOf(bundles.active()),
+    rules: bundles,
     openCheckpoint: (partition) => openCheckpointFile(paths.correlate(partition), (error) => observer.onError('checkpoint', error)),
     probe,
     report: ({ partition, revisions, signalsHeld }) => {

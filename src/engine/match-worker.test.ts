@@ -27,6 +27,8 @@ it('stamps events with the running maximum of the log, across batches and restar
         const seen: number[] = []
         const detector: Detector = {
           rules: loadRuleSet([]),
+          bundle: 'b',
+          units: new Map(),
           isSingle: () => false,
           detect: ({ ingested }) => {
             seen.push(ingested)

@@ -1,4 +1,4 @@
-import type { Progress, SignalRecord } from '../detectors/signal.ts'
+import { type Progress, type SignalRecord, signalKey } from '../detectors/signal.ts'
 import type { EventRecord } from '../event/event.ts'
 import type { LogRecord, PartitionHandler, Streams } from '../streams/log.ts'
 import type { RuleSource } from './bundles.ts'
@@ -30,7 +30,7 @@ export function createMatchWorker(
 
   return {
     async open(partition) {
-      const isOurs = (value: SignalRecord) => value.kind === 'progress' && value.partition === partition
+      const isOurs = (value: SignalRecord) => value.kind === 'progress' && value.depth === 0 && value.partition === partition
       const ends = await Promise.all(signalPartitions.map((at) => streams.last<SignalRecord>('signals', at, isOurs)))
       const places = ends.map((end): Place => (end === undefined ? BEGINNING : (end.value as Progress)))
       const { offset, ingested } = places.reduce((least, place) => (place.offset < least.offset ? place : least))
@@ -49,9 +49,11 @@ export function createMatchWorker(
         if (value.kind !== 'event') continue
         events++
         // A fact of the record, whatever the sender's or this node's clock says.
-        for (const signal of rules.detectorOf(value.bundle).detect({ ...value.event, ingested }, { partition, offset })) {
-          records.push({ key: `${signal.unit}\u0000${signal.group.join('\u0000')}`, value: signal })
-          signals.set(signal.unit, (signals.get(signal.unit) ?? 0) + 1)
+        const detector = rules.detectorOf(value.bundle)
+        for (const signal of detector.detect({ ...value.event, ingested }, { partition, offset })) {
+          records.push({ key: signalKey(signal), value: signal })
+          const rule = detector.units.get(signal.unit)?.rule ?? signal.unit
+          signals.set(rule, (signals.get(rule) ?? 0) + 1)
         }
       }
       const progress: Progress = { kind: 'progress', depth: 0, partition, offset: entries.at(-1)!.offset, ingested }

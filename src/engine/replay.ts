@@ -5,7 +5,7 @@ import type { AlertRevision } from '../detectors/alert.ts'
 import { Correlator } from '../detectors/correlation/correlator.ts'
 import { compileDetector, type Detector } from '../detectors/detector.ts'
 import { firstFailure } from '../detectors/match/explain.ts'
-import type { Signal } from '../detectors/signal.ts'
+import type { Signal, SignalRecord } from '../detectors/signal.ts'
 import { CordonError, messageOf } from '../event/error.ts'
 import type { Draft, Event } from '../event/event.ts'
 import { identity } from '../event/id.ts'
@@ -163,17 +163,22 @@ function correlate(detector: Detector, matched: readonly Matched[], stamped: boo
         (a.time ?? 0) - (b.time ?? 0) ||
         (a.eventId < b.eventId ? -1 : a.eventId > b.eventId ? 1 : a.offset - b.offset),
     )
-  const correlator = new Correlator(detector.rules, 1)
+  const correlator = new Correlator({ rulesOf: () => detector.rules, partition: 0, eventPartitions: 1, signalPartitions: 1 })
   const alerts = new Map<string, AlertRevision>()
   const fold = (revision: AlertRevision) => {
     // A copy of an event names the same single-event alert again: the first is the one that counts.
     const isCopy = alerts.has(revision.id) && detector.isSingle(revision.rule.id)
     if (!isCopy) alerts.set(revision.id, revision)
   }
-  signals.forEach((signal, at) => {
-    for (const revision of correlator.handle(signal, at).revisions) fold(revision)
-  })
-  for (const revision of correlator.end(signals.length)) fold(revision)
+  // What correlations pass on to those above them comes back at once, as if it stood next in the signals log.
+  let offset = 0
+  const handle = (record: SignalRecord) => {
+    const { revisions, chained } = correlator.handle(record, offset++)
+    for (const revision of revisions) fold(revision)
+    for (const { value } of chained) handle(value)
+  }
+  for (const signal of signals) handle(signal)
+  for (const revision of correlator.end(offset)) fold(revision)
   return [...alerts.values()].filter(({ state }) => state === 'open').sort(byTimeAndId)
 }
 

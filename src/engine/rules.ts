@@ -1,6 +1,6 @@
 import { type AgentMatcher, agentPatterns, compileAgents } from '../context/agents.ts'
 import { ProcessTree } from '../context/process-tree.ts'
-import { withoutUnrunnable } from '../detectors/runnable.ts'
+import { compileDetector, type Detector } from '../detectors/detector.ts'
 import type { Rule, RuleSet } from '../sigma/ast.ts'
 import type { RuleFile } from '../sigma/bundle.ts'
 import { type LoadOptions, loadRuleSet } from '../sigma/load.ts'
@@ -16,12 +16,12 @@ const AGENTS_LIST = 'agents'
  * @throws CordonError `RULES_NOT_FOUND`
  */
 export function loadRules(paths: readonly string[], now?: number): RuleSet {
-  return ruleSetOf(readRuleFiles(paths), now === undefined ? {} : { now })
+  return detectorOf(readRuleFiles(paths), now === undefined ? {} : { now }).rules
 }
 
-/** The rules of these files that load and can be run; what does not is in `diagnostics`. */
-export function ruleSetOf(files: readonly RuleFile[], options: LoadOptions = {}): RuleSet {
-  return withoutUnrunnable(loadRuleSet(files, options))
+/** The rules of these files that load and can be run, compiled; what does not is in the diagnostics of its `rules`. */
+export function detectorOf(files: readonly RuleFile[], { bundle, ...options }: LoadOptions & { readonly bundle?: string } = {}): Detector {
+  return compileDetector(loadRuleSet(files, options), bundle === undefined ? {} : { bundle })
 }
 
 /** Whether a person who says `name` means this rule: by its id, name or title. */

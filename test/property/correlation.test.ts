@@ -1,8 +1,9 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { AlertRevision } from '../../src/detectors/alert.ts'
-import { Correlator, type StateRow } from '../../src/detectors/correlation/correlator.ts'
+import { Correlator, rowKey, type StateRow } from '../../src/detectors/correlation/correlator.ts'
 import type { Progress, Signal, SignalRecord } from '../../src/detectors/signal.ts'
+import { unitKey } from '../../src/detectors/unit.ts'
 import type { CorrelationRule, RuleExpression, RuleSet } from '../../src/sigma/ast.ts'
 import { expectedAlerts, foldedAlerts } from './correlation-oracle.ts'
 
@@ -117,6 +118,14 @@ function fold(revisions: readonly AlertRevision[]): string[] {
     .sort()
 }
 
+const correlatorOf = (rule: CorrelationRule) =>
+  new Correlator({ rulesOf: () => ruleSet(rule), partition: 0, eventPartitions: 3, signalPartitions: 1 })
+
+const signalsOf = (rule: CorrelationRule, input: readonly Signal[]) => {
+  const unit = unitKey(rule, () => undefined)
+  return input.map((signal) => ({ ...signal, unit }))
+}
+
 const told = (rule: CorrelationRule, revisions: readonly AlertRevision[]) =>
   foldedAlerts(revisions, () => ruleSet(rule)).map(({ id }) => id)
 
@@ -127,8 +136,8 @@ describe.each(Object.entries(RULES))('%s', (_, rule) => {
   it('gives the alerts of the definition, whatever the order of arrival', () => {
     fc.assert(
       fc.property(signals, fc.integer(), (input, seed) => {
-        const shuffled = shuffle(input, seed)
-        const correlator = new Correlator(ruleSet(rule), 3)
+        const shuffled = shuffle(signalsOf(rule, input), seed)
+        const correlator = correlatorOf(rule)
         const revisions = shuffled.flatMap((signal, at) => correlator.handle(signal, at).revisions)
         expect(told(rule, [...revisions, ...correlator.end(input.length)])).toEqual(expected(input))
       }),
@@ -139,12 +148,12 @@ describe.each(Object.entries(RULES))('%s', (_, rule) => {
   it('gives the same with progress, eviction, resent records and a restart from its checkpoint', () => {
     fc.assert(
       fc.property(signals, fc.integer(), fc.nat(), (input, seed, cut) => {
-        const records = interleave(input, seed)
-        const whole = new Correlator(ruleSet(rule), 3)
+        const records = interleave(signalsOf(rule, input), seed)
+        const whole = correlatorOf(rule)
         const uncut = records.flatMap((record, at) => whole.handle(record, at).revisions)
 
         const stop = cut % (records.length + 1)
-        const first = new Correlator(ruleSet(rule), 3)
+        const first = correlatorOf(rule)
         const rows = new Map<string, StateRow>()
         const before = records.slice(0, stop).flatMap((record, at) => {
           const outcome = first.handle(record, at)
@@ -152,8 +161,8 @@ describe.each(Object.entries(RULES))('%s', (_, rule) => {
           for (const row of outcome.evicted) rows.delete(rowKey(row))
           return outcome.revisions
         })
-        const second = new Correlator(ruleSet(rule), 3)
-        second.restore(first.checkpoint, structuredClone([...rows.values()]))
+        const second = correlatorOf(rule)
+        second.restore(structuredClone(first.checkpoint), structuredClone([...rows.values()]))
         // What was handled since the last progress record of each partition is sent again.
         const progressed = new Map<number, number>()
         for (const record of records.slice(0, stop)) if (record.kind === 'progress') progressed.set(record.partition, record.offset)
@@ -169,8 +178,6 @@ describe.each(Object.entries(RULES))('%s', (_, rule) => {
     )
   })
 })
-
-const rowKey = ({ unit, group, signal }: StateRow) => JSON.stringify([unit, group, signal.eventId, signal.partition, signal.offset])
 
 /** Each partition in order, the partitions in a random interleaving, progress records now and then. */
 function interleave(input: readonly Signal[], seed: number): SignalRecord[] {

@@ -1,18 +1,12 @@
-import { identity } from '../../event/id.ts'
-import type { CorrelationRule, CorrelationType, DetectionRule, RuleSet } from '../../sigma/ast.ts'
-import type { AlertRevision, Entity, Evidence } from '../alert.ts'
-import type { Progress, Signal, SignalRecord } from '../signal.ts'
-import type { ConditionFactory, CorrelationCondition } from './condition.ts'
-import { eventCount, valueCount } from './count.ts'
-import { type Entry, Group, type Insertion, type Span } from './group.ts'
-import { temporal, temporalOrdered } from './temporal.ts'
-
-const CONDITIONS: Readonly<Record<CorrelationType, ConditionFactory>> = {
-  event_count: eventCount,
-  value_count: valueCount,
-  temporal,
-  temporal_ordered: temporalOrdered,
-}
+import type { CorrelationRule, DetectionRule, RuleSet } from '../../sigma/ast.ts'
+import type { AlertRevision } from '../alert.ts'
+import type { Progress, Retraction, Signal, SignalRecord } from '../signal.ts'
+import { type Chained, passedOn, takenBack } from './chain.ts'
+import { Clock } from './clock.ts'
+import { Gaps, type KnownGap } from './gaps.ts'
+import { type Entry, Group, type Insertion } from './group.ts'
+import { alertId, revisionOf, singleAlertId } from './revision.ts'
+import { type Unit, unitsOf } from './units.ts'
 
 /** A row of the correlator's state, as a checkpoint keeps it. */
 export interface StateRow {
@@ -24,263 +18,359 @@ export interface StateRow {
   readonly anchor: boolean
 }
 
-/** What handling some records changed: what to write, what to delete, what to publish. All of it belongs in one transaction. */
+/** The state beside the rows: small, and kept whole. */
+export interface CorrelatorHead {
+  /** The newest of each source. */
+  readonly progress: readonly Progress[]
+  readonly gaps: readonly KnownGap[]
+  /** The bundles that the rows and the events log name: they must be at hand before the rows are restored. */
+  readonly bundles: readonly string[]
+  /** By depth, how far its own anchors have been said to be complete. */
+  readonly told: readonly (readonly [depth: number, ingested: number])[]
+}
+
+/** What handling a record changed: what to write, what to delete, what to publish. All of it belongs in one transaction. */
 export interface Outcome {
   readonly revisions: readonly AlertRevision[]
+  /** For the signals log, in this order: anchors of correlations that others refer to, and progress of these. */
+  readonly chained: readonly Chained[]
   readonly changed: readonly StateRow[]
   readonly evicted: readonly StateRow[]
 }
 
-/** One correlation rule with its parameters; its state is keyed by both, so that tuning a child rule, filter or list wipes nothing. */
-interface Unit {
-  readonly key: string
-  readonly rule: CorrelationRule
-  readonly condition: CorrelationCondition
-  readonly span: Span
+export interface CorrelatorOptions {
+  /** The rules of a bundle that a record or {@link CorrelatorHead} names. */
+  readonly rulesOf: (bundle: string) => RuleSet
+  /** Its own partition of the signals log. */
+  readonly partition: number
+  readonly eventPartitions: number
+  readonly signalPartitions: number
+}
+
+/** A bundle's rules, as far as signals may name them. */
+interface Bundle {
+  readonly units: ReadonlyMap<string, Unit>
+  readonly singles: ReadonlyMap<string, DetectionRule>
+  /** How many signals of it are held. */
+  held: number
+}
+
+/** What is kept of a unit: it is the same for all bundles that have it. */
+interface UnitState {
+  readonly unit: Unit
   readonly groups: Map<string, Group>
   sweptAt: number
 }
 
+/** What a record makes the correlator say. */
+interface Told {
+  readonly revisions: AlertRevision[]
+  readonly chained: Chained[]
+}
+
 /** An anchor whose condition more events could falsify, waiting for its window to close. */
 interface Provisional {
-  readonly unit: Unit
+  readonly state: UnitState
   readonly group: Group
   readonly entry: Entry
-  readonly closesAt: number
 }
 
 /**
- * Signals of one partition → alert revisions. A pure state machine over the signals log: no clock, no I/O; the same records
- * give the same revisions, and the fold of the revisions does not depend on the order in which the signals came
- * (docs/design.md section 5).
+ * Signals of one partition → alert revisions, and signals for the correlations above. A pure state machine over the signals log: no
+ * clock, no I/O; the same records give the same revisions, and the fold of the revisions does not depend on the order in which the
+ * signals came (docs/design.md section 5, docs/decisions/0010).
  */
 export class Correlator {
-  private readonly singles = new Map<string, DetectionRule>()
-  private readonly units = new Map<string, Unit>()
+  private readonly options: CorrelatorOptions
+  private readonly bundles = new Map<string, Bundle>()
+  private readonly units = new Map<string, UnitState>()
+  /** By alert id. */
   private readonly provisional = new Map<string, Provisional>()
-  /** Per events partition, the newest progress record. */
-  private readonly progress = new Map<number, Progress>()
-  private clock = Number.NEGATIVE_INFINITY
-  private readonly partitions: number
+  private readonly clock: Clock
+  private readonly gaps = new Gaps()
+  /** By depth: where its windows have been closed up to, and how far its anchors have been said to be complete. */
+  private readonly closed: number[] = []
+  private readonly told = new Map<number, number>()
+  /** By depth: the longest G of the correlations there that others refer to. */
+  private readonly chainSights = new Map<number, number>()
 
-  /** @param partitions how many partitions the events log has: the clock is the minimum over all of them */
-  constructor(rules: RuleSet, partitions: number) {
-    this.partitions = partitions
-    for (const rule of rules.detections) if (rule.extension.mode !== 'off') this.singles.set(rule.id, rule)
-    for (const rule of rules.correlations) {
-      if (rule.extension.mode === 'off') continue
-      this.units.set(rule.id, {
-        key: unitKey(rule),
-        rule,
-        condition: CONDITIONS[rule.type](rule),
-        span: { timespan: rule.timespan, sight: rule.timespan + rule.extension.grace },
-        groups: new Map(),
-        sweptAt: Number.NEGATIVE_INFINITY,
-      })
-    }
+  constructor(options: CorrelatorOptions) {
+    this.options = options
+    this.clock = new Clock((depth) => (depth === 0 ? options.eventPartitions : options.signalPartitions))
   }
 
   /** Takes one record of the signals log; `offset` is its place there, which numbers the revisions that it causes. */
   handle(record: SignalRecord, offset: number): Outcome {
-    switch (record.kind) {
-      case 'signal':
-        return this.take(record, offset)
-      case 'progress':
-        return this.advance(record, offset)
-      case 'retraction':
-        return NOTHING
-    }
+    return record.kind === 'progress' ? this.advance(record, offset) : this.take(record, offset)
   }
 
   /** Closes all windows: the input has ended (file replay). */
   end(offset: number): readonly AlertRevision[] {
-    return this.close(Number.POSITIVE_INFINITY, offset)
+    return this.close(() => true, offset)
   }
 
-  /** Progress records and state rows of a checkpoint, before the first record is handled. Rows of units that are gone are ignored. */
-  restore(progress: readonly Progress[], rows: Iterable<StateRow>): void {
-    for (const item of progress) this.progress.set(item.partition, item)
-    this.clock = this.minimum()
-    const byKey = new Map([...this.units.values()].map((unit) => [unit.key, unit]))
-    for (const row of rows) {
-      const unit = byKey.get(row.unit)
-      if (unit === undefined) continue
-      const group = this.groupOf(unit, row.group)
-      const entry: Entry = { signal: row.signal, counted: row.counted, holds: row.holds, anchor: row.anchor }
-      group.restore(entry)
-      if (entry.anchor) this.watch(unit, group, entry)
+  /** Takes the state of a checkpoint back, before the first record is handled. Rows of units that are gone are ignored. */
+  restore(head: CorrelatorHead, rows: Iterable<StateRow>): void {
+    for (const progress of head.progress) this.clock.take(progress)
+    for (const { partition, ...gap } of head.gaps) this.gaps.take(partition, [gap])
+    for (const [depth, ingested] of head.told) this.told.set(depth, ingested)
+    for (const bundle of head.bundles) this.bundle(bundle)
+    for (let depth = 1; depth <= this.depth; depth++) this.closed[depth] = this.clock.at(depth)
+    for (const { unit, group, ...entry } of rows) {
+      const bundle = this.bundles.get(entry.signal.bundle)
+      if (bundle === undefined || !bundle.units.has(unit)) continue
+      groupOf(this.units.get(unit)!, group).restore(entry)
+      bundle.held++
     }
+    for (const state of this.units.values())
+      for (const group of state.groups.values()) for (const entry of group.anchors()) this.watch(state, group, entry)
   }
 
   /** Signals held, for the metrics. */
   get size(): number {
     let size = 0
-    for (const unit of this.units.values()) for (const group of unit.groups.values()) size += group.size
+    for (const { groups } of this.units.values()) for (const group of groups.values()) size += group.size
     return size
   }
 
-  /** Progress per events partition, for the checkpoint. */
-  get checkpoint(): readonly Progress[] {
-    return [...this.progress.values()]
+  get checkpoint(): CorrelatorHead {
+    return { progress: this.clock.progress, gaps: this.gaps.all, bundles: [...this.bundles.keys()], told: [...this.told] }
   }
 
-  private take(signal: Signal, offset: number): Outcome {
-    // A record at or below its partition's progress was taken before a crash made match send it again.
-    if (signal.offset <= (this.progress.get(signal.partition)?.offset ?? -1)) return NOTHING
-    const unit = this.units.get(signal.unit)
-    if (unit === undefined) return this.single(signal, offset)
-    if (signal.time === null) return NOTHING
-    const key = signal.group.length === 1 ? signal.group[0]! : JSON.stringify(signal.group)
-    const group = this.groupOf(unit, key)
-    const inserted = group.insert(signal)
-    if (inserted === undefined) return NOTHING
-    const { entry, change, displaced } = inserted
-    const touched = new Set([entry, ...(displaced === undefined ? [] : [displaced]), ...change.changed])
+  private take(record: Signal | Retraction, offset: number): Outcome {
+    if (this.clock.covers(record)) return NOTHING
+    const bundle = this.bundle(record.bundle)
+    const state = bundle.units.has(record.unit) ? this.units.get(record.unit) : undefined
+    if (state === undefined) return record.kind === 'signal' ? this.single(bundle, record, offset) : NOTHING
+    if (record.kind === 'signal' && record.time === null) return NOTHING
+    const key = groupKey(record.group)
+    const group = record.kind === 'signal' ? groupOf(state, key) : state.groups.get(key)
+    const inserted = record.kind === 'signal' ? group?.insert(record) : group?.retract(record)
+    if (group === undefined || inserted === undefined) return NOTHING
+    const { entry, taken, released, changed, displaced } = inserted
+    if (taken !== undefined) this.bundles.get(taken.bundle)!.held++
+    if (released !== undefined) this.bundles.get(released.bundle)!.held--
     return {
-      revisions: this.revise(unit, group, inserted, offset),
-      changed: [...touched].map((item) => stateRow(unit, key, item)),
+      ...this.announce(state, group, inserted, offset),
+      changed: [...new Set([entry, ...displaced, ...changed])].map((item) => stateRow(state, key, item)),
       evicted: [],
     }
   }
 
   /** A detection rule that alerts by itself: every signal is an alert, named by its event, so that a copy names the same one. */
-  private single(signal: Signal, offset: number): Outcome {
-    const rule = this.singles.get(signal.unit)
+  private single({ singles }: Bundle, signal: Signal, rev: number): Outcome {
+    const rule = singles.get(signal.unit)
     if (rule === undefined) return NOTHING
-    const id = identity('alert', rule.id, '', '', String(signal.time), signal.eventId)
-    const revision = this.revision(rule, id, [signal], signal, {}, offset, false)
-    return { revisions: [revision], changed: [], evicted: [] }
+    const standing = {
+      id: singleAlertId(rule.id, signal),
+      rule,
+      anchor: signal,
+      signals: [signal],
+      group: {},
+      provisional: false,
+      unknown: [],
+    }
+    return { ...NOTHING, revisions: [revisionOf(standing, { partition: this.options.partition, rev })] }
   }
 
-  private revise(unit: Unit, group: Group, { entry: cause, change, displaced }: Insertion, offset: number): AlertRevision[] {
-    const { rule, condition } = unit
-    const idOf = (entry: Entry) =>
-      identity('alert', rule.id, unit.key, ...entry.signal.group, String(entry.signal.time), entry.signal.eventId)
-    const opened = new Map(change.opened.map((entry) => [idOf(entry), entry]))
-    const kept = new Map(change.kept.map((entry) => [idOf(entry), entry]))
-    // A copy of the anchor's event that is one too is the same alert.
-    const withdrawn = new Map(change.withdrawn.filter((entry) => !group.anchoredByCopy(entry)).map((entry) => [idOf(entry), entry]))
-
-    const successors = new Map<string, string>()
-    for (const [id, entry] of withdrawn) {
-      this.provisional.delete(id)
-      const successor = group.episodeOf(entry) ?? nearestAfter(change.opened, entry, unit.span.timespan)
-      if (successor !== undefined) successors.set(id, idOf(successor))
+  private announce(state: UnitState, group: Group, insertion: Insertion, offset: number): Pick<Outcome, 'revisions' | 'chained'> {
+    const { entry: cause, released, opened, withdrawn, kept, moved, displaced } = insertion
+    if (opened.length + withdrawn.length + kept.length + moved.length === 0) return NOTHING
+    const told: Told = { revisions: [], chained: [] }
+    const successors = new Map<Entry, string>()
+    for (const entry of withdrawn) {
+      const successor = group.episodeOf(entry) ?? nearestAfter(opened, entry, state.unit.span.timespan)
+      if (successor !== undefined) successors.set(entry, idOf(state, successor))
     }
-    const open = (id: string, entry: Entry) => {
-      this.watch(unit, group, entry)
-      const supersedes = [...successors].filter(([, by]) => by === id).map(([old]) => old)
-      const alert = this.revision(
-        rule,
-        id,
-        group.evidence(entry),
-        entry.signal,
-        groupFields(rule, entry.signal),
-        offset,
-        condition.falsifiable && this.provisional.has(id),
-      )
-      return supersedes.length === 0 ? alert : { ...alert, supersedes }
-    }
+    const heirs = new Set(successors.values())
     // An anchor that stays one is told again only if its evidence is another now, or it takes an alert's place.
-    const revised = [...kept].filter(
-      ([id, entry]) => displaced !== undefined || [...successors.values()].includes(id) || group.evidence(entry).includes(cause.signal),
+    const revised = kept.filter(
+      (entry) => displaced.length > 0 || heirs.has(idOf(state, entry)) || group.evidence(entry).includes(cause.signal),
     )
-    return [
-      ...[...opened, ...revised].map(([id, entry]) => open(id, entry)),
-      ...[...withdrawn].map(([id, entry]) => {
-        const supersededBy = successors.get(id)
-        const last = this.revision(rule, id, [entry.signal], entry.signal, groupFields(rule, entry.signal), offset, false)
-        return { ...last, state: 'withdrawn' as const, ...(supersededBy === undefined ? {} : { supersededBy }) }
-      }),
-    ]
+    for (const entry of [...opened, ...moved.map(({ to }) => to), ...revised]) {
+      const id = idOf(state, entry)
+      const supersedes = [...successors].filter(([, heir]) => heir === id).map(([gone]) => idOf(state, gone))
+      this.open(state, group, entry, supersedes, offset, told)
+    }
+    for (const entry of withdrawn) this.withdraw(state, entry.signal, successors.get(entry), offset, told)
+    for (const { from, to } of moved) this.leave(state, from.signal, to.signal, offset, told)
+    if (released !== undefined && kept.includes(cause)) this.leave(state, released, cause.signal, offset, told)
+    return told
+  }
+
+  private open(state: UnitState, group: Group, entry: Entry, supersedes: readonly string[], offset: number, told: Told): void {
+    this.watch(state, group, entry)
+    const revision = this.revision(state, group, entry, this.isClosed(state, entry), offset)
+    const last = supersedes.length === 0 ? revision : { ...revision, supersedes }
+    const unit = this.unitOf(state, entry.signal)
+    if (unit.rule.silent !== true) told.revisions.push(last)
+    told.chained.push(...passedOn(unit, entry.signal, last))
+  }
+
+  private withdraw(state: UnitState, anchor: Signal, supersededBy: string | undefined, offset: number, told: Told): void {
+    const unit = this.unitOf(state, anchor)
+    const revision = this.withdrawal(state, unit, anchor, supersededBy, offset)
+    this.provisional.delete(revision.id)
+    if (unit.rule.silent !== true) told.revisions.push(revision)
+    told.chained.push(...takenBack(unit, unit.parents, anchor, revision))
+  }
+
+  /** An alert whose anchor is now of another bundle is taken back where only the old bundle would tell of it. */
+  private leave(state: UnitState, from: Signal, to: Signal, offset: number, told: Told): void {
+    const old = this.unitOf(state, from)
+    const now = this.unitOf(state, to)
+    if (old === now) return
+    const revision = this.withdrawal(state, old, from, undefined, offset)
+    if (now.rule.silent === true && old.rule.silent !== true) told.revisions.push(revision)
+    const stay = new Set(now.parents.map(({ key }) => key))
+    const left = old.parents.filter(({ key }) => !stay.has(key))
+    told.chained.push(...takenBack(old, left, from, revision))
   }
 
   private advance(progress: Progress, offset: number): Outcome {
-    const known = this.progress.get(progress.partition)
-    if (known !== undefined && known.offset >= progress.offset) return NOTHING
-    this.progress.set(progress.partition, progress)
-    const clock = this.minimum()
-    if (clock <= this.clock) return NOTHING
-    this.clock = clock
-    return { revisions: this.close(clock, offset), changed: [], evicted: this.sweep(clock) }
+    if (!this.clock.take(progress)) return NOTHING
+    const { feed, partition } = progress
+    if (feed !== undefined) {
+      this.gaps.take(partition, feed.gaps)
+      for (const { id } of feed.bundles) this.bundle(id)
+    }
+    const outcome = { revisions: [] as AlertRevision[], chained: [] as Chained[], changed: [], evicted: [] as StateRow[] }
+    for (let depth = 1; depth <= this.depth; depth++) {
+      const clock = this.clock.at(depth)
+      if (clock <= (this.closed[depth] ?? Number.NEGATIVE_INFINITY)) continue
+      this.closed[depth] = clock
+      outcome.revisions.push(...this.close((item) => item.state.unit.depth === depth && this.isClosed(item.state, item.entry), offset))
+      outcome.evicted.push(...this.sweep(depth, clock))
+      outcome.chained.push(...this.complete(depth, clock, offset))
+    }
+    this.forget()
+    return outcome
   }
 
-  private minimum(): number {
-    if (this.progress.size < this.partitions) return Number.NEGATIVE_INFINITY
-    return Math.min(...[...this.progress.values()].map(({ ingested }) => ingested))
-  }
-
-  /** Provisional anchors whose window closed before `clock` become final: what they wait for can no longer arrive. */
-  private close(clock: number, offset: number): AlertRevision[] {
+  /** Provisional anchors whose window has closed become final: what they wait for can no longer arrive. */
+  private close(closes: (item: Provisional) => boolean, offset: number): AlertRevision[] {
     const closed: AlertRevision[] = []
-    for (const [id, { unit, group, entry, closesAt }] of this.provisional) {
-      if (closesAt >= clock) continue
+    for (const [id, item] of this.provisional) {
+      if (!closes(item)) continue
       this.provisional.delete(id)
-      closed.push(this.revision(unit.rule, id, group.evidence(entry), entry.signal, groupFields(unit.rule, entry.signal), offset, false))
+      closed.push(this.revision(item.state, item.group, item.entry, true, offset))
     }
     return closed.sort((a, b) => (a.id < b.id ? -1 : 1))
   }
 
   /** Frees what is out of sight of anything still to come. A sweep looks at every group, so a unit is swept only once per quarter of G. */
-  private sweep(clock: number): StateRow[] {
+  private sweep(depth: number, clock: number): StateRow[] {
     const evicted: StateRow[] = []
-    for (const unit of this.units.values()) {
-      const { sight } = unit.span
-      if (clock - unit.sweptAt < sight / 4) continue
-      unit.sweptAt = clock
-      for (const [key, group] of unit.groups) {
-        for (const entry of group.evict(clock - SIGHTS_KEPT * sight)) evicted.push(stateRow(unit, key, entry))
-        if (group.size === 0) unit.groups.delete(key)
+    for (const state of this.units.values()) {
+      const { sight } = state.unit.span
+      if (state.unit.depth !== depth || clock - state.sweptAt < sight / 4) continue
+      state.sweptAt = clock
+      for (const [key, group] of state.groups) {
+        for (const entry of group.evict(clock - SIGHTS_KEPT * sight)) {
+          this.bundles.get(entry.signal.bundle)!.held--
+          evicted.push(stateRow(state, key, entry))
+        }
+        if (group.size === 0) state.groups.delete(key)
       }
     }
     return evicted
   }
 
-  private watch(unit: Unit, group: Group, entry: Entry): void {
-    const closesAt = entry.signal.ingested + unit.span.sight
-    if (!unit.condition.falsifiable || closesAt < this.clock) return
+  /**
+   * Says of a depth's own anchors that they are complete: an arrival turns conditions up to G back, and anchors up to 2G back, so none
+   * that is still to come, or to be retracted, is older than that behind the clock. Said of every depth that anybody has spoken of,
+   * because the correlations above wait for all partitions.
+   */
+  private complete(depth: number, clock: number, offset: number): Chained[] {
+    const sight = this.chainSights.get(depth)
+    if (sight === undefined && !this.told.has(depth) && this.clock.depth < depth) return []
+    const ingested = clock - 2 * (sight ?? 0)
+    if (ingested <= (this.told.get(depth) ?? Number.NEGATIVE_INFINITY)) return []
+    this.told.set(depth, ingested)
+    const { partition, signalPartitions } = this.options
+    const value: Progress = { kind: 'progress', depth, partition, offset, ingested }
+    return Array.from({ length: signalPartitions }, (_, at) => ({ key: '', partition: at, value }))
+  }
+
+  /** Lets go of gaps that no window reaches any more, and of bundles, with their units, that no events partition and no signal names. */
+  private forget(): void {
+    const windows = [...this.units.values()].filter(({ unit }) => unit.falsifiable)
+    this.gaps.forget(Math.min(...windows.map(({ unit }) => this.clock.at(unit.depth) - 2 * unit.span.sight - unit.reach)))
+    if (this.bundles.size <= 1) return
+    const fed = new Set(this.clock.progress.flatMap(({ feed }) => feed?.bundles.map(({ id }) => id) ?? []))
+    const gone = [...this.bundles].filter(([id, { held }]) => held === 0 && !fed.has(id))
+    if (gone.length === 0) return
+    for (const [id] of gone) this.bundles.delete(id)
+    const named = new Set([...this.bundles.values()].flatMap(({ units }) => [...units.keys()]))
+    for (const key of this.units.keys()) if (!named.has(key)) this.units.delete(key)
+    this.measureChains()
+  }
+
+  /** The rules of a bundle, whose units are there from the moment that it is named. */
+  private bundle(id: string): Bundle {
+    const known = this.bundles.get(id)
+    if (known !== undefined) return known
+    const rules = this.options.rulesOf(id)
+    const units = unitsOf(rules)
+    const bundle = { units, singles: new Map(rules.detections.map((rule) => [rule.id, rule])), held: 0 }
+    this.bundles.set(id, bundle)
+    for (const [key, unit] of units)
+      if (!this.units.has(key)) this.units.set(key, { unit, groups: new Map(), sweptAt: Number.NEGATIVE_INFINITY })
+    this.measureChains()
+    return bundle
+  }
+
+  private measureChains(): void {
+    this.chainSights.clear()
+    for (const { units } of this.bundles.values()) {
+      for (const { depth, span, parents } of units.values())
+        if (parents.length > 0) this.chainSights.set(depth, Math.max(span.sight, this.chainSights.get(depth) ?? 0))
+    }
+  }
+
+  /** The greatest depth whose clock matters here. */
+  private get depth(): number {
+    return Math.max(this.clock.depth + 1, ...[...this.units.values()].map(({ unit }) => unit.depth))
+  }
+
+  /** The unit as a signal's own bundle has it: with its title, level and mode, and with the correlations above it. */
+  private unitOf({ unit }: UnitState, signal: Signal): Unit {
+    return this.bundles.get(signal.bundle)!.units.get(unit.key)!
+  }
+
+  private isClosed({ unit }: UnitState, { signal }: Entry): boolean {
+    return !unit.falsifiable || signal.ingested + unit.span.sight < this.clock.at(unit.depth)
+  }
+
+  private watch(state: UnitState, group: Group, entry: Entry): void {
+    const id = idOf(state, entry)
+    if (this.isClosed(state, entry) || this.unitOf(state, entry.signal).rule.silent === true) this.provisional.delete(id)
+    else this.provisional.set(id, { state, group, entry })
+  }
+
+  private revision(state: UnitState, group: Group, entry: Entry, closed: boolean, rev: number): AlertRevision {
+    const { falsifiable, reach } = state.unit
     const { signal } = entry
-    const id = identity('alert', unit.rule.id, unit.key, ...signal.group, String(signal.time), signal.eventId)
-    this.provisional.set(id, { unit, group, entry, closesAt })
+    const { rule } = this.unitOf(state, signal)
+    return revisionOf(
+      {
+        id: idOf(state, entry),
+        rule,
+        anchor: signal,
+        signals: group.evidence(entry),
+        group: groupFields(rule, signal),
+        provisional: !closed,
+        unknown: falsifiable && closed ? this.gaps.within(signal.ingested - reach, signal.ingested + reach) : [],
+      },
+      { partition: this.options.partition, rev },
+    )
   }
 
-  private groupOf(unit: Unit, key: string): Group {
-    let group = unit.groups.get(key)
-    if (group === undefined) {
-      group = new Group(unit.span, unit.condition)
-      unit.groups.set(key, group)
-    }
-    return group
-  }
-
-  private revision(
-    rule: CorrelationRule | DetectionRule,
-    id: string,
-    signals: readonly Signal[],
-    anchor: Signal,
-    group: Readonly<Record<string, string>>,
-    rev: number,
-    provisional: boolean,
-  ): AlertRevision {
-    const { mode, grace } = rule.extension
-    const expired = signals.find(({ expiredEntry }) => expiredEntry !== undefined)?.expiredEntry
-    return {
-      kind: 'alert',
-      id,
-      rev,
-      partition: 0,
-      bundle: anchor.bundle,
-      state: 'open',
-      rule: { id: rule.id, ...(rule.name === undefined ? {} : { name: rule.name }), title: rule.title, level: rule.level, hash: rule.hash },
-      mode: mode as AlertRevision['mode'], // rules that are off were left out by the constructor
-      time: anchor.time ?? anchor.ingested,
-      group,
-      evidence: signals.map(evidenceOf),
-      late: signals.some(({ time, ingested }) => time !== null && ingested - time > grace),
-      provisional,
-      ...(expired === undefined ? {} : { expiredEntry: expired }),
-      entities: entitiesOf(anchor, signals),
-    }
+  private withdrawal(state: UnitState, { rule }: Unit, anchor: Signal, supersededBy: string | undefined, rev: number): AlertRevision {
+    const id = alertId(rule.id, state.unit.key, anchor)
+    const last = { id, rule, anchor, signals: [anchor], group: groupFields(rule, anchor), provisional: false, unknown: [] }
+    const revision = { ...revisionOf(last, { partition: this.options.partition, rev }), state: 'withdrawn' as const }
+    return supersededBy === undefined ? revision : { ...revision, supersededBy }
   }
 }
 
@@ -290,37 +380,36 @@ export class Correlator {
  */
 const SIGHTS_KEPT = 3
 
-const NOTHING: Outcome = { revisions: [], changed: [], evicted: [] }
+const NOTHING: Outcome = { revisions: [], chained: [], changed: [], evicted: [] }
 
-/** A correlation's own parameters: what its state means. Level, title, response and the rules' contents are not part of it. */
-function unitKey(rule: CorrelationRule): string {
-  const { id, type, rules, groupBy, aliases, timespan, bounds, fields, expression } = rule
-  return identity(id, type, JSON.stringify({ rules, groupBy, aliases, timespan, bounds, fields, expression }), rule.extension.grace)
+/** Names a row among those of its partition. Of an anchor of a correlation below there is one, whatever the newest word of it. */
+export function rowKey({ unit, group, signal: { depth, eventId, partition, offset } }: StateRow): string {
+  return JSON.stringify(depth === 0 ? [unit, group, eventId, partition, offset] : [unit, group, eventId])
 }
 
-function stateRow(unit: Unit, group: string, { signal, counted, holds, anchor }: Entry): StateRow {
+function stateRow({ unit }: UnitState, group: string, { signal, counted, holds, anchor }: Entry): StateRow {
   return { unit: unit.key, group, signal, counted, holds, anchor }
+}
+
+function idOf({ unit }: UnitState, { signal }: Entry): string {
+  return alertId(unit.rule.id, unit.key, signal)
+}
+
+function groupKey(group: readonly string[]): string {
+  return group.length === 1 ? group[0]! : JSON.stringify(group)
+}
+
+function groupOf({ groups, unit }: UnitState, key: string): Group {
+  let group = groups.get(key)
+  if (group === undefined) {
+    group = new Group(unit.span, unit.condition)
+    groups.set(key, group)
+  }
+  return group
 }
 
 function groupFields(rule: CorrelationRule, signal: Signal): Record<string, string> {
   return Object.fromEntries(rule.groupBy.map((field, at) => [field, signal.group[at]!]))
-}
-
-function evidenceOf(signal: Signal): Evidence {
-  return { eventId: signal.eventId, time: signal.time, ingested: signal.ingested, line: signal.offset, facts: signal.facts }
-}
-
-/** Each kind of entity as the anchor names it, else as the nearest of the other signals does. */
-function entitiesOf(anchor: Signal, signals: readonly Signal[]): readonly Entity[] {
-  const entities = new Map<string, Entity>()
-  for (const signal of [anchor, ...signals.toReversed()]) {
-    for (const entity of signal.entities) {
-      const known = entities.get(entity.kind)
-      if (known === undefined) entities.set(entity.kind, entity)
-      else if (known.id === entity.id) entities.set(entity.kind, { ...known, facts: { ...entity.facts, ...known.facts } })
-    }
-  }
-  return [...entities.values()]
 }
 
 function nearestAfter(opened: readonly Entry[], entry: Entry, timespan: number): Entry | undefined {

@@ -1,10 +1,14 @@
-import type { Signal } from '../signal.ts'
+import type { Retraction, Signal } from '../signal.ts'
 import type { CorrelationCondition, View } from './condition.ts'
 
 /** One signal in a group's state, with what has been concluded of it. */
 export interface Entry {
-  readonly signal: Signal
-  /** Another copy of the same event was ingested in the G before it, so this one counts for nothing (but is remembered). */
+  /** Of an anchor of a correlation below: the newest that was said of it. */
+  signal: Signal
+  /**
+   * False where another copy of the same event was ingested in the G before it, or where an anchor was retracted: it counts for
+   * nothing, but is remembered.
+   */
   counted: boolean
   /** The condition holds at this signal. */
   holds: boolean
@@ -22,12 +26,16 @@ export interface Change {
   readonly kept: readonly Entry[]
 }
 
-/** What taking a signal in did. A copy that counts for nothing changes nothing, but is remembered. */
-export interface Insertion {
+/** What taking a record in did. A copy that counts for nothing changes nothing, but is remembered. */
+export interface Insertion extends Change {
   readonly entry: Entry
-  readonly change: Change
-  /** The later copy of the same event that counted until now, and does no longer. */
-  readonly displaced: Entry | undefined
+  /** The signal that is held now, and the one that it takes the place of; both absent where one was only marked. */
+  readonly taken: Signal | undefined
+  readonly released: Signal | undefined
+  /** What no longer counts: a later copy of the event, anchors that were retracted or whose place this one takes. */
+  readonly displaced: readonly Entry[]
+  /** Anchors that now stand for their alert in place of another copy of their event. */
+  readonly moved: readonly { readonly from: Entry; readonly to: Entry }[]
 }
 
 /** The parameters of a correlation that decide its alerts (docs/design.md section 5, "What an alert is"). Milliseconds. */
@@ -49,6 +57,7 @@ export class Group {
   private readonly entries: Entry[] = []
   /** All copies of each event, oldest ingestion first: nearly always one. */
   private readonly copies = new Map<string, Entry[]>()
+  private copied = false
   /** How many counted signals each referenced rule has. */
   private readonly refCounts: number[] = []
 
@@ -63,15 +72,29 @@ export class Group {
     if (copies === undefined) {
       const entry = newEntry(signal, true)
       this.copies.set(signal.eventId, [entry])
-      return { entry, change: this.place(entry), displaced: undefined }
+      return this.settle(entry, { taken: signal, displaced: this.superseded(signal), counts: true })
     }
+    if (signal.depth > 0) return this.renew(copies[0]!, signal)
     if (copies.some((copy) => copy.signal.partition === signal.partition && copy.signal.offset === signal.offset)) return undefined
     return this.insertCopy(signal, copies)
+  }
+
+  /**
+   * An anchor of a correlation below is none any more. The entry stays until it is evicted, so that an older record of the anchor that
+   * is sent again is recognised. Undefined: this is such a record itself.
+   */
+  retract({ eventId, offset }: Retraction): Insertion | undefined {
+    const entry = this.copies.get(eventId)?.[0]
+    if (entry === undefined || entry.signal.offset >= offset) return undefined
+    const displaced = entry.counted ? [entry] : []
+    entry.signal = { ...entry.signal, offset }
+    return this.settle(entry, { displaced, counts: false })
   }
 
   /** Takes a checkpointed entry back as it was concluded, without concluding anew: its neighbours may have been evicted since. */
   restore(entry: Entry): void {
     const copies = this.copies.get(entry.signal.eventId) ?? []
+    if (copies.length > 0) this.copied = true
     this.copies.set(entry.signal.eventId, [...copies, entry].sort(copyOrder))
     if (entry.counted) this.add(entry)
   }
@@ -81,8 +104,11 @@ export class Group {
     const gone: Entry[] = []
     for (const [id, copies] of this.copies) {
       if (copies[0]!.signal.ingested >= horizon) continue
-      const kept = copies.filter(({ signal }) => signal.ingested >= horizon)
-      for (const copy of copies) if (copy.signal.ingested < horizon) gone.push(copy)
+      // While a copy is left, so is the one that stands for the alert of both.
+      const spokesman = copies.at(-1)!.signal.ingested >= horizon ? copies.find(({ anchor }) => anchor) : undefined
+      const kept = copies.filter((copy) => copy.signal.ingested >= horizon || copy === spokesman)
+      if (kept.length === copies.length) continue
+      for (const copy of copies) if (!kept.includes(copy)) gone.push(copy)
       if (kept.length === 0) this.copies.delete(id)
       else this.copies.set(id, kept)
     }
@@ -104,14 +130,15 @@ export class Group {
 
   /** The signals that the condition rests on at an anchor, in order of event time and, within an instant, of the log. */
   evidence(anchor: Entry): readonly Signal[] {
-    return [...this.condition.evidence(this.viewFrom(anchor))].sort(
-      (a, b) => a.time! - b.time! || a.partition - b.partition || a.offset - b.offset,
-    )
+    return [...this.condition.evidence(this.viewFrom(anchor))].sort(byPlace)
   }
 
-  /** Whether another copy of the entry's event, which counts as well because it came far apart, is an anchor: both name one alert. */
-  anchoredByCopy(entry: Entry): boolean {
-    return this.copies.get(entry.signal.eventId)?.some((copy) => copy !== entry && copy.anchor) ?? false
+  /** The anchors; of copies of one event that all are, the first, which stands for the alert that they all name. */
+  *anchors(): Iterable<Entry> {
+    for (const copies of this.copies.values()) {
+      const anchor = copies.find((copy) => copy.anchor)
+      if (anchor !== undefined) yield anchor
+    }
   }
 
   /** The anchor whose episode the entry now belongs to: the nearest before it from which the condition has held unbroken. */
@@ -120,19 +147,69 @@ export class Group {
     return undefined
   }
 
-  private insertCopy(signal: Signal, copies: Entry[]): Insertion | undefined {
+  private insertCopy(signal: Signal, copies: Entry[]): Insertion {
     const entry = newEntry(signal, true)
+    this.copied = true
     copies.push(entry)
     copies.sort(copyOrder)
     const at = copies.indexOf(entry)
     entry.counted = !this.follows(copies[at - 1], entry)
     // An earlier copy that comes late takes the place of the next one, if that counted.
     const next = copies[at + 1]
-    const displaced = next?.counted && this.follows(entry, next) ? next : undefined
-    const changes: Change[] = []
-    if (displaced !== undefined) changes.push(this.displace(displaced))
-    if (entry.counted) changes.push(this.place(entry))
-    return { entry, change: merge(changes), displaced }
+    const displaced = next?.counted && this.follows(entry, next) ? [next] : []
+    return this.settle(entry, { taken: signal, displaced, counts: entry.counted })
+  }
+
+  /** What is said anew of an anchor of a correlation below counts from now on, whatever was said of it before. */
+  private renew(entry: Entry, signal: Signal): Insertion | undefined {
+    if (entry.signal.offset >= signal.offset) return undefined
+    const displaced = [...(entry.counted ? [entry] : []), ...this.superseded(signal)]
+    return this.settle(entry, { taken: signal, released: entry.signal, displaced, counts: true })
+  }
+
+  /** Anchors of a correlation below whose place a signal takes. One step, so that never both count, nor neither. */
+  private superseded({ supersedes = [], offset }: Signal): Entry[] {
+    return supersedes.flatMap((id) => this.copies.get(id)?.filter(({ signal, counted }) => counted && signal.offset < offset) ?? [])
+  }
+
+  /** Takes out what is displaced, takes the entry in if it counts, and says what that comes to. */
+  private settle(
+    entry: Entry,
+    { taken, released, displaced, counts }: Partial<Insertion> & { readonly displaced: readonly Entry[]; readonly counts: boolean },
+  ): Insertion {
+    const changes = displaced.map((other) => this.displace(other))
+    if (taken !== undefined) entry.signal = taken
+    entry.counted = counts
+    if (counts) changes.push(this.place(entry))
+    return { entry, taken, released, displaced, ...this.byEvent(changes.length === 1 ? changes[0]! : merge(changes)) }
+  }
+
+  /**
+   * The alerts that a change opened, withdrew and left, where several copies of an event count because they came far apart: all name
+   * one alert, and the first of them that is an anchor stands for it.
+   */
+  private byEvent(change: Change): Change & Pick<Insertion, 'moved'> {
+    if (!this.copied) return { ...change, moved: [] }
+    const concluded = [...change.opened, ...change.kept, ...change.withdrawn]
+    const copied = concluded.filter((entry) => this.copiesOf(entry).length > 1)
+    const without = (entries: readonly Entry[]) => entries.filter((entry) => !copied.includes(entry))
+    const opened = without(change.opened)
+    const withdrawn = without(change.withdrawn)
+    const kept = without(change.kept)
+    const moved: { from: Entry; to: Entry }[] = []
+    for (const copies of new Set(copied.map((entry) => this.copiesOf(entry)))) {
+      const before = copies.find((copy) => change.withdrawn.includes(copy) || (copy.anchor && !change.opened.includes(copy)))
+      const now = copies.find(({ anchor }) => anchor)
+      if (now === undefined) withdrawn.push(before!)
+      else if (before === undefined) opened.push(now)
+      else if (before === now) kept.push(now)
+      else moved.push({ from: before, to: now })
+    }
+    return { changed: change.changed, opened, withdrawn, kept, moved }
+  }
+
+  private copiesOf({ signal }: Entry): readonly Entry[] {
+    return this.copies.get(signal.eventId)!
   }
 
   private follows(copy: Entry | undefined, next: Entry): boolean {
@@ -267,7 +344,6 @@ function newEntry(signal: Signal, counted: boolean): Entry {
 
 /** Two changes in a row as one: what the first opened and the second withdrew never was. */
 function merge(changes: readonly Change[]): Change {
-  if (changes.length === 1) return changes[0]!
   const before = new Map<Entry, boolean>()
   const after = new Map<Entry, boolean>()
   for (const { opened, withdrawn, kept } of changes) {
@@ -290,6 +366,12 @@ function merge(changes: readonly Change[]): Change {
     withdrawn: those(true, false),
     kept: those(true, true),
   }
+}
+
+/** By event time and, within an instant, by the place in the events log. Where anchors stand in the signals log is chance. */
+function byPlace(a: Signal, b: Signal): number {
+  const ofEvents = a.depth === 0 && b.depth === 0
+  return a.time! - b.time! || (ofEvents ? a.partition - b.partition || a.offset - b.offset : byEventTime(a, b))
 }
 
 const entryOrder = (a: Entry, b: Entry) => byEventTime(a.signal, b.signal)

@@ -7,7 +7,7 @@ import { Lowering } from './lower.ts'
 
 export interface Matcher {
   /**
-   * The rules that match, by their index in the list that was compiled, ascending. The array is used again by the next call.
+   * The rules that match, by their index in the list that was compiled, ascending; those that are off never do. The array is used again by the next call.
    * Never throws, whatever the event holds.
    */
   match(event: Event): readonly number[]
@@ -34,7 +34,8 @@ export function compileMatcher(rules: readonly DetectionRule[], options: Matcher
   rules.forEach((rule, index) => {
     try {
       const logsource = options.anyLogsource === true ? {} : rule.logsource
-      runnable.push({ rule: index, expression: lowering.lower(rule.condition), logsource })
+      const expression = lowering.lower(rule.condition)
+      if (rule.extension.mode !== 'off') runnable.push({ rule: index, expression, logsource })
     } catch (error) {
       refused.push({ rule: index, error: asRefusal(error, rule) })
     }

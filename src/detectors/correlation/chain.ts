@@ -1,0 +1,75 @@
+import type { AlertRevision, Entity } from '../alert.ts'
+import { type Retraction, type Signal, type SignalRecord, signalKey } from '../signal.ts'
+import type { Unit } from './units.ts'
+
+/** A record for the signals log, as that log takes it. */
+export interface Chained {
+  readonly key: string
+  /** Only for what every partition gets. */
+  readonly partition?: number
+  readonly value: SignalRecord
+}
+
+/** What an anchor is to the correlations that refer to its own, told as often as what is said of it changes. */
+export function passedOn(unit: Unit, anchor: Signal, revision: AlertRevision): readonly Chained[] {
+  const { supersedes, evidence, expiredEntry } = revision
+  return unit.parents.map((parent) => {
+    const valueAt = groupValues(unit, parent, anchor)
+    const value = parent.rule.fields.length === 0 ? undefined : countedValue(parent.rule.fields.map(valueAt))
+    return record({
+      kind: 'signal',
+      ...addressed(unit, parent, anchor, revision),
+      time: anchor.time,
+      ingested: anchor.ingested,
+      refs: 1 << parent.rule.rules.indexOf(unit.rule.id),
+      ...(value === undefined ? {} : { value }),
+      facts: [],
+      entities: entitiesFor(parent, unit, anchor, revision.entities),
+      evidence,
+      ...(supersedes === undefined ? {} : { supersedes }),
+      ...(expiredEntry === undefined ? {} : { expiredEntry }),
+    })
+  })
+}
+
+/** As {@link passedOn}, of an anchor that is none any more, to some or all of the unit's parents. */
+export function takenBack(unit: Unit, parents: readonly Unit[], anchor: Signal, revision: AlertRevision): readonly Chained[] {
+  return parents.map((parent) => record({ kind: 'retraction', ...addressed(unit, parent, anchor, revision) }))
+}
+
+function record(value: Signal | Retraction): Chained {
+  return { key: signalKey(value), value }
+}
+
+function addressed(unit: Unit, parent: Unit, anchor: Signal, { id, rev, partition }: AlertRevision): Omit<Retraction, 'kind'> {
+  return {
+    bundle: anchor.bundle,
+    unit: parent.key,
+    group: parent.rule.groupBy.map(groupValues(unit, parent, anchor)),
+    eventId: id,
+    depth: unit.depth,
+    partition,
+    offset: rev,
+  }
+}
+
+/** A field of the parent's group-by or condition is one of the child's group-by; loading has seen to that. */
+function groupValues(unit: Unit, parent: Unit, anchor: Signal): (name: string) => string {
+  return (name) => anchor.group[unit.rule.groupBy.indexOf(parent.rule.aliases[name]?.[unit.rule.id] ?? name)]!
+}
+
+/** In the form in which match writes the counted value of an event. */
+function countedValue(values: readonly string[]): string {
+  return values.length === 1 ? values[0]! : JSON.stringify(values.map((value) => [value]))
+}
+
+/** The parent's entities: as the child has them, else from the child's group, else from what is known about its entities. */
+function entitiesFor(parent: Unit, { rule }: Unit, anchor: Signal, entities: readonly Entity[]): Entity[] {
+  const facts = Object.assign({}, ...entities.toReversed().map((entity) => entity.facts)) as Entity['facts']
+  return Object.entries(parent.rule.extension.entities).flatMap(([kind, field]) => {
+    const own = rule.extension.entities[kind] === field ? entities.find((entity) => entity.kind === kind) : undefined
+    if (own !== undefined) return [own]
+    const id = anchor.group[rule.groupBy.indexOf(field)] ?? facts[field]
+    return id === undefined ? [] : [{ kind, id, facts }]
+  })
+}

@@ -1,0 +1,63 @@
+import type { CorrelationRule, CorrelationType, RuleSet } from '../../sigma/ast.ts'
+import { depthOf, unitKey } from '../unit.ts'
+import type { ConditionFactory, CorrelationCondition } from './condition.ts'
+import { eventCount, valueCount } from './count.ts'
+import type { Span } from './group.ts'
+import { temporal, temporalOrdered } from './temporal.ts'
+
+const CONDITIONS: Readonly<Record<CorrelationType, ConditionFactory>> = {
+  event_count: eventCount,
+  value_count: valueCount,
+  temporal,
+  temporal_ordered: temporalOrdered,
+}
+
+/** A correlation of a rule set, compiled. Those of several rule sets that have the same key share their state. */
+export interface Unit {
+  readonly key: string
+  readonly rule: CorrelationRule
+  readonly depth: number
+  readonly span: Span
+  readonly condition: CorrelationCondition
+  /** More events could falsify its alerts: by its own condition, or by that of a correlation under it. */
+  readonly falsifiable: boolean
+  /** How far from an anchor's ingestion the events may have been ingested that its condition depends on. Milliseconds. */
+  readonly reach: number
+  /** The correlations of the rule set that refer to it. */
+  readonly parents: readonly Unit[]
+}
+
+/** The correlations of a rule set by their keys, without those that are off. */
+export function unitsOf(rules: Pick<RuleSet, 'correlations'>): ReadonlyMap<string, Unit> {
+  const byId = new Map(rules.correlations.map((rule) => [rule.id, rule]))
+  const compiled = new Map<string, Unit & { readonly parents: Unit[] }>()
+  const compile = (rule: CorrelationRule): Unit & { readonly parents: Unit[] } => {
+    const known = compiled.get(rule.id)
+    if (known !== undefined) return known
+    const children = rule.rules.flatMap((id) => byId.get(id) ?? []).map(compile)
+    const condition = CONDITIONS[rule.type](rule)
+    const sight = rule.timespan + rule.extension.grace
+    const unit = {
+      key: unitKey(rule, (id) => byId.get(id)),
+      rule,
+      depth: depthOf(rule, (id) => byId.get(id)),
+      span: { timespan: rule.timespan, sight },
+      condition,
+      falsifiable: condition.falsifiable || children.some((child) => child.falsifiable),
+      // An anchor under it depends on the condition at the signal before as well, which it sees.
+      reach: sight + Math.max(0, ...children.map((child) => child.span.sight + child.reach)),
+      parents: [],
+    }
+    if (isOn(rule)) for (const child of children) child.parents.push(unit)
+    compiled.set(rule.id, unit)
+    return unit
+  }
+  return new Map(
+    rules.correlations.filter(isOn).map((rule) => {
+      const unit = compile(rule)
+      return [unit.key, unit]
+    }),
+  )
+}
+
+const isOn = ({ extension }: CorrelationRule) => extension.mode !== 'off'
