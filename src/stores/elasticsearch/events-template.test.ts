@@ -5,9 +5,10 @@ import { expect, test } from 'vitest'
 import { isObject, type JsonObject, parseForeignJson } from '../../event/json.ts'
 import { recognise } from '../../normalise/index.ts'
 import { linuxAuditd } from '../../normalise/linux-auditd.ts'
-import { eventsIndex, eventsTemplate } from './events-template.ts'
+import { eventsTemplate } from './events-template.ts'
 import { FIELDS, type FieldTree } from './fields.ts'
 import { FULL_PROFILE, OPTIONAL_TYPES, type Profile } from './profile.ts'
+import { dailyIndex } from './templates.ts'
 
 type Property = estypes.MappingProperty & { properties?: Record<string, Property>; fields?: Record<string, Property> }
 
@@ -118,6 +119,6 @@ function unknownNames(document: JsonObject, { fields, objects }: FieldTree, pref
 }
 
 test('the day of an index is the record’s, in UTC', () => {
-  expect(eventsIndex(Date.UTC(2026, 2, 1, 23, 59, 59, 999))).toBe('events-2026.03.01')
-  expect(eventsIndex(Date.UTC(2026, 2, 2))).toBe('events-2026.03.02')
+  expect(dailyIndex('events', Date.UTC(2026, 2, 1, 23, 59, 59, 999))).toBe('events-2026.03.01')
+  expect(dailyIndex('events', Date.UTC(2026, 2, 2))).toBe('events-2026.03.02')
 })

@@ -15,23 +15,11 @@ const FIELDS_LIMIT = 6_000
 /** Changes with what the mapping means, so that what is installed can be told apart. */
 const VERSION = 1
 
-/** Says in the mapping of an index whose it is: only such indices are ever deleted. */
-export interface IndexMark {
-  readonly kind: 'events' | 'alerts'
-  readonly version: number
-}
-
-/** Names the events' index of a day (UTC) by the stamp of a record, after the prefix: `events-2026.03.01`. */
-export function eventsIndex(ingested: number): string {
-  return `events-${new Date(ingested).toISOString().slice(0, 10).replaceAll('-', '.')}`
-}
-
 /**
  * The template of the events' indices: the fields of ECS and Cordon's own (docs/design.md section 2); what else a document has is kept
  * and not indexed. Malformed values are not indexed either, so that one wrong address does not cost the event.
  */
 export function eventsTemplate(profile: Profile): IndexTemplate {
-  const mark: IndexMark = { kind: 'events', version: VERSION }
   return {
     name: 'events',
     pattern: 'events-*',
@@ -46,7 +34,7 @@ export function eventsTemplate(profile: Profile): IndexTemplate {
         mapping: { total_fields: { limit: FIELDS_LIMIT }, ignore_malformed: true },
       },
     },
-    mappings: { dynamic: false, _meta: { cordon: mark }, properties: propertiesOf(FIELDS, profile) },
+    mappings: { dynamic: false, properties: propertiesOf(FIELDS, profile) },
   }
 }
 

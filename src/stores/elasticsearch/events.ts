@@ -4,9 +4,9 @@ import { type JsonObject, stringifyJson } from '../../event/json.ts'
 import { type BulkWrite, type Written, writeAll } from './bulk.ts'
 import type { Elasticsearch } from './client.ts'
 import { reducedDocument } from './documents.ts'
-import { eventsIndex, eventsTemplate } from './events-template.ts'
+import { eventsTemplate } from './events-template.ts'
 import { type Profile, probeProfile } from './profile.ts'
-import { type IndexTemplate, putTemplate } from './templates.ts'
+import { dailyIndex, type IndexTemplate, putTemplate } from './templates.ts'
 
 /** An event as it is to be stored. */
 export interface EventDocument {
@@ -111,7 +111,7 @@ export class EventsStore {
   private async write(documents: readonly JsonObject[], events: readonly EventDocument[]): Promise<readonly Written[]> {
     const writes: BulkWrite[] = []
     for (const [at, { id, ingested }] of events.entries()) {
-      const index = await this.prepare(eventsIndex(ingested))
+      const index = await this.prepare(dailyIndex('events', ingested))
       writes.push({ action: 'create', index, id, source: stringifyJson(documents[at]) })
     }
     return writeAll(this.elasticsearch, 'storing events', writes)

@@ -15,6 +15,18 @@ export interface IndexTemplate {
   readonly alias?: string
 }
 
+/** Says in the mapping of an index, as `_meta.cordon`, that it is ours: no other is ever deleted. */
+export interface IndexMark {
+  /** Name of its template. */
+  readonly kind: string
+  readonly version: number
+}
+
+/** Names the index of a day (UTC), after the prefix, by a time of that day in milliseconds: `events-2026.03.01`. */
+export function dailyIndex(kind: string, time: number): string {
+  return `${kind}-${new Date(time).toISOString().slice(0, 10).replaceAll('-', '.')}`
+}
+
 /** Before templates of others that happen to match, and after those that somebody puts there to win. */
 const PRIORITY = 200
 
@@ -34,6 +46,7 @@ export async function putTemplate(store: Elasticsearch, template: IndexTemplate)
   if (version >= template.version) return
   const { pattern, settings, mappings, alias } = template
   const custom = `${name}@custom`
+  const mark: IndexMark = { kind: template.name, version: template.version }
   await store.request(`writing the template ${name}`, (client, options) =>
     client.indices.putIndexTemplate(
       {
@@ -43,7 +56,11 @@ export async function putTemplate(store: Elasticsearch, template: IndexTemplate)
         composed_of: [custom],
         ignore_missing_component_templates: [custom],
         version: template.version,
-        template: { settings, mappings, ...(alias === undefined ? {} : { aliases: { [store.prefix + alias]: {} } }) },
+        template: {
+          settings,
+          mappings: { ...mappings, _meta: { cordon: mark } },
+          ...(alias === undefined ? {} : { aliases: { [store.prefix + alias]: {} } }),
+        },
       },
       options,
     ),
