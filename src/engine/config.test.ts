@@ -28,14 +28,15 @@ function keysOf(schema: unknown, path = ''): readonly string[] {
 const WHOLE = {
   sources: [{ type: 'file', path: 'x' }],
   streams: { kind: 'kafka', brokers: ['a:1'], sasl: { mechanism: 'plain', username: 'u', password: { env: 'P' } } },
+  store: { kind: 'elasticsearch', urls: ['http://a:1'] },
 } as const
 
 /** A configuration with a value at a key, or without one, and with what the entry needs besides. */
 function written(key: string, value: unknown): Record<string, unknown> {
   const path = key.replace('[]', '.0').split('.')
-  const [first] = path as ['sources' | 'streams']
-  const onKafka = first === 'streams' && !['streams.kind', 'streams.partitions'].includes(key)
-  const config: Record<string, unknown> = first === 'sources' || onKafka ? structuredClone({ [first]: WHOLE[first] }) : {}
+  const [first] = path as [keyof typeof WHOLE]
+  const isDistributed = (first === 'streams' || first === 'store') && !['streams.kind', 'streams.partitions', 'store.kind'].includes(key)
+  const config: Record<string, unknown> = first === 'sources' || isDistributed ? structuredClone({ [first]: WHOLE[first] }) : {}
   let at = config
   for (const name of path.slice(0, -1)) {
     at[name] ??= {}
@@ -111,6 +112,13 @@ describe('a configuration', () => {
       'streams: {kind: kafka, brokers: [a:1], tls: {ca: ca.pem}, sasl: {mechanism: plain, username: u, password: {file: secret}}}',
     )
     expect(config.streams).toMatchObject({ tls: { ca: join(folder, 'ca.pem') }, sasl: { password: { file: join(folder, 'secret') } } })
+  })
+
+  test('has those of Elasticsearch from there too', () => {
+    const config = load(
+      'store: {kind: elasticsearch, urls: ["https://a:1"], tls: {ca: ca.pem}, auth: {username: u, password: {file: secret}}}',
+    )
+    expect(config.store).toMatchObject({ tls: { ca: join(folder, 'ca.pem') }, auth: { password: { file: join(folder, 'secret') } } })
   })
 
   test('is refused with the place of its mistake and a hint', () => {

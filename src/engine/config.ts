@@ -4,7 +4,7 @@ import { dirname, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { z } from 'zod'
 import { CordonError } from '../event/error.ts'
-import { secretRef } from '../responders/secret.ts'
+import { type SecretRef, secretRef } from '../responders/secret.ts'
 import { duration } from '../settings/duration.ts'
 import { readSettings } from '../settings/settings-file.ts'
 
@@ -38,6 +38,14 @@ const fileSource = z.strictObject({
   from: z.enum(['start', 'end']).default('end'),
 })
 
+/** Paths of PEM files. Without `ca` the system's authorities are trusted. */
+const tlsFiles = z.strictObject({
+  ca: z.string().optional(),
+  cert: z.string().optional(),
+  key: z.string().optional(),
+  server_name: z.string().optional(),
+})
+
 const partitions = z.number().int().min(1).max(64)
 const embeddedStreams = z.strictObject({ kind: z.literal('embedded').default('embedded'), partitions: partitions.default(1) })
 const kafkaStreams = z.strictObject({
@@ -54,21 +62,30 @@ const kafkaStreams = z.strictObject({
   /** Copies of each record; by default three, or as many as there are brokers. */
   replication: z.number().int().min(1).max(9).optional(),
   compression: z.enum(['none', 'gzip', 'zstd']).default('zstd'),
-  /** `true` trusts the system's authorities. Paths are of PEM files. */
-  tls: z
-    .union([
-      z.boolean(),
-      z.strictObject({
-        ca: z.string().optional(),
-        cert: z.string().optional(),
-        key: z.string().optional(),
-        server_name: z.string().optional(),
-      }),
-    ])
-    .default(false),
+  /** `true` trusts the system's authorities. */
+  tls: z.union([z.boolean(), tlsFiles]).default(false),
   sasl: z
     .strictObject({ mechanism: z.enum(['plain', 'scram-sha-256', 'scram-sha-512']), username: z.string(), password: secretRef })
     .optional(),
+})
+
+/** How a cluster of Elasticsearch is reached. */
+const cluster = {
+  /** `http(s)://host:port` of nodes that take requests, used in turn. */
+  urls: z.array(z.url({ protocol: /^https?$/, error: 'expected a URL such as https://es-1.example.com:9200' })).min(1),
+  auth: z.union([z.strictObject({ username: z.string(), password: secretRef }), z.strictObject({ api_key: secretRef })]).optional(),
+  tls: tlsFiles.optional(),
+  compression: z.boolean().default(false),
+}
+const embeddedStore = z.strictObject({ kind: z.literal('embedded').default('embedded') })
+const elasticsearchStore = z.strictObject({
+  kind: z.literal('elasticsearch'),
+  ...cluster,
+  /** Before the name of every index, template and alias. */
+  prefix: z
+    .string()
+    .regex(/^[a-z0-9][a-z0-9._-]{0,60}$/, 'lower case letters, digits, ".", "_" and "-" only, beginning with a letter or digit')
+    .default('cordon-'),
 })
 
 /** cordon.yml, as docs/reference/configuration.md has it. Unknown keys are refused: a typo must not switch off a quarantine. */
@@ -88,6 +105,9 @@ export const configSchema = z.strictObject({
   responders: z.array(z.looseObject({ use: z.string(), name: z.string().optional() })).default([]),
   incidents: z.strictObject({ join_within: duration.default(86_400_000) }).prefault({}),
   streams: z.discriminatedUnion('kind', [embeddedStreams, kafkaStreams], { error: 'expected kind: embedded or kafka' }).prefault({}),
+  store: z
+    .discriminatedUnion('kind', [embeddedStore, elasticsearchStore], { error: 'expected kind: embedded or elasticsearch' })
+    .prefault({}),
   retention: z
     .strictObject({ events: z.strictObject({ age: duration.default(7 * 86_400_000), size: bytes.default(20e9) }).prefault({}) })
     .prefault({}),
@@ -96,6 +116,8 @@ export const configSchema = z.strictObject({
 
 export type Config = Readonly<z.infer<typeof configSchema>>
 export type KafkaConfig = z.infer<typeof kafkaStreams>
+export type ClusterConfig = z.infer<z.ZodObject<typeof cluster>>
+export type TlsConfig = z.infer<typeof tlsFiles>
 
 /**
  * Reads and checks a configuration. Relative paths in it are resolved from its own folder.
@@ -125,21 +147,42 @@ function resolvePaths(config: z.infer<typeof configSchema>, folder: string): Con
     sources: config.sources.map((source) => ({ ...source, path: resolve(folder, source.path) })),
     rules: config.rules.map((path) => from(path, 'rules')),
     policy: from(config.policy, 'policy'),
-    streams: config.streams.kind === 'kafka' ? { ...config.streams, ...credentials(config.streams, folder) } : config.streams,
+    streams: config.streams.kind === 'kafka' ? kafkaPaths(config.streams, folder) : config.streams,
+    store: config.store.kind === 'elasticsearch' ? clusterPaths(config.store, folder) : config.store,
     ...(config.inventory === undefined ? {} : { inventory: resolve(folder, config.inventory) }),
     ...(config.tokens === undefined ? {} : { tokens: resolve(folder, config.tokens) }),
   }
 }
 
-function credentials({ tls, sasl }: KafkaConfig, folder: string): Partial<KafkaConfig> {
-  const at = (key: 'ca' | 'cert' | 'key') => {
-    const path = typeof tls === 'object' ? tls[key] : undefined
-    return path === undefined ? {} : { [key]: resolve(folder, path) }
-  }
+function kafkaPaths(config: KafkaConfig, folder: string): KafkaConfig {
+  const { tls, sasl } = config
   return {
-    ...(typeof tls === 'object' ? { tls: { ...tls, ...at('ca'), ...at('cert'), ...at('key') } } : {}),
-    ...(sasl !== undefined && 'file' in sasl.password
-      ? { sasl: { ...sasl, password: { file: resolve(folder, sasl.password.file) } } }
-      : {}),
+    ...config,
+    tls: typeof tls === 'object' ? tlsPaths(tls, folder) : tls,
+    ...(sasl === undefined ? {} : { sasl: { ...sasl, password: secretPath(sasl.password, folder) } }),
   }
+}
+
+function clusterPaths<T extends ClusterConfig>(config: T, folder: string): T {
+  const { auth, tls } = config
+  return {
+    ...config,
+    ...(tls === undefined ? {} : { tls: tlsPaths(tls, folder) }),
+    ...(auth === undefined
+      ? {}
+      : {
+          auth:
+            'password' in auth ? { ...auth, password: secretPath(auth.password, folder) } : { api_key: secretPath(auth.api_key, folder) },
+        }),
+  }
+}
+
+function tlsPaths(tls: TlsConfig, folder: string): TlsConfig {
+  const resolved = { ...tls }
+  for (const key of ['ca', 'cert', 'key'] as const) if (tls[key] !== undefined) resolved[key] = resolve(folder, tls[key])
+  return resolved
+}
+
+function secretPath(secret: SecretRef, folder: string): SecretRef {
+  return 'file' in secret ? { file: resolve(folder, secret.file) } : secret
 }

@@ -1,18 +1,18 @@
-import { readFileSync } from 'node:fs'
-import { CordonError, messageOf } from '../event/error.ts'
+import { CordonError } from '../event/error.ts'
 import { readSecret } from '../responders/secret.ts'
 import { openEmbeddedStreams } from '../streams/embedded.ts'
-import type { KafkaSettings, KafkaTls } from '../streams/kafka/settings.ts'
+import type { KafkaSettings } from '../streams/kafka/settings.ts'
 import { openKafkaStreams, prepareTopics, type TopicReport } from '../streams/kafka.ts'
 import type { LogName, Streams } from '../streams/log.ts'
 import type { Config, KafkaConfig } from './config.ts'
 import type { Parts } from './parts.ts'
 import { startRetention } from './retention.ts'
+import { tlsOf } from './tls-files.ts'
 
 /**
  * Opens the logs that the configuration names. The embedded ones are trimmed from here; Kafka trims its topics itself.
  *
- * @throws CordonError as `openEmbeddedStreams` or `openKafkaStreams`, `SECRET_MISSING`, `STREAMS_TLS_FILE`
+ * @throws CordonError as `openEmbeddedStreams` or `openKafkaStreams`, `SECRET_MISSING`, `TLS_FILE`
  */
 export async function openStreams({ config, paths, metrics, observer, onClose }: Omit<Parts, 'streams' | 'bundles'>): Promise<Streams> {
   const onError = (log: LogName, worker: string, error: unknown) => {
@@ -52,20 +52,7 @@ function kafkaSettings({ node, retention }: Config, streams: KafkaConfig): Kafka
     compression,
     clientId: node,
     retention: retention.events.age,
-    tls: tls === false ? undefined : tls === true ? {} : tlsOf(tls),
+    tls: tls === false ? undefined : tls === true ? {} : tlsOf(tls, 'streams.tls'),
     sasl: sasl && { ...sasl, password: readSecret(sasl.password) },
-  }
-}
-
-function tlsOf({ ca, cert, key, server_name }: Exclude<KafkaConfig['tls'], boolean>): KafkaTls {
-  return { ca: pem(ca), cert: pem(cert), key: pem(key), serverName: server_name }
-}
-
-function pem(path: string | undefined): string | undefined {
-  if (path === undefined) return undefined
-  try {
-    return readFileSync(path, 'utf8')
-  } catch (error) {
-    throw new CordonError('STREAMS_TLS_FILE', `cannot read ${path}: ${messageOf(error)}`, { hint: 'check the paths under streams.tls' })
   }
 }
