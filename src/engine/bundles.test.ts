@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { type BundleRecord, bundleOf, type RuleFile, recordsOf } from '../sigma/bundle.ts'
+import { type BundleRecord, bundleKey, bundleOf, type RuleFile, recordsOf } from '../sigma/bundle.ts'
 import { EmbeddedStreams } from '../streams/embedded.ts'
 import type { Streams } from '../streams/log.ts'
 import { type Bundles, openBundles } from './bundles.ts'
@@ -32,11 +32,12 @@ const node = async () => {
   return bundles
 }
 const titles = (bundles: Bundles, id: string) => bundles.rulesOf(id).detections.map(({ title }) => title)
+/** What is left of the log: of the activations the newest. */
 const log = async () => (await streams.read<BundleRecord>('bundles', 0, 0, 10_000)).map(({ value }) => value)
 const put = (...values: BundleRecord[]) =>
   streams.append(
     'bundles',
-    values.map((value) => ({ key: 'k', value })),
+    values.map((value) => ({ key: bundleKey(value), value })),
   )
 
 describe('an activation', () => {
@@ -67,7 +68,7 @@ describe('an activation', () => {
     await bundles.activate([rule('A'), rule('B')], 'ana')
     await bundles.activate([rule('A'), rule('B', 'y')], 'ana')
     await bundles.activate([rule('A'), rule('B', 'y')], 'ben')
-    expect((await log()).map(({ kind }) => kind)).toEqual(['file', 'file', 'bundle', 'activation', 'file', 'bundle', 'activation'])
+    expect((await log()).map(({ kind }) => kind)).toEqual(['file', 'file', 'bundle', 'file', 'bundle', 'activation'])
   })
 
   test('is of the same bundle wherever its files are read, and of another if one differs in text, path or order', () => {

@@ -13,7 +13,7 @@ import {
   type Send,
   sendByLog,
 } from './checkpoint.ts'
-import { checksum, isDamage } from './damage.ts'
+import { checksum, Damage, isDamage } from './damage.ts'
 
 /** Of the layout below; a file of another one is not read. */
 const FORMAT = 2
@@ -21,6 +21,8 @@ const FORMAT = 2
 const KEPT_ASIDE = 2
 /** Checksums are added up modulo this: in any order, and exactly. */
 const DIGEST_MODULUS = 2 ** 48
+/** What a file's name ends in: itself, and its journal. */
+const PARTS = ['', '-wal']
 
 /** How many rows there are, and the sum of their checksums. */
 interface Tally {
@@ -53,11 +55,11 @@ export function openCheckpointFile<Row>(path: string, onDamage: (error: CordonEr
   try {
     mkdirSync(dirname(path), { recursive: true })
     try {
-      return new CheckpointFile(path)
+      return new CheckpointFile(path, onDamage)
     } catch (error) {
       if (!isDamage(error)) throw error
-      onDamage(damaged(path, `${messageOf(error)}. It is kept as ${putAside(path)}`))
-      return new CheckpointFile(path)
+      onDamage(putAside(path, error))
+      return new CheckpointFile(path, onDamage)
     }
   } catch (cause) {
     throw new CordonError('CHECKPOINT_UNUSABLE', `the checkpoint ${path} cannot be opened: ${messageOf(cause)}`, {
@@ -70,6 +72,7 @@ export function openCheckpointFile<Row>(path: string, onDamage: (error: CordonEr
 /** A synced transaction per commit. Each row has a checksum, and the head their sum: none can change, be lost or come back unseen. */
 class CheckpointFile<Row> implements Checkpoint<Row> {
   private readonly path: string
+  private readonly onDamage: (error: CordonError) => void
   private readonly database: DatabaseSync
   private readonly putRow: StatementSync
   private readonly removeRow: StatementSync
@@ -78,9 +81,12 @@ class CheckpointFile<Row> implements Checkpoint<Row> {
   private committed: Head | undefined
   /** Committed and not sent. What was sent leaves the file with the next commit, so that sending costs none of its own. */
   private unsent: readonly Outgoing[]
+  /** What a commit met that no opening would see, such as a page in use among the free ones. */
+  private damage: unknown
 
-  constructor(path: string) {
+  constructor(path: string, onDamage: (error: CordonError) => void) {
     this.path = path
+    this.onDamage = onDamage
     this.database = new DatabaseSync(path, { timeout: 5_000 })
     try {
       prepareTables(this.database)
@@ -155,6 +161,7 @@ class CheckpointFile<Row> implements Checkpoint<Row> {
 
   close(): void {
     this.database.close()
+    if (this.damage !== undefined) this.onDamage(putAside(this.path, this.damage))
   }
 
   /** Writes the rows as `change` says, the outbox and the head, all or nothing. */
@@ -173,6 +180,7 @@ class CheckpointFile<Row> implements Checkpoint<Row> {
       this.unsent = outbox
     } catch (error) {
       if (this.database.isTransaction) this.database.exec('ROLLBACK')
+      if (isDamage(error)) this.damage = error
       throw error
     }
   }
@@ -183,7 +191,7 @@ function prepareTables(database: DatabaseSync): void {
   const format = pragma(database, 'user_version')
   const { tables } = database.prepare('SELECT count(*) AS tables FROM sqlite_schema').get() as { tables: number }
   if (format === FORMAT) return
-  if (format !== 0 || tables !== 0) throw new Error(`its format is ${format}, not ${FORMAT}`)
+  if (format !== 0 || tables !== 0) throw new Damage(`its format is ${format}, not ${FORMAT}`)
   // Without rowids a table is one tree of nothing but its rows, so that their checksums cover all of it.
   database.exec(`
     BEGIN IMMEDIATE;
@@ -197,7 +205,7 @@ function prepareTables(database: DatabaseSync): void {
 function readHead(database: DatabaseSync): Head | undefined {
   const row = database.prepare('SELECT value, sum FROM head').get() as { value: string; sum: number } | undefined
   if (row === undefined) return undefined
-  if (typeof row.value !== 'string' || checksum(row.value, 'head') !== row.sum) throw new Error('its head is not what was written')
+  if (typeof row.value !== 'string' || checksum(row.value, 'head') !== row.sum) throw new Damage('its head is not what was written')
   return parseJson(row.value) as unknown as Head
 }
 
@@ -207,11 +215,11 @@ function* checkedRows(database: DatabaseSync, table: 'rows' | 'outbox', expected
   for (const item of database.prepare(`SELECT key, value, sum FROM ${table} ORDER BY key`).iterate() as Iterable<unknown>) {
     const row = item as StoredRow
     if (typeof row.value !== 'string' || typeof row.key === 'object' || checksum(row.value, row.key) !== row.sum)
-      throw new Error(`a row of its ${table} is not what was written`)
+      throw new Damage(`a row of its ${table} is not what was written`)
     found = counted(found, 1, row.sum)
     yield row
   }
-  if (found.count !== expected.count || found.digest !== expected.digest) throw new Error(`its ${table} are not all that was written`)
+  if (found.count !== expected.count || found.digest !== expected.digest) throw new Damage(`its ${table} are not all that was written`)
 }
 
 function* textsOf(database: DatabaseSync, expected: Tally): Iterable<readonly [string, string]> {
@@ -237,23 +245,19 @@ function pragma(database: DatabaseSync, name: string): number {
   return Object.values(database.prepare(`PRAGMA ${name}`).get() as Record<string, number>)[0]!
 }
 
-function damaged(path: string, why: string): CordonError {
-  return new CordonError('CHECKPOINT_DAMAGED', `the checkpoint ${path} is damaged: ${why}`, {
-    hint: 'its state is rebuilt by itself; if it happens again, check the disk',
-  })
-}
-
-/** Renames a file, with its journal, to the next free name of those put aside, and drops the oldest of these. @returns the name */
-function putAside(path: string): string {
+/** Renames a file, with its journal, to the next name of those put aside, and drops the oldest of these. @returns what to tell */
+function putAside(path: string, why: unknown): CordonError {
   const prefix = `${basename(path)}.corrupt-`
   const numbers = readdirSync(dirname(path))
     .filter((name) => name.startsWith(prefix) && /^\d+$/.test(name.slice(prefix.length)))
     .map((name) => Number(name.slice(prefix.length)))
   const number = Math.max(0, ...numbers) + 1
   const aside = (n: number) => join(dirname(path), `${prefix}${n}`)
-  for (const old of numbers.filter((n) => n <= number - KEPT_ASIDE))
-    for (const part of ['', '-wal']) rmSync(aside(old) + part, { force: true })
-  for (const part of ['', '-wal']) if (existsSync(path + part)) renameSync(path + part, aside(number) + part)
+  for (const old of numbers.filter((n) => n <= number - KEPT_ASIDE)) for (const part of PARTS) rmSync(aside(old) + part, { force: true })
+  for (const part of PARTS) if (existsSync(path + part)) renameSync(path + part, aside(number) + part)
   rmSync(`${path}-shm`, { force: true })
-  return basename(aside(number))
+  return new CordonError('CHECKPOINT_DAMAGED', `the checkpoint ${path} is damaged: ${messageOf(why)}. It is kept as ${prefix}${number}`, {
+    hint: 'its state is rebuilt by itself; if it happens again, check the disk',
+    cause: why,
+  })
 }

@@ -8,15 +8,18 @@ export function checksum(text: string, belongsTo: string | number): number {
   return crc32(text, crc32(String(belongsTo)))
 }
 
+/** What a file holds is not what was written to it. */
+export class Damage extends Error {}
+
 /** Primary codes of SQLite that tell of the surroundings, not of the file: no permission, in use, no memory, no space. */
 const SURROUNDINGS = new Set([3, 5, 6, 7, 8, 10, 13, 14])
 /** SQLITE_IOERR_READ, SQLITE_IOERR_SHORT_READ, SQLITE_IOERR_CORRUPTFS, SQLITE_IOERR_DATA: the disk does not give back what it took. */
 const UNREADABLE = new Set([266, 522, 8202, 8458])
-const SYSTEM_ERROR = /^E[A-Z]+$/
 
-/** Whether an error met while reading a file that Cordon made lies in the file, rather than in what keeps it from being used now. */
+/** Whether an error that was met while using a SQLite file lies in the file, rather than in what keeps it from being used now. */
 export function isDamage(error: unknown): boolean {
-  const { code = '', errcode } = error as { code?: string; errcode?: number }
+  const { code, errcode } = error as { code?: string; errcode?: number }
   if (errcode !== undefined) return UNREADABLE.has(errcode) || !SURROUNDINGS.has(errcode & 0xff)
-  return !SYSTEM_ERROR.test(code)
+  // The second is an integer that JavaScript cannot hold: none such was written.
+  return error instanceof Damage || code === 'ERR_OUT_OF_RANGE'
 }

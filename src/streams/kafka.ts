@@ -10,6 +10,7 @@ import type { KafkaSettings } from './kafka/settings.ts'
 import { checkTopics, createTopics, topicOf } from './kafka/topics.ts'
 import {
   type Appended,
+  COMPACTED,
   type Consumer,
   type LogEntry,
   type LogName,
@@ -89,7 +90,7 @@ class KafkaStreams implements Streams {
   }
 
   append<T>(log: LogName, records: readonly LogRecord<T>[]): Promise<readonly Appended[]> {
-    return this.appender.append(this.topic(log), this.partitions(log), records)
+    return this.appender.append({ topic: this.topic(log), partitions: this.partitions(log), compacted: COMPACTED.has(log) }, records)
   }
 
   async read<T>(log: LogName, partition: number, from: number, limit: number): Promise<readonly LogEntry<T>[]> {
@@ -106,6 +107,7 @@ class KafkaStreams implements Streams {
     return new GroupConsumer({
       client: this.client,
       topic,
+      compacted: COMPACTED.has(log),
       group: `${this.settings.prefix}${group}`,
       handler: handler as PartitionHandler<unknown>,
       extents: () => extentsOf(this.admin, topic),

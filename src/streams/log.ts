@@ -4,7 +4,10 @@ import type { CordonError } from '../event/error.ts'
 export const LOGS = ['events', 'signals', 'alerts', 'dead-letters', 'bundles', 'checkpoints'] as const
 export type LogName = (typeof LOGS)[number]
 
-/** Logs that keep the newest record of each key for ever, and the others only until somebody tidies up. */
+/**
+ * Logs that keep the newest record of each key for ever, and the others only until somebody tidies up: their offsets have holes. A
+ * record whose value is null removes its key. Readers never get it, but may get what it removes for a while.
+ */
 export const COMPACTED: ReadonlySet<LogName> = new Set(['bundles', 'checkpoints'])
 
 const SPREAD: ReadonlySet<LogName> = new Set(['events', 'signals', 'checkpoints'])
@@ -75,7 +78,7 @@ export interface Streams {
    * comes after something that is not.
    */
   append<T>(log: LogName, records: readonly LogRecord<T>[]): Promise<readonly Appended[]>
-  /** Up to `limit` entries from offset `from` on. For look-ups and backtests; a worker uses `consume`. */
+  /** Up to `limit` entries from offset `from` on, or from the oldest that is left. For look-ups and backtests; a worker uses `consume`. */
   read<T>(log: LogName, partition: number, from: number, limit: number): Promise<readonly LogEntry<T>[]>
   consume<T>(log: LogName, group: string, handler: PartitionHandler<T>): Consumer
   /** The newest entry of a partition that `accept` takes, read backwards. For recovery, not for the hot path. */

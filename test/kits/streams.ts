@@ -8,6 +8,8 @@ export interface StreamsBench {
   open(): Promise<Streams>
   /** Whether a record whose id is in the log already is not taken again. */
   readonly takesIdsOnce: boolean
+  /** Resolves when the `bundles` log has dropped what it may: a compacted log's older records of a key. */
+  readonly compacted: (streams: Streams) => Promise<void>
   stop(): Promise<void>
 }
 
@@ -286,6 +288,55 @@ export function streamsConformance(name: string, start: () => Promise<StreamsBen
       expect(other).toMatchObject({ duplicate: false })
       if (bench.takesIdsOnce) expect(again).toEqual({ ...first, duplicate: true })
       expect(numbersOf(await everything('alerts'))).toEqual(bench.takesIdsOnce ? [1, 3] : [1, 1, 3])
+    })
+
+    describe('compacted logs', () => {
+      const value = (key: string, n: number) => ({ key, value: { n } })
+
+      test('the newest record of each key stays, wherever it is read from; a removed key is gone', async () => {
+        const old = Array.from({ length: 300 }, (_, n) => value(`k${n % 3}`, n))
+        await streams.append('bundles', [value('kept', 1_000), ...old])
+        await streams.append('bundles', [value('removed', 2_000)])
+        await streams.append('bundles', [{ key: 'removed', value: null }])
+        const [last] = await streams.append('bundles', [value('last', 3_000)])
+        await bench.compacted(streams)
+        const check = async () => {
+          const entries = await streams.read<Numbered>('bundles', 0, 0, 1_000)
+          expect(numbersOf(entries)).toEqual([1_000, 297, 298, 299, 3_000])
+          expect(entries.at(-1)!.offset).toBe(last!.offset)
+          const between = entries[0]!.offset + 1
+          expect(numbersOf(await streams.read('bundles', 0, between, 2))).toEqual([297, 298])
+          expect((await streams.last<Numbered>('bundles', 0, ({ n }) => n < 1_000))?.value.n).toBe(299)
+          const { seen, next, handler } = collector()
+          next.set(0, between)
+          await consumeAll('bundles', `from-${between}`, handler)
+          expect(numbersOf(seen)).toEqual([297, 298, 299, 3_000])
+        }
+        await check()
+        await restart()
+        await check()
+        const [after] = await streams.append('bundles', [value('after', 4_000)])
+        expect(after!.offset).toBeGreaterThan(last!.offset)
+      })
+
+      test('a log that ends with the removal of a key is read to its end, and its offsets are not given again', async () => {
+        await streams.append('bundles', [value('a', 1), value('b', 2)])
+        const [removal] = await streams.append('bundles', [{ key: 'b', value: null }])
+        const { seen, handler } = collector()
+        await consumeAll('bundles', 'g', handler)
+        expect(numbersOf(seen).at(0)).toBe(1)
+        await restart()
+        const [next] = await streams.append('bundles', [value('c', 3)])
+        expect(next!.offset).toBeGreaterThan(removal!.offset)
+        await consumeAll('bundles', 'g', handler)
+        expect(numbersOf(seen).at(-1)).toBe(3)
+      })
+
+      test('each partition is one of its own', async () => {
+        const records = [0, 1].map((partition) => ({ key: 'same', partition, value: { n: partition } }))
+        await streams.append('checkpoints', records)
+        for (const partition of [0, 1]) expect(numbersOf(await streams.read('checkpoints', partition, 0, 10))).toEqual([partition])
+      })
     })
 
     test('nothing is wrong with it', async () => {

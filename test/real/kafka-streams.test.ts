@@ -5,7 +5,7 @@ import { afterAll, afterEach, describe, expect, test } from 'vitest'
 import { CordonError } from '../../src/event/error.ts'
 import type { KafkaSettings } from '../../src/streams/kafka/settings.ts'
 import { openKafkaStreams, prepareTopics } from '../../src/streams/kafka.ts'
-import type { Streams } from '../../src/streams/log.ts'
+import { LOGS, type Streams } from '../../src/streams/log.ts'
 import { collector, eventually, numbered, numbersOf, streamsConformance } from '../kits/streams.ts'
 import { startKafka, USERS } from './servers/kafka.ts'
 import { realOrSkip } from './servers/server.ts'
@@ -31,6 +31,27 @@ async function opened(own: KafkaSettings, onError: (error: unknown) => void = ()
   return streams
 }
 
+/** Hurries the broker's cleaner, and waits until it has been through the bundles. */
+async function compacted(own: KafkaSettings, streams: Streams): Promise<void> {
+  const client = await admin()
+  const topic = { type: 2, name: `${own.prefix}bundles` }
+  const { resources } = await client.describeConfigs({ includeSynonyms: false, resources: [topic] })
+  const hasty = { 'segment.ms': '100', 'min.cleanable.dirty.ratio': '0.001' }
+  // What is not named goes back to its default.
+  const kept = resources[0]!.configEntries
+    .filter(({ isDefault }) => !isDefault)
+    .map(({ configName, configValue }) => [configName, configValue])
+  const configEntries = Object.entries<string>({ ...Object.fromEntries(kept), ...hasty }).map(([name, value]) => ({ name, value }))
+  await client.alterConfigs({ validateOnly: false, resources: [{ ...topic, configEntries }] })
+  const before = (await streams.read('bundles', 0, 0, 1_000)).length
+  await eventually(async () => {
+    // A segment is only left alone, and so cleaned, when something comes after its time.
+    await streams.append('bundles', [{ key: 'nobody', value: null }])
+    await sleep(300)
+    return (await streams.read('bundles', 0, 0, 1_000)).length < before / 10
+  }, 60)
+}
+
 async function admin() {
   const client = new kafkajs.Kafka({ brokers: [server!.broker], logLevel: kafkajs.logLevel.NOTHING }).admin()
   await client.connect()
@@ -52,7 +73,7 @@ describe.skipIf(server === undefined)(`on Kafka 4.4.0${note}`, () => {
   streamsConformance('kafka', async () => {
     const own = settings()
     await prepareTopics(own, { create: true })
-    return { open: () => openKafkaStreams(own), takesIdsOnce: false, stop: async () => {} }
+    return { open: () => openKafkaStreams(own), takesIdsOnce: false, compacted: (streams) => compacted(own, streams), stop: async () => {} }
   })
 
   describe('topics', () => {
@@ -60,7 +81,7 @@ describe.skipIf(server === undefined)(`on Kafka 4.4.0${note}`, () => {
       const own = settings({ partitions: 3 })
       expect(await refusal(openKafkaStreams(own))).toBe('STREAMS_TOPIC_MISSING')
       const { created, problems } = await prepareTopics(own, { create: true })
-      expect(created).toEqual(['events', 'signals', 'alerts', 'dead-letters'].map((log) => own.prefix + log))
+      expect(created).toEqual(LOGS.map((log) => own.prefix + log))
       expect(problems).toEqual([])
       expect(await prepareTopics(own, { create: true })).toEqual({ created: [], problems: [] })
       const streams = await opened(own)
@@ -84,6 +105,13 @@ describe.skipIf(server === undefined)(`on Kafka 4.4.0${note}`, () => {
       // What is not altered goes back to its default.
       expect(problems.map(({ message }) => /has ([\w.]+)=/.exec(message)?.[1])).toEqual(['message.timestamp.type', 'max.message.bytes'])
       expect(await streams.problem()).toMatchObject({ code: 'STREAMS_TOPIC' })
+      await client.alterConfigs({ validateOnly: false, resources: [{ type: 2, name: `${own.prefix}bundles`, configEntries }] })
+      const compacted = (await prepareTopics(own, { create: false })).problems.filter(({ message }) => message.includes('bundles'))
+      expect(compacted.map(({ code, message }) => [code, /has ([\w.]+)=/.exec(message)?.[1]])).toContainEqual([
+        'STREAMS_RETENTION',
+        'cleanup.policy',
+      ])
+      expect(compacted.map(({ hint }) => hint).join()).toContain('cleanup.policy=compact')
     })
 
     test('of more copies than brokers are refused', async () => {

@@ -18,6 +18,14 @@ interface Share {
   readonly reject: (error: unknown) => void
 }
 
+/** Where an append goes. */
+export interface Target {
+  readonly topic: string
+  readonly partitions: number
+  /** A value of null removes its key: it is sent as no value at all. */
+  readonly compacted: boolean
+}
+
 /** Appends to topics: in order within a partition, with as many records in a request as wait for it. */
 export class Appender {
   private readonly producers: Producers
@@ -28,10 +36,11 @@ export class Appender {
   }
 
   /** @throws CordonError as `Streams.append`; `STREAMS_RECORD_TOO_LARGE` before anything is sent */
-  async append(topic: string, partitions: number, records: readonly LogRecord<unknown>[]): Promise<readonly Appended[]> {
+  async append({ topic, partitions, compacted }: Target, records: readonly LogRecord<unknown>[]): Promise<readonly Appended[]> {
     const shares = new Map<number, Message[]>()
     const partitionsOfRecords = records.map(({ key, id, value, partition = partitionOfKey(key, partitions) }) => {
-      const message = { key, partition, value: encode(topic, value), ...(id === undefined ? {} : { headers: { id } }) }
+      const bytes = compacted && value === null ? null : encode(topic, value)
+      const message = { key, partition, value: bytes, ...(id === undefined ? {} : { headers: { id } }) }
       const share = shares.get(partition)
       if (share === undefined) shares.set(partition, [message])
       else share.push(message)
@@ -112,7 +121,7 @@ function nextRequest(queue: readonly Share[]): Message[] {
   let bytes = 0
   for (const { messages, offsets } of queue) {
     for (const message of messages.slice(offsets.length)) {
-      bytes += (message.value as Buffer).length
+      bytes += (message.value as Buffer | null)?.length ?? 0
       if (chosen.length > 0 && (bytes > REQUEST_BYTES || chosen.length === REQUEST_RECORDS)) return chosen
       chosen.push(message)
     }

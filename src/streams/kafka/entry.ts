@@ -11,7 +11,7 @@ export interface StoredRecord {
 }
 
 /** @throws CordonError `STREAMS_FOREIGN_RECORD` for what Cordon cannot have written */
-export function entryOf(partition: number, { offset, timestamp, value }: StoredRecord): LogEntry<unknown> {
+function entryOf(partition: number, { offset, timestamp, value }: StoredRecord): LogEntry<unknown> {
   if (value === null) throw foreign(offset, 'it is empty')
   try {
     return { partition, offset: Number(offset), appended: Number(timestamp), value: parseJson(value.toString('utf8')) }
@@ -20,14 +20,20 @@ export function entryOf(partition: number, { offset, timestamp, value }: StoredR
   }
 }
 
-/** The entries among records, and what was wrong with the others: they stay in the topic, and hold nobody up. */
+/**
+ * The entries among records, and what was wrong with the others: they stay in the topic, and hold nobody up.
+ *
+ * @param compacted an empty record removes a key, and is nobody's mistake
+ */
 export function entriesOf(
   partition: number,
   records: readonly StoredRecord[],
+  compacted: boolean,
   onForeign: (error: unknown) => void,
 ): readonly LogEntry<unknown>[] {
   const entries: LogEntry<unknown>[] = []
   for (const record of records) {
+    if (compacted && record.value === null) continue
     try {
       entries.push(entryOf(partition, record))
     } catch (error) {

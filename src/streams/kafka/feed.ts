@@ -11,6 +11,8 @@ const BUFFER_BYTES = 8 * 1024 * 1024
 interface Settings {
   readonly topic: string
   readonly partition: number
+  /** Holes in the offsets are nothing that was missed. */
+  readonly compacted: boolean
   /** The part of a kafkajs consumer that moves a partition. */
   readonly consumer: Pick<KafkaConsumer, 'pause' | 'resume' | 'seek'>
   readonly extent: () => Promise<Extent>
@@ -44,7 +46,7 @@ export class Feed implements PartitionSource {
 
   /** @throws CordonError `STREAMS_TRUNCATED` if the topic ends before `from` */
   async begin(from: number): Promise<void> {
-    const { topic, partition, onError } = this.settings
+    const { topic, partition, compacted, onError } = this.settings
     this.pause()
     this.clear()
     this.expected = undefined
@@ -54,7 +56,7 @@ export class Feed implements PartitionSource {
         hint: 'acknowledged records are gone: the topic was made anew, or a broker lost its disk. With new topics begin with a new data folder too',
       })
     }
-    if (from > 0 && from < low) onError(missed(topic, partition, from, low))
+    if (from > 0 && from < low && !compacted) onError(missed(topic, partition, from, low))
     this.expected = Math.max(from, low)
     this.seek(this.expected)
     this.resume()
@@ -63,7 +65,7 @@ export class Feed implements PartitionSource {
   /** Records that were fetched, in the order of their offsets. */
   push(records: readonly StoredRecord[]): void {
     const first = Number(records[0]!.offset)
-    const { topic, partition, onError } = this.settings
+    const { topic, partition, compacted, onError } = this.settings
     if (this.expected === undefined) return
     if (first !== this.expected) {
       // A fetch from before the last seek, or records that are gone: asking once more tells which.
@@ -72,7 +74,7 @@ export class Feed implements PartitionSource {
         this.seek(this.expected)
         return
       }
-      onError(missed(topic, partition, this.expected, first))
+      if (!compacted) onError(missed(topic, partition, this.expected, first))
     }
     this.gap = undefined
     this.expected = Number(records.at(-1)!.offset) + 1
@@ -87,10 +89,11 @@ export class Feed implements PartitionSource {
   async take(from: number, signal: AbortSignal): Promise<Taken> {
     while (this.records.length === 0 && !signal.aborted) await this.more(signal)
     if (signal.aborted) return { entries: [], next: from }
+    const { partition, compacted, onError } = this.settings
     const records = this.records.splice(0, BATCH)
     for (const { value } of records) this.bytes -= value?.length ?? 0
     if (this.bytes < BUFFER_BYTES / 2) this.resume()
-    return { entries: entriesOf(this.settings.partition, records, this.settings.onError), next: Number(records.at(-1)!.offset) + 1 }
+    return { entries: entriesOf(partition, records, compacted, onError), next: Number(records.at(-1)!.offset) + 1 }
   }
 
   private more(signal: AbortSignal): Promise<void> {
@@ -126,11 +129,12 @@ export class Feed implements PartitionSource {
     this.move((consumer, { topic, partition }) => consumer.seek({ topic, partition, offset: String(offset) }))
   }
 
-  /** A consumer that has ended takes no orders: it is being replaced, and this feed with it. */
   private move(order: (consumer: Settings['consumer'], settings: Settings) => void): void {
     try {
       order(this.settings.consumer, this.settings)
-    } catch {}
+    } catch {
+      // A consumer that has ended takes no orders: it is being replaced, and this feed with it.
+    }
   }
 }
 

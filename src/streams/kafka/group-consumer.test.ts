@@ -71,6 +71,7 @@ afterEach(async () => {
 })
 
 interface Situation {
+  readonly compacted?: boolean
   /** Where the partition ends. */
   readonly high?: number
   /** Whether each member in turn joins its group. */
@@ -78,7 +79,7 @@ interface Situation {
   readonly handle?: () => Promise<void>
 }
 
-function begin({ high = 0, joins = [], handle = async () => {} }: Situation = {}) {
+function begin({ compacted = false, high = 0, joins = [], handle = async () => {} }: Situation = {}) {
   const members: FakeConsumer[] = []
   const handled: number[] = []
   const errors: { code?: string }[] = []
@@ -105,7 +106,7 @@ function begin({ high = 0, joins = [], handle = async () => {} }: Situation = {}
   } as Pick<KafkaClient, 'consumer'>
   const extents = async () => new Map([[0, { low: 0, high: state.high }]])
   const onError = (error: unknown) => void errors.push(error as { code?: string })
-  const consumer = new GroupConsumer({ client, topic: TOPIC, group: 'g', handler, extents, onError, timing: FAST })
+  const consumer = new GroupConsumer({ client, topic: TOPIC, compacted, group: 'g', handler, extents, onError, timing: FAST })
   stopping.push(() => consumer.stop())
   return { consumer, members, handled, errors, state }
 }
@@ -183,6 +184,18 @@ test('records that the broker deleted unread are told, and the rest is read', as
   await consumer.drained()
   expect(handled).toEqual([5, 6, 7, 8])
   expect(errors).toMatchObject([{ code: 'STREAMS_RETENTION' }])
+})
+
+test('holes of a compacted topic are nothing to tell, and a record without value is no entry', async () => {
+  const { consumer, members, handled, errors } = begin({ compacted: true, high: 9 })
+  await consumer.started()
+  const [member] = members
+  const some = () => member!.giveThese([message(2), { ...message(5), value: null }, message(7), { ...message(8), value: null }])
+  await some()
+  await some()
+  await consumer.drained()
+  expect(handled).toEqual([2, 7])
+  expect(errors).toEqual([])
 })
 
 test('what is not taken yet pauses the partition, in bytes, and taking it resumes', async () => {

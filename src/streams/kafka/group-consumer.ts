@@ -11,6 +11,7 @@ import type { Extent } from './reader.ts'
 export interface GroupConsumerSettings {
   readonly client: Pick<KafkaClient, 'consumer'>
   readonly topic: string
+  readonly compacted: boolean
   readonly group: string
   readonly handler: PartitionHandler<unknown>
   /** Begin and end of every partition of the topic, as the brokers say now. */
@@ -210,9 +211,9 @@ class Member {
   }
 
   private open(partition: number): Assigned {
-    const { topic, handler, extents, onError } = this.settings
+    const { topic, compacted, handler, extents, onError } = this.settings
     const extent = async () => (await extents()).get(partition) ?? { low: 0, high: 0 }
-    const feed = new Feed({ topic, partition, consumer: this.consumer, extent, onError })
+    const feed = new Feed({ topic, partition, compacted, consumer: this.consumer, extent, onError })
     const worker = new PartitionWorker(partition, feed, handler, onError)
     return { feed, worker, committed: 0, awaited: undefined, stuckSince: undefined }
   }
@@ -248,7 +249,7 @@ class Member {
     }
   }
 
-  /** Only a hint, for tools that show how far a group is: each handler keeps its own place. So it may fail. */
+  /** A hint for tools that show how far a group is: each handler keeps its own place. */
   private async commit(assigned: readonly Assigned[]): Promise<void> {
     const { topic } = this.settings
     const moved = assigned.filter(({ worker, committed }) => worker.position > committed)
@@ -257,7 +258,9 @@ class Member {
     try {
       await this.consumer.commitOffsets(offsets)
       for (const [at, own] of moved.entries()) own.committed = Number(offsets[at]!.offset)
-    } catch {}
+    } catch {
+      // Without brokers, or in a rebalance: what counts is kept elsewhere, and the next look tells it again.
+    }
   }
 }
 

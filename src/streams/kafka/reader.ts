@@ -83,6 +83,7 @@ export class PartitionReader {
   }
 
   async close(): Promise<void> {
+    // One that never connected has nothing to give back.
     await this.connecting?.then((cluster) => cluster.disconnect()).catch(() => {})
   }
 
@@ -98,7 +99,9 @@ export class PartitionReader {
       found.push(
         ...entriesOf(
           partition,
+          // Look-ups tell nobody of foreign records: whoever consumes the log does.
           records.filter(({ isControlRecord }) => !isControlRecord),
+          true,
           () => {},
         ),
       )

@@ -1,10 +1,15 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import kafkajs, { type Admin } from 'kafkajs'
 import { CordonError } from '../../event/error.ts'
-import { LOGS, type LogName, partitionsOf } from '../log.ts'
+import { COMPACTED, LOGS, type LogName, partitionsOf } from '../log.ts'
 import { type KafkaSettings, MAX_RECORD_BYTES } from './settings.ts'
 
 const { ConfigResourceTypes } = kafkajs
 const ALL_BROKERS = 3
+const MINUTE = 60_000
+/** How long brokers may take to lead new topics. Milliseconds. */
+const PATIENCE = 20_000
+const LEADERS_HINT = 'look at the brokers’ log; "cordon topics" can be run again'
 
 export function topicOf({ prefix }: KafkaSettings, log: LogName): string {
   return `${prefix}${log}`
@@ -19,8 +24,8 @@ interface Wanted {
   readonly suits: (actual: string) => boolean
 }
 
-/** What a topic of `copies` replicas must be like. */
-function wantedSettings({ retention }: KafkaSettings, copies: number): readonly Wanted[] {
+/** What the topic of a log, with `copies` replicas, must be like. */
+function wantedSettings({ retention }: KafkaSettings, log: LogName, copies: number): readonly Wanted[] {
   const exactly = (setting: string, value: string, code: string, why: string): Wanted => ({
     setting,
     value,
@@ -35,12 +40,26 @@ function wantedSettings({ retention }: KafkaSettings, copies: number): readonly 
     why,
     suits: (actual) => Number(actual) >= value,
   })
+  const most = (setting: string, value: number, code: string, why: string): Wanted => ({
+    ...least(setting, value, code, why),
+    suits: (actual) => Number(actual) <= value,
+  })
   const time = least('retention.ms', retention, 'STREAMS_RETENTION', 'records would be gone before retention.events.age')
+  const deleted = [
+    exactly('cleanup.policy', 'delete', 'STREAMS_RETENTION', 'compaction would drop records of a key'),
+    { ...time, suits: (actual: string) => actual === '-1' || time.suits(actual) },
+    exactly('retention.bytes', '-1', 'STREAMS_RETENTION', 'a limit by size deletes what no worker has read yet'),
+  ]
+  // Each generation of checkpoints replaces an older one: without haste a topic would hold hundreds of them.
+  const compacted = [
+    exactly('cleanup.policy', 'compact', 'STREAMS_RETENTION', 'the newest record of a key must stay, however old it is'),
+    most('segment.ms', 10 * MINUTE, 'STREAMS_TOPIC', 'what was replaced is only dropped from segments that are full or old'),
+    most('min.cleanable.dirty.ratio', 0.2, 'STREAMS_TOPIC', 'up to that share of the topic may be records that were replaced'),
+    least('delete.retention.ms', 60 * MINUTE, 'STREAMS_TOPIC', 'a slow reader would not see that a key was removed'),
+  ]
   return [
     exactly('message.timestamp.type', 'LogAppendTime', 'STREAMS_TOPIC', 'producers’ clocks would decide when an event was ingested'),
-    exactly('cleanup.policy', 'delete', 'STREAMS_RETENTION', 'compaction would drop records of a key'),
-    { ...time, suits: (actual) => actual === '-1' || time.suits(actual) },
-    exactly('retention.bytes', '-1', 'STREAMS_RETENTION', 'a limit by size deletes what no worker has read yet'),
+    ...(COMPACTED.has(log) ? compacted : deleted),
     least('max.message.bytes', MAX_RECORD_BYTES, 'STREAMS_TOPIC', 'a large record would be refused for ever'),
     least('min.insync.replicas', Math.max(1, copies - 1), 'STREAMS_TOPIC', 'what was acknowledged could be lost with one broker'),
     exactly('unclean.leader.election.enable', 'false', 'STREAMS_TOPIC', 'a replica that lags could lead, and drop what was acknowledged'),
@@ -60,16 +79,33 @@ export async function createTopics(admin: Admin, settings: KafkaSettings): Promi
   const missing = LOGS.filter((log) => !present.has(topicOf(settings, log)))
   if (missing.length === 0) return []
   const copies = settings.replication ?? Math.min(ALL_BROKERS, (await admin.describeCluster()).brokers.length)
+  const created = missing.map((log) => topicOf(settings, log))
   await admin.createTopics({
-    waitForLeaders: true,
+    // kafkajs' own waiting gives up on a broker that has not heard of the topic yet.
+    waitForLeaders: false,
     topics: missing.map((log) => ({
       topic: topicOf(settings, log),
       numPartitions: partitionsOf(log, settings.partitions),
       replicationFactor: copies,
-      configEntries: wantedSettings(settings, copies).map(({ setting, value }) => ({ name: setting, value })),
+      configEntries: wantedSettings(settings, log, copies).map(({ setting, value }) => ({ name: setting, value })),
     })),
   })
-  return missing.map((log) => topicOf(settings, log))
+  await known(admin, created)
+  return created
+}
+
+/** Resolves when every partition of the topics has a leader. */
+async function known(admin: Admin, topics: readonly string[]): Promise<void> {
+  for (const end = Date.now() + PATIENCE; ; await sleep(100)) {
+    try {
+      const metadata = await admin.fetchTopicMetadata({ topics: [...topics] })
+      if (metadata.topics.every(({ partitions }) => partitions.length > 0 && partitions.every(({ leader }) => leader >= 0))) return
+    } catch (error) {
+      if (Date.now() > end) throw error
+    }
+    if (Date.now() > end)
+      throw new CordonError('STREAMS_KAFKA', `the new topics have no leaders after ${PATIENCE} ms`, { hint: LEADERS_HINT })
+  }
 }
 
 /** Everything that is wrong with the topics, each with its remedy. */
@@ -94,7 +130,7 @@ export async function checkTopics(admin: Admin, settings: KafkaSettings): Promis
         .find(({ resourceName }) => resourceName === topic)
         ?.configEntries.map(({ configName, configValue }) => [configName, configValue]),
     )
-    for (const wanted of wantedSettings(settings, partitions[0]?.replicas.length ?? 1))
+    for (const wanted of wantedSettings(settings, log, partitions[0]?.replicas.length ?? 1))
       problems.push(...wrongSetting(topic, wanted, actual))
   }
   return problems
