@@ -17,7 +17,7 @@ COPY package.json ./
 COPY bin ./bin
 COPY rules ./rules
 COPY policy ./policy
-RUN mkdir /data /etc/cordon && chown node:node /data
+RUN mkdir -p /data /etc/cordon/shared && chown node:node /data /etc/cordon/shared
 USER node
 VOLUME /data
 EXPOSE 4318 4319

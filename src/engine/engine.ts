@@ -52,7 +52,7 @@ export interface Engine {
  * secret that is missing. Rules that do not load stop only themselves; they are in `rules.diagnostics`.
  */
 export async function startEngine(config: Config, observer: EngineObserver, role = ROLES.join()): Promise<Engine> {
-  const roles = rolesOf(role, { ...config, store: { kind: 'embedded' } })
+  const roles = rolesOf(role, config)
   const closing: (() => Promise<void> | void)[] = []
   const stop = async () => {
     for (const close of closing.splice(0).reverse()) await close()
