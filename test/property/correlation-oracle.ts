@@ -80,7 +80,7 @@ export function foldedAlerts(revisions: readonly AlertRevision[], rulesOf: Recor
         id,
         rule: rule.id,
         bundle: rulesOf(bundle).detections.some((single) => single.id === rule.id) ? null : bundle,
-        time: evidence.every((item) => item.time === null) ? null : time,
+        time: evidence.length > 0 && evidence.every((item) => item.time === null) ? null : time,
         group,
         verdict: provisional ? 'provisional' : unknown === undefined ? 'final' : 'unknown',
         nodes: [...new Set(unknown?.map(({ node }) => node))].sort(),

@@ -1,0 +1,116 @@
+import type { EventRecord } from '../../../src/event/event.ts'
+import type { CorrelationRule, RuleHead, RuleSet } from '../../../src/sigma/ast.ts'
+import type { LogEntry } from '../../../src/streams/log.ts'
+import type { Hit } from '../../property/correlation-oracle.ts'
+import type { Correlation, Detection, Field, Rules } from './rules.ts'
+
+/** What the events log recorded, in the oracle's words: nothing here is computed by the engine. */
+export interface Record {
+  readonly hits: readonly Hit[]
+  /** By their names at the producer. */
+  readonly occurrences: ReadonlySet<string>
+}
+
+/** @param log the events log, partition by partition */
+export function readRecord(log: readonly (readonly LogEntry<EventRecord>[])[], bundles: ReadonlyMap<string, Rules>): Record {
+  const hits: Hit[] = []
+  const occurrences = new Set<string>()
+  for (const entries of log) {
+    let ingested = 0
+    for (const { partition, offset, appended, value } of entries) {
+      ingested = Math.max(ingested, appended)
+      if (value.kind !== 'event') continue
+      const { id, time, ecs } = value.event
+      occurrences.add((ecs.labels as { occurrence: string }).occurrence)
+      const place = { bundle: value.bundle, eventId: id, time, ingested, partition, offset }
+      for (const hit of hitsOf(bundles.get(value.bundle)!, ecs)) hits.push({ ...place, ...hit })
+    }
+  }
+  return { hits, occurrences }
+}
+
+function hitsOf({ detections, correlations }: Rules, ecs: unknown): Pick<Hit, 'rule' | 'group' | 'refs' | 'value'>[] {
+  const matched = detections.filter((rule) => matches(rule, ecs)).map(({ name }) => name)
+  if (matched.length === 0) return []
+  const silent = new Set(correlations.flatMap(({ generate, rules }) => (generate ? [] : rules)))
+  const singles = detections
+    .filter(({ name }) => matched.includes(name) && !silent.has(name))
+    .map(({ id }) => ({ rule: id, group: [], refs: 1 }))
+  const parts = correlations.flatMap(({ id, rules, groupBy, field }) => {
+    const refs = rules.reduce((bits, name, at) => (matched.includes(name) ? bits + 2 ** at : bits), 0)
+    if (refs === 0) return []
+    const value = field === undefined ? undefined : valuesOf(ecs, field)[0]
+    return groupsOf(ecs, groupBy).map((group) => ({ rule: id, group, refs, ...(value === undefined ? {} : { value }) }))
+  })
+  return [...singles, ...parts]
+}
+
+function matches({ actions, exceptions }: Detection, ecs: unknown): boolean {
+  const among = (field: Field, wanted: readonly string[]) => valuesOf(ecs, field).some((value) => wanted.includes(value))
+  return among('event.action', actions) && !among('user.name', exceptions)
+}
+
+function groupsOf(ecs: unknown, [first, ...rest]: readonly Field[]): string[][] {
+  if (first === undefined) return [[]]
+  const others = groupsOf(ecs, rest)
+  return valuesOf(ecs, first).flatMap((value) => others.map((other) => [value, ...other]))
+}
+
+function valuesOf(ecs: unknown, field: Field): string[] {
+  const value = field.split('.').reduce<unknown>((at, key) => (at as { [key: string]: unknown } | undefined)?.[key], ecs)
+  return value === undefined ? [] : Array.isArray(value) ? (value as string[]) : [value as string]
+}
+
+/** The simulator's rules as the oracle takes them. */
+export function ruleSetOf({ detections, correlations }: Rules): RuleSet {
+  const idOf = new Map([...detections, ...correlations].map(({ name, id }) => [name, id]))
+  const silent = new Set(correlations.flatMap(({ generate, rules }) => (generate ? [] : rules)))
+  return {
+    detections: detections.map((rule) => ({
+      ...headOf(rule, 0),
+      kind: 'detection',
+      logsource: {},
+      condition: { op: 'and', operands: [] },
+      filters: [],
+      expiries: [],
+    })),
+    correlations: correlations.map(
+      (rule): CorrelationRule => ({
+        ...headOf(rule, rule.grace * 1_000),
+        kind: 'correlation',
+        type: rule.type,
+        rules: rule.rules.map((name) => idOf.get(name)!),
+        groupBy: rule.groupBy,
+        aliases: {},
+        timespan: rule.timespan * 1_000,
+        bounds: rule.bounds,
+        fields: rule.field === undefined ? [] : [rule.field],
+        expression: rule.expression,
+        generate: rule.generate,
+        ...(silent.has(rule.name) ? { silent: true } : {}),
+      }),
+    ),
+    lists: [],
+    diagnostics: [],
+    refused: 0,
+    hash: '',
+  }
+}
+
+function headOf({ name, id, mode }: Detection | Correlation, grace: number): RuleHead {
+  return {
+    id,
+    name,
+    title: name,
+    description: undefined,
+    level: 'high',
+    status: undefined,
+    tags: [],
+    references: [],
+    falsepositives: [],
+    extension: { mode, grace, entities: {}, suppress: undefined, response: [], tests: [] },
+    where: { file: '', line: 1, column: 1 },
+    parts: [],
+    hash: '',
+  }
+}

@@ -1,0 +1,119 @@
+/**
+ * The simulator's own rules: simple enough to be written twice, as Sigma files for the engine and as plain data for the oracle.
+ */
+
+/** Fields of the simulator's events. All are ECS names. */
+export type Field = 'event.action' | 'host.name' | 'user.name' | 'file.name'
+
+/** Matches events whose `event.action` is one of the actions, unless the user is one of the exceptions. */
+export interface Detection {
+  readonly kind: 'detection'
+  /** How other rules refer to it. */
+  readonly name: string
+  readonly id: string
+  readonly actions: readonly string[]
+  /** The actions stand in a list, which the rule refers to. */
+  readonly listed: boolean
+  /** Users that a filter document takes out. */
+  readonly exceptions: readonly string[]
+  readonly level: string
+  readonly mode: Mode
+}
+
+export type Mode = 'alert' | 'enforce'
+export type Operator = 'gt' | 'gte' | 'lt' | 'lte' | 'eq' | 'neq'
+/** `rule` is an index into the correlation's list. */
+export type Expression =
+  | { readonly op: 'rule'; readonly rule: number }
+  | { readonly op: 'not'; readonly operand: Expression }
+  | { readonly op: 'and' | 'or'; readonly operands: readonly Expression[] }
+
+export interface Correlation {
+  readonly kind: 'correlation'
+  readonly name: string
+  readonly id: string
+  readonly type: 'event_count' | 'value_count' | 'temporal' | 'temporal_ordered'
+  /** Names of detections or of other correlations. */
+  readonly rules: readonly string[]
+  readonly groupBy: readonly Field[]
+  /** Seconds. */
+  readonly timespan: number
+  readonly grace: number
+  readonly bounds: readonly { readonly operator: Operator; readonly value: number }[]
+  readonly field?: Field
+  readonly expression: Expression
+  /** Its rules alert by themselves, too. */
+  readonly generate: boolean
+  readonly level: string
+  readonly mode: Mode
+}
+
+export interface Rules {
+  readonly detections: readonly Detection[]
+  readonly correlations: readonly Correlation[]
+}
+
+/** What the simulated response is aimed at. */
+export const TARGET: Field = 'host.name'
+
+/** The rules as one Sigma file. JSON is YAML. */
+export function sigmaFile({ detections, correlations }: Rules): string {
+  const documents = [...detections.flatMap(detectionDocuments), ...correlations.map((rule) => correlationDocument(rule))]
+  return documents.map((document) => JSON.stringify(document)).join('\n---\n')
+}
+
+function detectionDocuments({ name, id, actions, listed, exceptions, level, mode }: Detection): object[] {
+  const list = `actions_${name}`
+  const entry = (value: string) => ({ value, reason: 'simulated', owner: 'simulator' })
+  const rule = {
+    title: `detection ${name}`,
+    name,
+    id,
+    logsource: { product: 'simulator' },
+    detection: {
+      selection: listed ? { 'event.action|expand': `%${list}%` } : { 'event.action': actions },
+      condition: 'selection',
+    },
+    level,
+    'x-cordon': extension(mode),
+  }
+  const lists = listed ? [{ name: list, description: 'actions', entries: actions.map(entry) }] : []
+  const filter = {
+    title: `exceptions of ${name}`,
+    id: `f${id.slice(1)}`,
+    logsource: { product: 'simulator' },
+    filter: { rules: [name], selection: { 'user.name': exceptions }, condition: 'not selection' },
+  }
+  return [rule, ...lists, ...(exceptions.length > 0 ? [filter] : [])]
+}
+
+function correlationDocument(rule: Correlation): object {
+  const { name, id, type, rules, groupBy, timespan, grace, bounds, field, expression, generate, level, mode } = rule
+  const condition =
+    type === 'temporal' || type === 'temporal_ordered'
+      ? words(expression, rules)
+      : { ...Object.fromEntries(bounds.map(({ operator, value }) => [operator, value])), ...(field === undefined ? {} : { field }) }
+  return {
+    title: `correlation ${name}`,
+    name,
+    id,
+    correlation: { type, rules, 'group-by': groupBy, timespan: `${timespan}s`, condition, generate },
+    level,
+    'x-cordon': { ...extension(mode), time: { grace: `${grace}s` } },
+  }
+}
+
+function extension(mode: Mode): object {
+  return { mode, entities: { device: TARGET }, response: [{ do: 'quarantine_device', target: 'device' }] }
+}
+
+function words(expression: Expression, rules: readonly string[]): string {
+  switch (expression.op) {
+    case 'rule':
+      return rules[expression.rule]!
+    case 'not':
+      return `not ${words(expression.operand, rules)}`
+    default:
+      return `(${expression.operands.map((operand) => words(operand, rules)).join(` ${expression.op} `)})`
+  }
+}

@@ -1,0 +1,149 @@
+import type { Random } from '../world/random.ts'
+import type { Correlation, Detection, Expression, Field, Mode, Operator, Rules } from './rules.ts'
+
+/** One thing that happened, as its producer tells it. */
+export interface Occurrence {
+  readonly id: string
+  /** Milliseconds since the epoch. */
+  readonly time: number
+  readonly action: string
+  readonly host: string
+  /** None, one, or several: an array joins a group per element. */
+  readonly users: readonly string[]
+  readonly file: string | undefined
+}
+
+/** Occurrences that a producer sends together, and sends again until they are acknowledged. */
+export interface Delivery {
+  readonly at: number
+  readonly occurrences: readonly Occurrence[]
+}
+
+export interface Workload {
+  readonly bundles: readonly Rules[]
+  /** When each of the bundles is activated; the first is active from the start. */
+  readonly activations: readonly { readonly at: number; readonly bundle: number }[]
+  readonly deliveries: readonly Delivery[]
+}
+
+const ACTIONS = ['read', 'connect', 'login', 'delete', 'idle']
+const HOSTS = ['h0', 'h1', 'h2']
+const USERS = ['u0', 'u1']
+const FILES = ['f0', 'f1', 'f2', 'f3']
+const GROUPINGS: readonly (readonly Field[])[] = [['host.name'], ['host.name'], ['user.name'], ['host.name', 'user.name'], []]
+
+export interface Period {
+  readonly start: number
+  readonly end: number
+}
+
+export function workloadOf(random: Random, { start, end }: Period): Workload {
+  const first = randomRules(random)
+  const bundles = [first]
+  const activations = [{ at: start, bundle: 0 }]
+  return { bundles, activations, deliveries: randomDeliveries(random, { start, end }) }
+}
+
+function randomRules(random: Random): Rules {
+  const detections = ACTIONS.slice(0, 4).map((action, at) => randomDetection(random, action, at))
+  const correlations = Array.from({ length: random.int(2, 4) }, (_, at) => randomCorrelation(random, detections, at))
+  return { detections, correlations }
+}
+
+function randomDetection(random: Random, action: string, at: number): Detection {
+  return {
+    kind: 'detection',
+    name: `d${at}`,
+    id: ruleId(1, at),
+    actions: random.chance(0.2) ? [action, random.pick(ACTIONS)] : [action],
+    listed: random.chance(0.2),
+    exceptions: random.chance(0.15) ? [random.pick(USERS)] : [],
+    level: 'medium',
+    mode: randomMode(random),
+  }
+}
+
+function randomCorrelation(random: Random, below: readonly { readonly name: string }[], at: number): Correlation {
+  const type = random.pick(['event_count', 'value_count', 'temporal', 'temporal', 'temporal_ordered'] as const)
+  const counts = type === 'event_count' || type === 'value_count'
+  const rules = random
+    .shuffle(below)
+    .slice(0, counts ? random.int(1, 2) : random.int(2, 3))
+    .map(({ name }) => name)
+  return {
+    kind: 'correlation',
+    name: `c${at}`,
+    id: ruleId(2, at),
+    type,
+    rules,
+    groupBy: random.pick(GROUPINGS),
+    timespan: random.int(1, 5),
+    grace: random.int(1, 4),
+    bounds: counts ? randomBounds(random) : [],
+    ...(type === 'value_count' ? { field: 'file.name' as const } : {}),
+    expression: counts ? joined('or', rules.map((_, rule) => ({ op: 'rule', rule }))) : randomExpression(random, rules.length, type),
+    generate: random.chance(0.2),
+    level: 'high',
+    mode: randomMode(random),
+  }
+}
+
+function randomMode(random: Random): Mode {
+  return random.chance(0.7) ? 'enforce' : 'alert'
+}
+
+function randomBounds(random: Random): Correlation['bounds'] {
+  const value = random.int(2, 3)
+  if (random.chance(0.25)) return [bound('gt', value - 1), bound('lte', value + random.int(0, 2))]
+  return [bound(random.pick(['gte', 'gte', 'gt', 'eq', 'neq', 'lt', 'lte']), value)]
+}
+
+const bound = (operator: Operator, value: number) => ({ operator, value })
+
+function randomExpression(random: Random, rules: number, type: Correlation['type']): Expression {
+  const leaves = Array.from({ length: rules }, (_, rule): Expression => ({ op: 'rule', rule }))
+  if (random.chance(0.4)) leaves[rules - 1] = { op: 'not', operand: leaves[rules - 1]! }
+  else if (type === 'temporal' && random.chance(0.3)) {
+    const [first, ...rest] = leaves
+    return rest.length > 1 ? joined('and', [first!, joined('or', rest)]) : joined('or', leaves)
+  }
+  return joined('and', leaves)
+}
+
+function joined(op: 'and' | 'or', operands: readonly Expression[]): Expression {
+  return operands.length === 1 ? operands[0]! : { op, operands }
+}
+
+function ruleId(kind: number, at: number): string {
+  return `0000000${kind}-0000-4000-8000-${String(at).padStart(12, '0')}`
+}
+
+function randomDeliveries(random: Random, { start, end }: Period): Delivery[] {
+  const deliveries: Delivery[] = []
+  const rate = random.int(200, 900)
+  let time = start
+  for (let at = 0; time < end; at++) {
+    const occurrence: Occurrence = {
+      id: `e${at}`,
+      // Sources round: events of one instant are common.
+      time: random.chance(0.3) ? Math.floor(time / 500) * 500 : time,
+      action: random.pick(ACTIONS),
+      host: random.pick(HOSTS),
+      users: random.chance(0.15) ? [] : random.chance(0.1) ? USERS : [random.pick(USERS)],
+      file: random.chance(0.8) ? random.pick(FILES) : undefined,
+    }
+    const delivered = time + lateness(random)
+    deliveries.push({ at: Math.min(delivered, end), occurrences: [occurrence] })
+    // A producer that is not sure sends again, much later, too.
+    if (random.chance(0.06)) deliveries.push({ at: Math.min(delivered + random.int(0, 12_000), end), occurrences: [occurrence] })
+    // Now and then nothing happens for a while but ticks.
+    time += random.chance(0.02) ? random.int(5_000, 12_000) : random.int(0, 2 * rate)
+  }
+  return deliveries.sort((a, b) => a.at - b.at)
+}
+
+function lateness(random: Random): number {
+  const roll = random.next()
+  if (roll < 0.75) return random.int(0, 300)
+  return roll < 0.95 ? random.int(300, 5_000) : random.int(5_000, 20_000)
+}

@@ -1,0 +1,106 @@
+import { type Workload, workloadOf } from './model/workload.ts'
+import type { LogSettings } from './world/logs.ts'
+import { CALM, type Odds } from './world/network.ts'
+import type { Node, Role, World } from './world/node.ts'
+import type { Random } from './world/random.ts'
+
+export interface NodePlan {
+  readonly name: string
+  readonly roles: ReadonlySet<Role>
+  readonly skew: number
+}
+
+/** Something that goes wrong, or that an operator does. */
+export interface Fault {
+  readonly at: number
+  readonly label: string
+  strike(fleet: { readonly world: World; readonly nodes: readonly Node[] }): void
+}
+
+/** Everything about a run that is decided before it begins. */
+export interface Plan {
+  readonly logs: LogSettings
+  readonly nodes: readonly NodePlan[]
+  readonly odds: Odds
+  readonly workload: Workload
+  readonly faults: readonly Fault[]
+  /** When faults and events end, and how long everything then takes at most to come to rest. */
+  readonly end: number
+  readonly settle: number
+}
+
+const ALL: readonly Role[] = ['ingest', 'match', 'correlate', 'respond']
+
+export function randomPlan(random: Random, start: number): Plan {
+  const embedded = random.chance(0.25)
+  const end = start + random.int(25_000, 45_000)
+  const nodes = embedded ? [{ name: 'n0', roles: new Set(ALL), skew: random.int(-5_000, 5_000) }] : randomNodes(random)
+  const rough = random.chance(0.8)
+  return {
+    logs: { partitions: random.int(1, 4), embedded },
+    nodes,
+    odds: rough ? { refused: 0.02, unanswered: 0.02, torn: embedded ? 0 : 0.02, slow: 0.02 } : CALM,
+    workload: workloadOf(random.fork('workload'), { start: start + 2_000, end: end - 3_000 }),
+    faults: rough ? randomFaults(random, nodes, { embedded, start: start + 1_000, end }) : [],
+    end,
+    settle: 40_000,
+  }
+}
+
+function randomNodes(random: Random): NodePlan[] {
+  const count = random.int(2, 4)
+  const nodes = Array.from({ length: count }, (_, at) => ({
+    name: `n${at}`,
+    roles: new Set(ALL.filter(() => random.chance(0.6))),
+    skew: random.int(-60_000, 60_000),
+  }))
+  for (const role of ALL) if (!nodes.some(({ roles }) => roles.has(role))) random.pick(nodes).roles.add(role)
+  return nodes
+}
+
+function randomFaults(
+  random: Random,
+  nodes: readonly NodePlan[],
+  { embedded, start, end }: { readonly embedded: boolean; readonly start: number; readonly end: number },
+): Fault[] {
+  const faults: Fault[] = []
+  const add = (at: number, label: string, strike: Fault['strike']) => faults.push({ at: Math.min(at, end), label, strike })
+  const nodeAt = (at: number) => (fleet: { readonly nodes: readonly Node[] }) => fleet.nodes[at]!
+  for (let count = random.int(1, 10); count > 0; count--) {
+    const at = random.int(start, end)
+    const index = random.int(0, nodes.length - 1)
+    const node = nodeAt(index)
+    const name = nodes[index]!.name
+    const again = at + random.int(100, 9_000)
+    const kind = random.pick(embedded ? (['crash', 'crash', 'store'] as const) : (['crash', 'crash', 'freeze', 'leave', 'shake', 'store', 'logs', 'leader'] as const))
+    switch (kind) {
+      case 'crash':
+        add(at, `${name} crashes`, (fleet) => node(fleet).crash())
+        add(again, `${name} is started`, (fleet) => node(fleet).start())
+        break
+      case 'leave':
+        add(at, `${name} is stopped`, (fleet) => node(fleet).leave())
+        add(again, `${name} is started`, (fleet) => node(fleet).start())
+        break
+      case 'freeze':
+        add(at, `${name} freezes`, (fleet) => node(fleet).freeze())
+        add(again, `${name} thaws`, (fleet) => node(fleet).thaw())
+        break
+      case 'shake':
+        add(at, 'partitions change hands', ({ world }) => world.membership?.shake())
+        break
+      case 'store':
+        add(at, 'the store is gone', ({ world }) => (world.storeNetwork.down = true))
+        add(again, 'the store is back', ({ world }) => (world.storeNetwork.down = false))
+        break
+      case 'logs':
+        add(at, 'the brokers are gone', ({ world }) => (world.network.down = true))
+        add(at + random.int(100, 3_000), 'the brokers are back', ({ world }) => (world.network.down = false))
+        break
+      case 'leader':
+        add(at, 'leadership moves', ({ world }) => world.logs.moveLeader())
+        break
+    }
+  }
+  return faults
+}

@@ -1,0 +1,192 @@
+import { createHash } from 'node:crypto'
+import { type Appended, COMPACTED, LOGS, type LogEntry, type LogName, type LogRecord, partitionsOf } from '../../../src/streams/log.ts'
+import type { Random } from './random.ts'
+import type { Scheduler } from './scheduler.ts'
+
+/** A record as a log keeps it: as text, so that nobody can change it, nor keep what JSON cannot say. */
+interface Stored {
+  readonly offset: number
+  readonly appended: number
+  readonly key: string
+  readonly text: string
+}
+
+export interface LogSettings {
+  readonly partitions: number
+  /** The embedded kind: an id is taken once, an append is all or nothing, and a power cut takes the newest signals. */
+  readonly embedded: boolean
+}
+
+/** The logs of a deployment: what its brokers (or its one disk) hold, whichever of its processes live. */
+export class VirtualLogs {
+  readonly settings: LogSettings
+  private readonly scheduler: Scheduler
+  private readonly random: Random
+  private readonly logs = new Map<LogName, VirtualPartition[]>()
+  private readonly ids = new Map<string, Appended>()
+  /** Signals that a power cut would take, oldest first. */
+  private unsynced: { readonly partition: VirtualPartition; readonly offset: number }[] = []
+
+  constructor(scheduler: Scheduler, random: Random, settings: LogSettings) {
+    this.scheduler = scheduler
+    this.random = random
+    this.settings = settings
+    for (const log of LOGS)
+      this.logs.set(
+        log,
+        Array.from({ length: partitionsOf(log, settings.partitions) }, () => new VirtualPartition()),
+      )
+  }
+
+  partitions(log: LogName): number {
+    return this.logs.get(log)!.length
+  }
+
+  partitionOf(log: LogName, { key, partition }: LogRecord<unknown>): number {
+    if (partition !== undefined) return partition
+    let hash = 0
+    for (let at = 0; at < key.length; at++) hash = (Math.imul(hash, 31) + key.charCodeAt(at)) >>> 0
+    return hash % this.partitions(log)
+  }
+
+  append(log: LogName, records: readonly (LogRecord<unknown> & { readonly text: string })[]): Appended[] {
+    const results = records.map((record): Appended => {
+      const id = record.id === undefined || !this.settings.embedded ? undefined : `${log} ${record.id}`
+      const known = id === undefined ? undefined : this.ids.get(id)
+      if (known !== undefined) return { ...known, duplicate: true }
+      const partition = this.partitionOf(log, record)
+      const place = this.logs.get(log)![partition]!
+      const offset = place.append(record.key, record.text, this.stamp(place), this.settings.embedded ? 1 : this.step())
+      const result = { partition, offset, duplicate: false }
+      if (id !== undefined) this.ids.set(id, result)
+      if (this.settings.embedded && log === 'signals') this.unsynced.push({ partition: place, offset })
+      return result
+    })
+    if (this.unsynced.length > 200) this.sync()
+    if (COMPACTED.has(log) && this.random.chance(0.2)) this.compact(log)
+    for (const at of new Set(results.map(({ partition }) => partition))) for (const wake of [...this.logs.get(log)![at]!.waiting]) wake()
+    return results
+  }
+
+  read<T>(log: LogName, partition: number, from: number, limit: number): LogEntry<T>[] {
+    return this.logs
+      .get(log)!
+      [partition]!.from(from, limit)
+      .map((stored) => entryOf<T>(partition, stored))
+  }
+
+  last<T>(log: LogName, partition: number, accept: (value: T) => boolean): LogEntry<T> | undefined {
+    const { entries } = this.logs.get(log)![partition]!
+    for (let at = entries.length - 1; at >= 0; at--) {
+      const entry = entryOf<T>(partition, entries[at]!)
+      if (accept(entry.value)) return entry
+    }
+    return undefined
+  }
+
+  /** Offset after the newest entry. */
+  end(log: LogName, partition: number): number {
+    return this.logs.get(log)![partition]!.next
+  }
+
+  /** Everything that a log holds, partition by partition, for the checker. */
+  all<T>(log: LogName): LogEntry<T>[][] {
+    return this.logs.get(log)!.map(({ entries }, partition) => entries.map((stored) => entryOf<T>(partition, stored)))
+  }
+
+  /** Never gives an offset below `offset` again. */
+  raise(log: LogName, partition: number, offset: number): void {
+    const place = this.logs.get(log)![partition]!
+    place.next = Math.max(place.next, offset)
+  }
+
+  /** Calls `wake` at each append to the partition, until it is cancelled. */
+  onAppend(log: LogName, partition: number, wake: () => void): () => void {
+    const { waiting } = this.logs.get(log)![partition]!
+    waiting.add(wake)
+    return () => waiting.delete(wake)
+  }
+
+  /** The disk loses power: of what was not synced, a part is gone, the newest first. */
+  powerCut(): void {
+    const kept = this.random.int(0, this.unsynced.length)
+    for (const { partition, offset } of this.unsynced.slice(kept).reverse()) partition.cut(offset)
+    this.sync()
+  }
+
+  /** Leadership moves to a broker whose clock is another: the stamps of a log may step back. */
+  moveLeader(): void {
+    const log = this.random.pick(LOGS)
+    this.random.pick(this.logs.get(log)!).clock = this.random.int(-3_000, 3_000)
+  }
+
+  get fingerprint(): string {
+    const hash = createHash('sha256')
+    for (const partitions of this.logs.values())
+      for (const { entries } of partitions) for (const { offset, appended, text } of entries) hash.update(`${offset} ${appended} ${text}\n`)
+    return hash.digest('hex').slice(0, 16)
+  }
+
+  private sync(): void {
+    this.unsynced = []
+  }
+
+  private stamp(partition: VirtualPartition): number {
+    const now = this.scheduler.now + partition.clock
+    return this.settings.embedded ? Math.max(now, partition.newest) : now
+  }
+
+  /** Brokers use offsets for themselves, too. */
+  private step(): number {
+    return this.random.chance(0.05) ? this.random.int(2, 4) : 1
+  }
+
+  private compact(log: LogName): void {
+    for (const partition of this.logs.get(log)!) partition.compact()
+  }
+}
+
+class VirtualPartition {
+  entries: Stored[] = []
+  next = 0
+  /** How far its leader's clock is off. */
+  clock = 0
+  readonly waiting = new Set<() => void>()
+
+  get newest(): number {
+    return this.entries.at(-1)?.appended ?? 0
+  }
+
+  append(key: string, text: string, appended: number, step: number): number {
+    const offset = this.next + step - 1
+    this.entries.push({ offset, appended, key, text })
+    this.next = offset + 1
+    return offset
+  }
+
+  from(offset: number, limit: number): readonly Stored[] {
+    let low = 0
+    let high = this.entries.length
+    while (low < high) {
+      const middle = (low + high) >>> 1
+      if (this.entries[middle]!.offset < offset) low = middle + 1
+      else high = middle
+    }
+    return this.entries.slice(low, low + limit)
+  }
+
+  cut(offset: number): void {
+    this.entries = this.entries.filter((entry) => entry.offset < offset)
+    this.next = Math.min(this.next, offset)
+  }
+
+  /** Only the newest of each key stays; the newest of all always does. */
+  compact(): void {
+    const newest = new Map(this.entries.map(({ key, offset }) => [key, offset]))
+    this.entries = this.entries.filter(({ key, offset }) => newest.get(key) === offset)
+  }
+}
+
+function entryOf<T>(partition: number, { offset, appended, text }: Stored): LogEntry<T> {
+  return { partition, offset, appended, value: JSON.parse(text) as T }
+}

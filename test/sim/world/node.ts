@@ -1,0 +1,193 @@
+import { cpSync, existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { compileAgents } from '../../../src/context/agents.ts'
+import { Inventory } from '../../../src/context/inventory.ts'
+import { ProcessTree } from '../../../src/context/process-tree.ts'
+import { compileDetector } from '../../../src/detectors/detector.ts'
+import { createCorrelateWorker } from '../../../src/engine/correlate-worker.ts'
+import { DeadLetters } from '../../../src/engine/dead-letters.ts'
+import { Ingest } from '../../../src/engine/ingest.ts'
+import { IngestStore } from '../../../src/engine/ingest-store.ts'
+import { createMatchWorker } from '../../../src/engine/match-worker.ts'
+import type { EventRecord } from '../../../src/event/event.ts'
+import { alertsWorker } from '../../../src/response/alerts-worker.ts'
+import type { Policy } from '../../../src/response/policy.ts'
+import type { Configured } from '../../../src/response/vendor.ts'
+import type { RuleSet } from '../../../src/sigma/ast.ts'
+import type { IntakeResult } from '../../../src/sources/source.ts'
+import type { Consumer } from '../../../src/streams/log.ts'
+import type { Occurrence } from '../model/workload.ts'
+import { VirtualLedger, type VirtualStore } from './ledger.ts'
+import type { Network } from './network.ts'
+import { Process } from './scheduler.ts'
+import { type Brokers, VirtualStreams } from './streams.ts'
+
+export type Role = 'ingest' | 'match' | 'correlate' | 'respond'
+
+/** What all nodes share. */
+export interface World extends Brokers {
+  readonly store: VirtualStore
+  readonly storeNetwork: Network
+  readonly rules: RuleSet
+  readonly policy: Policy
+  readonly responders: readonly Configured[]
+  /** Where the nodes' disks are. */
+  readonly folder: string
+}
+
+/** One machine: its disk outlives its processes. */
+export class Node {
+  readonly name: string
+  readonly roles: ReadonlySet<Role>
+  process: Process | undefined
+  private readonly world: World
+  private readonly skew: number
+  /** It is to run; if it is still stopping, then afterwards. */
+  private wanted = false
+  private lives = 0
+  private ingest: Ingest | undefined
+  private consumers: Consumer[] = []
+
+  constructor(world: World, name: string, roles: ReadonlySet<Role>, skew: number) {
+    this.world = world
+    this.name = name
+    this.roles = roles
+    this.skew = skew
+  }
+
+  get isRunning(): boolean {
+    return this.process?.state === 'running'
+  }
+
+  start(): void {
+    this.wanted = true
+    if (this.process !== undefined) return
+    const process = new Process(`${this.name}.${this.lives}`, this.skew)
+    this.process = process
+    const folder = this.disk()
+    this.world.scheduler.after(0, process, 'starts', () => void this.startStages(process, folder))
+  }
+
+  /** kill -9, or the power goes. */
+  crash(): void {
+    if (this.process === undefined) return
+    this.wanted = false
+    this.end(this.process)
+    if (this.world.logs.settings.embedded) this.world.logs.powerCut()
+  }
+
+  /** Stops as it should: what it has in hand is finished. */
+  leave(): void {
+    const { process } = this
+    if (process?.state !== 'running') return
+    this.wanted = false
+    this.world.scheduler.after(0, process, 'leaves', async () => {
+      this.ingest = undefined
+      await Promise.all(this.consumers.map((consumer) => consumer.stop()))
+      this.end(process)
+    })
+  }
+
+  freeze(): void {
+    if (this.isRunning) this.world.scheduler.freeze(this.process!)
+  }
+
+  thaw(): void {
+    if (this.process !== undefined) this.world.scheduler.thaw(this.process)
+  }
+
+  /** A producer's request, in the node's process. */
+  async accept(occurrences: readonly Occurrence[]): Promise<IntakeResult> {
+    if (this.ingest === undefined) throw new Error('takes nothing in')
+    return this.ingest.intake().accept({
+      sender: 'producer',
+      source: 'ecs.passthrough',
+      transport: 'http-json',
+      records: occurrences.map((occurrence, at) => ({ value: documentOf(occurrence), line: at + 1, offset: at })),
+    })
+  }
+
+  private end(process: Process): void {
+    this.world.scheduler.kill(process)
+    this.process = undefined
+    if (this.wanted) this.start()
+  }
+
+  /** The files as they were left. A process that was killed still has the old ones open, so they are copied. */
+  private disk(): string {
+    const folder = join(this.world.folder, this.name, String(this.lives++))
+    const before = join(this.world.folder, this.name, String(this.lives - 2))
+    if (existsSync(before)) cpSync(before, folder, { recursive: true })
+    return folder
+  }
+
+  private async startStages(process: Process, folder: string): Promise<void> {
+    const { rules, policy, responders, store, storeNetwork, scheduler } = this.world
+    const onError = (where: string, error: unknown) => scheduler.note(`${where}: ${error}`)
+    const streams = new VirtualStreams(this.world, process, onError)
+    const begin = async (consumer: Consumer) => {
+      this.consumers.push(consumer)
+      await consumer.started()
+    }
+    this.consumers = []
+    this.ingest = undefined
+    if (this.roles.has('respond')) {
+      const ruleById = new Map([...rules.detections, ...rules.correlations].map((rule) => [rule.id, rule]))
+      const worker = alertsWorker({
+        ledger: new VirtualLedger(store, storeNetwork),
+        now: Date.now,
+        observe: () => {},
+        ruleOf: (id) => ruleById.get(id),
+        policy: () => policy,
+        responders,
+      })
+      await begin(streams.consume('alerts', 'respond', worker))
+    }
+    if (this.roles.has('correlate')) {
+      const worker = createCorrelateWorker({
+        streams,
+        rules,
+        checkpointPath: (partition) => join(folder, `correlate-${partition}.db`),
+        probe: () => {},
+        report: () => {},
+      })
+      await begin(streams.consume('signals', 'correlate', worker))
+    }
+    if (this.roles.has('match')) await begin(streams.consume('events', 'match', createMatchWorker(streams, compileDetector(rules), () => {})))
+    if (this.roles.has('ingest')) this.startIngest(streams, folder)
+  }
+
+  private startIngest(streams: VirtualStreams, folder: string): void {
+    
+    this.ingest = new Ingest({
+      streams,
+      deadLetters: new DeadLetters(streams, join(folder, 'dead-letters.key')),
+      tree: new ProcessTree(compileAgents([])),
+      store: new IngestStore(join(folder, 'ingest.db')),
+      inventory: () => Inventory.EMPTY,
+      bundle: () => this.world.rules.hash,
+      probe: () => {},
+      report: () => {},
+    })
+    setInterval(() => {
+      const ticks = Array.from({ length: streams.partitions('events') }, (_, partition) => ({
+        key: '',
+        partition,
+        value: { kind: 'tick', node: this.name, paused: false } satisfies EventRecord,
+      }))
+      streams.append('events', ticks).catch((error) => this.world.scheduler.note(`tick: ${error}`))
+    }, 1_000)
+  }
+}
+
+function documentOf({ id, time, action, host, users, file }: Occurrence) {
+  return {
+    '@timestamp': new Date(time).toISOString(),
+    event: { id, action },
+    host: { name: host },
+    ...(users.length === 0 ? {} : { user: { name: users.length === 1 ? users[0]! : [...users] } }),
+    ...(file === undefined ? {} : { file: { name: file } }),
+    labels: { occurrence: id },
+    logsource: { product: 'simulator' },
+  }
+}
