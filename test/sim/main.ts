@@ -1,22 +1,54 @@
 import { parseArgs } from 'node:util'
+import { MUTANTS } from './mutants.ts'
+import { hunt } from './mutation.ts'
+import { inSeveralProcesses, runSeeds } from './seeds.ts'
 import { simulate } from './simulate.ts'
 
+const USAGE = `npm run sim -- [--seeds N] [--from S] [--jobs J] [--first]   simulate N seeds from S on; --first: until one differs
+npm run sim -- --seed S [--trace]                             one seed, with all that happens in it
+npm run sim -- --mutants [--seeds N] [--jobs J]               plant each known bug and look for it`
+
 const { values } = parseArgs({
-  options: { seeds: { type: 'string', default: '200' }, from: { type: 'string', default: '1' }, seed: { type: 'string' }, trace: { type: 'boolean' } },
+  options: {
+    seeds: { type: 'string' },
+    from: { type: 'string', default: '1' },
+    jobs: { type: 'string', default: '1' },
+    step: { type: 'string', default: '1' },
+    seed: { type: 'string' },
+    trace: { type: 'boolean', default: false },
+    first: { type: 'boolean', default: false },
+    mutants: { type: 'boolean', default: false },
+    help: { type: 'boolean', default: false },
+  },
 })
-const from = Number(values.seed ?? values.from)
-const count = values.seed === undefined ? Number(values.seeds) : 1
-const started = performance.now()
-let failed = 0
-let alerts = 0
-for (let seed = from; seed < from + count; seed++) {
-  const result = await simulate(seed, values.trace ? (line) => console.log(line) : undefined)
-  alerts += result.alerts
-  if (result.differences.length > 0) {
-    failed++
-    console.log(`seed ${seed}: ${result.differences.length} differences of ${result.alerts} alerts, ${result.events} events`)
-    for (const difference of result.differences.slice(0, 4)) console.log(`  ${difference}`)
-  }
+const jobs = Number(values.jobs)
+
+if (values.help) console.log(USAGE)
+else if (values.mutants) await findMutants(Number(values.seeds ?? 500))
+else if (values.seed !== undefined) await replay(Number(values.seed))
+else {
+  const range = { from: Number(values.from), count: Number(values.seeds ?? 200), step: Number(values.step), first: values.first }
+  const failed = jobs > 1 ? await inSeveralProcesses(range, jobs) : await runSeeds(range)
+  process.exitCode = failed > 0 ? 1 : 0
 }
-const seconds = (performance.now() - started) / 1000
-console.log(`${count} seeds, ${failed} failed, ${alerts} alerts, ${(count / seconds).toFixed(1)} seeds/s`)
+
+async function replay(seed: number): Promise<void> {
+  const { differences, events, alerts, trace } = await simulate(seed, values.trace ? (line) => console.log(line) : undefined)
+  for (const difference of differences) console.log(difference)
+  console.log(`seed ${seed}: ${events} events, ${alerts} alerts, ${differences.length} differences, trace ${trace}`)
+  process.exitCode = differences.length > 0 ? 1 : 0
+}
+
+async function findMutants(seeds: number): Promise<void> {
+  const waiting = [...MUTANTS]
+  const worker = async () => {
+    for (let mutant = waiting.shift(); mutant !== undefined; mutant = waiting.shift()) {
+      const { seed, said } = await hunt(mutant, seeds)
+      console.log(`${seed === undefined ? 'NOT FOUND' : `seed ${seed}`.padEnd(9)}  ${mutant.name}`)
+      if (seed !== undefined) continue
+      console.log(said)
+      process.exitCode = 1
+    }
+  }
+  await Promise.all(Array.from({ length: jobs }, worker))
+}

@@ -22,6 +22,8 @@ export interface Plan {
   readonly logs: LogSettings
   readonly nodes: readonly NodePlan[]
   readonly odds: Odds
+  /** Checkpoints are real files, which takes time. */
+  readonly files: boolean
   readonly workload: Workload
   readonly faults: readonly Fault[]
   /** When faults and events end, and how long everything then takes at most to come to rest. */
@@ -35,16 +37,23 @@ export function randomPlan(random: Random, start: number): Plan {
   const embedded = random.chance(0.25)
   const end = start + random.int(25_000, 45_000)
   const nodes = embedded ? [{ name: 'n0', roles: new Set(ALL), skew: random.int(-5_000, 5_000) }] : randomNodes(random)
+  const workload = workloadOf(random.fork('workload'), { start: start + 2_000, end: end - 3_000 })
   const rough = random.chance(0.8)
   return {
     logs: { partitions: random.int(1, 4), embedded },
     nodes,
     odds: rough ? { refused: 0.02, unanswered: 0.02, torn: embedded ? 0 : 0.02, slow: 0.02 } : CALM,
-    workload: workloadOf(random.fork('workload'), { start: start + 2_000, end: end - 3_000 }),
+    files: random.chance(0.1),
+    workload,
     faults: rough ? randomFaults(random, nodes, { embedded, start: start + 1_000, end }) : [],
     end,
-    settle: 40_000,
+    settle: 10_000 + 3_000 * longestSight(workload),
   }
+}
+
+/** Seconds. */
+function longestSight({ bundles }: Workload): number {
+  return Math.max(...bundles.flatMap(({ correlations }) => correlations.map(({ timespan, grace }) => timespan + grace)))
 }
 
 function randomNodes(random: Random): NodePlan[] {
@@ -54,6 +63,8 @@ function randomNodes(random: Random): NodePlan[] {
     roles: new Set(ALL.filter(() => random.chance(0.6))),
     skew: random.int(-60_000, 60_000),
   }))
+  // Each that ingests writes ticks, and two of them tell as much as four.
+  for (const { roles } of nodes.filter(({ roles }) => roles.has('ingest')).slice(2)) roles.delete('ingest')
   for (const role of ALL) if (!nodes.some(({ roles }) => roles.has(role))) random.pick(nodes).roles.add(role)
   return nodes
 }
@@ -72,7 +83,9 @@ function randomFaults(
     const node = nodeAt(index)
     const name = nodes[index]!.name
     const again = at + random.int(100, 9_000)
-    const kind = random.pick(embedded ? (['crash', 'crash', 'store'] as const) : (['crash', 'crash', 'freeze', 'leave', 'shake', 'store', 'logs', 'leader'] as const))
+    const kind = random.pick(
+      embedded ? (['crash', 'crash', 'store'] as const) : (['crash', 'crash', 'freeze', 'leave', 'shake', 'store', 'logs'] as const),
+    )
     switch (kind) {
       case 'crash':
         add(at, `${name} crashes`, (fleet) => node(fleet).crash())
@@ -97,10 +110,11 @@ function randomFaults(
         add(at, 'the brokers are gone', ({ world }) => (world.network.down = true))
         add(at + random.int(100, 3_000), 'the brokers are back', ({ world }) => (world.network.down = false))
         break
-      case 'leader':
-        add(at, 'leadership moves', ({ world }) => world.logs.moveLeader())
-        break
     }
   }
+  if (!embedded && random.chance(0.5))
+    for (let at = start; at < end; at += random.int(1_000, 6_000)) add(at, 'leadership moves', ({ world }) => world.logs.moveLeader())
+  for (let at = start; at < end; at += random.int(500, 5_000))
+    add(at, 'somebody works on an incident', ({ world }) => world.store.touchIncident(random))
   return faults
 }

@@ -1,12 +1,14 @@
-import { existsSync, mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type { AlertRevision } from '../../src/detectors/alert.ts'
 import type { EventRecord } from '../../src/event/event.ts'
+import type { Effect } from '../../src/response/effect.ts'
 import { loadRuleSet } from '../../src/sigma/load.ts'
-import { check } from './check.ts'
-import { randomPlan } from './plan.ts'
+import { check, unfounded } from './check.ts'
+import { policyFor, RESPONDER } from './model/response.ts'
 import { sigmaFile } from './model/rules.ts'
+import { randomPlan } from './plan.ts'
+import { SCRATCH } from './scratch.ts'
 import { VirtualStore } from './world/ledger.ts'
 import { VirtualLogs } from './world/logs.ts'
 import { Membership } from './world/membership.ts'
@@ -26,8 +28,6 @@ export interface Result {
   readonly trace: string
 }
 
-/** Memory where there is some to be had: no run needs its files afterwards. */
-const SCRATCH = existsSync('/dev/shm') ? '/dev/shm' : tmpdir()
 /** 2026-01-01. */
 const BEGINNING = 1_767_225_600_000
 
@@ -54,25 +54,29 @@ export async function simulate(seed: number, listener?: (line: string) => void):
     const connection = { odds: plan.odds, local: plan.logs.embedded }
     const network = new Network(scheduler, random.fork('network'), connection)
     const logs = new VirtualLogs(scheduler, random.fork('logs'), plan.logs)
+    const hasty: string[] = []
+    const store = new VirtualStore((effect, revisions) => {
+      if (unfounded(effect, revisions)) hasty.push(`${effect.verb} on ${effect.target.id} by ${effect.rule.title} has no reason`)
+    })
     const world: World = {
       scheduler,
       random: random.fork('streams'),
       network,
       logs,
       membership: plan.logs.embedded ? undefined : new Membership(scheduler, random.fork('membership')),
-      store: new VirtualStore(),
+      store,
       storeNetwork: new Network(scheduler, random.fork('store'), connection),
       rules: rules!,
-      policy: { grants: [], limits: [], protected: { devices: [], groups: [], owners: [] } },
-      responders: [],
+      policy: policyFor(rules!),
+      responders: [RESPONDER],
       folder,
+      files: plan.files,
     }
     const nodes = plan.nodes.map(({ name, roles, skew }) => new Node(world, name, roles, skew))
     for (const node of nodes) node.start()
     const producers = new Producers(scheduler, random.fork('producers'), nodes)
     for (const { at, occurrences } of plan.workload.deliveries) producers.send(at, occurrences)
-    for (const { at, label, strike } of plan.faults)
-      scheduler.after(at - scheduler.now, undefined, label, () => strike({ world, nodes }))
+    for (const { at, label, strike } of plan.faults) scheduler.after(at - scheduler.now, undefined, label, () => strike({ world, nodes }))
 
     await scheduler.runUntil(plan.end)
     network.odds = CALM
@@ -90,10 +94,17 @@ export async function simulate(seed: number, listener?: (line: string) => void):
       bundles: byHash,
       events: logs.all<EventRecord>('events'),
       alerts: logs.all<AlertRevision>('alerts').flat(),
-      stored: [...world.store.contents.alerts.values()],
+      stored: [...store.contents.alerts.values()],
+      effects: [...store.contents.documents.effect.values()] as Effect[],
       acknowledged: producers.acknowledged,
     })
-    return { seed, ...verdict, events: producers.acknowledged.size, trace: `${scheduler.trace}-${logs.fingerprint}` }
+    return {
+      seed,
+      alerts: verdict.alerts,
+      differences: [...hasty, ...verdict.differences],
+      events: producers.acknowledged.size,
+      trace: `${scheduler.trace}-${logs.fingerprint}`,
+    }
   } finally {
     rmSync(folder, { recursive: true })
   }

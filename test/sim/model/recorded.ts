@@ -7,6 +7,8 @@ import type { Correlation, Detection, Field, Rules } from './rules.ts'
 /** What the events log recorded, in the oracle's words: nothing here is computed by the engine. */
 export interface Record {
   readonly hits: readonly Hit[]
+  /** By event id: when its copies were ingested. */
+  readonly stamps: ReadonlyMap<string, readonly number[]>
   /** By their names at the producer. */
   readonly occurrences: ReadonlySet<string>
 }
@@ -15,6 +17,7 @@ export interface Record {
 export function readRecord(log: readonly (readonly LogEntry<EventRecord>[])[], bundles: ReadonlyMap<string, Rules>): Record {
   const hits: Hit[] = []
   const occurrences = new Set<string>()
+  const stamps = new Map<string, number[]>()
   for (const entries of log) {
     let ingested = 0
     for (const { partition, offset, appended, value } of entries) {
@@ -22,11 +25,12 @@ export function readRecord(log: readonly (readonly LogEntry<EventRecord>[])[], b
       if (value.kind !== 'event') continue
       const { id, time, ecs } = value.event
       occurrences.add((ecs.labels as { occurrence: string }).occurrence)
+      stamps.set(id, [...(stamps.get(id) ?? []), ingested])
       const place = { bundle: value.bundle, eventId: id, time, ingested, partition, offset }
       for (const hit of hitsOf(bundles.get(value.bundle)!, ecs)) hits.push({ ...place, ...hit })
     }
   }
-  return { hits, occurrences }
+  return { hits, stamps, occurrences }
 }
 
 function hitsOf({ detections, correlations }: Rules, ecs: unknown): Pick<Hit, 'rule' | 'group' | 'refs' | 'value'>[] {

@@ -81,7 +81,12 @@ function randomCorrelation(random: Random, below: readonly { readonly name: stri
     grace: random.int(1, 4),
     bounds: counts ? randomBounds(random) : [],
     ...(type === 'value_count' ? { field: 'file.name' as const } : {}),
-    expression: counts ? joined('or', rules.map((_, rule) => ({ op: 'rule', rule }))) : randomExpression(random, rules.length, type),
+    expression: counts
+      ? joined(
+          'or',
+          rules.map((_, rule) => ({ op: 'rule', rule })),
+        )
+      : randomExpression(random, rules.length, type),
     generate: random.chance(0.2),
     level: 'high',
     mode: randomMode(random),

@@ -7,6 +7,7 @@ import { EMPTY_GUARD, type Guard } from '../../../src/response/guards.ts'
 import type { Verb } from '../../../src/sigma/ast.ts'
 import type { AlertQuery, EffectQuery, IncidentQuery, Ledger, LedgerReader, LedgerTransaction } from '../../../src/stores/ledger.ts'
 import type { Network } from './network.ts'
+import type { Random } from './random.ts'
 
 const KINDS = ['standing', 'incident', 'effect', 'guard'] as const
 type Kind = (typeof KINDS)[number]
@@ -124,7 +125,8 @@ class Reader implements LedgerReader {
   }
 
   async idsLike(kind: 'alert' | 'incident' | 'effect', prefix: string) {
-    const ids = kind === 'alert' ? this.revisions().map(({ id }) => id) : this.all(kind).map((document) => (document as Incident | Effect).id)
+    const ids =
+      kind === 'alert' ? this.revisions().map(({ id }) => id) : this.all(kind).map((document) => (document as Incident | Effect).id)
     return [...new Set(ids)].filter((id) => id.startsWith(prefix)).slice(0, 10)
   }
 
@@ -200,6 +202,12 @@ class Writer extends Reader implements LedgerTransaction {
 /** A store that all processes share. A transaction is committed whole or not at all, and not if somebody wrote in between. */
 export class VirtualStore {
   readonly contents = new Contents()
+  private readonly onEffect: (effect: Effect, revisions: readonly AlertRevision[]) => void
+
+  /** @param onEffect told of each new effect, with all revisions of alerts that the store then knows */
+  constructor(onEffect: (effect: Effect, revisions: readonly AlertRevision[]) => void) {
+    this.onEffect = onEffect
+  }
 
   commit({ written, basis }: Pick<Writer, 'written' | 'basis'>): void {
     const { alerts, receipts, offsets, documents } = this.contents
@@ -209,10 +217,20 @@ export class VirtualStore {
         if (version !== basis.get(`${kind} ${id}`)) throw conflict(kind, id, version)
       }
     }
+    const fresh = [...written.documents.effect.values()].filter((effect) => !documents.effect.has((effect as Effect).id)) as Effect[]
     for (const kind of KINDS) for (const [id, document] of written.documents[kind]) documents[kind].set(id, document)
     for (const [name, revision] of written.alerts) if (!alerts.has(name)) alerts.set(name, revision)
     for (const [name, receipt] of written.receipts) receipts.set(name, receipt)
     for (const [name, next] of written.offsets) offsets.set(name, next)
+    for (const effect of fresh) this.onEffect(effect, [...alerts.values()])
+  }
+
+  /** A person, or a process of another role, writes an incident. */
+  touchIncident(random: Random): void {
+    const { incident } = this.contents.documents
+    if (incident.size === 0) return
+    const [id, document] = random.pick([...incident])
+    incident.set(id, { ...document, version: document.version + 1 })
   }
 }
 

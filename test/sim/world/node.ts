@@ -15,8 +15,10 @@ import type { Policy } from '../../../src/response/policy.ts'
 import type { Configured } from '../../../src/response/vendor.ts'
 import type { RuleSet } from '../../../src/sigma/ast.ts'
 import type { IntakeResult } from '../../../src/sources/source.ts'
+import { openCheckpointFile } from '../../../src/streams/checkpoint-file.ts'
 import type { Consumer } from '../../../src/streams/log.ts'
 import type { Occurrence } from '../model/workload.ts'
+import { VirtualDisk } from './disk.ts'
 import { VirtualLedger, type VirtualStore } from './ledger.ts'
 import type { Network } from './network.ts'
 import { Process } from './scheduler.ts'
@@ -33,6 +35,8 @@ export interface World extends Brokers {
   readonly responders: readonly Configured[]
   /** Where the nodes' disks are. */
   readonly folder: string
+  /** Checkpoints are real files there, which takes time. */
+  readonly files: boolean
 }
 
 /** One machine: its disk outlives its processes. */
@@ -40,6 +44,7 @@ export class Node {
   readonly name: string
   readonly roles: ReadonlySet<Role>
   process: Process | undefined
+  readonly disk = new VirtualDisk()
   private readonly world: World
   private readonly skew: number
   /** It is to run; if it is still stopping, then afterwards. */
@@ -64,7 +69,7 @@ export class Node {
     if (this.process !== undefined) return
     const process = new Process(`${this.name}.${this.lives}`, this.skew)
     this.process = process
-    const folder = this.disk()
+    const folder = this.openFolder()
     this.world.scheduler.after(0, process, 'starts', () => void this.startStages(process, folder))
   }
 
@@ -114,7 +119,7 @@ export class Node {
   }
 
   /** The files as they were left. A process that was killed still has the old ones open, so they are copied. */
-  private disk(): string {
+  private openFolder(): string {
     const folder = join(this.world.folder, this.name, String(this.lives++))
     const before = join(this.world.folder, this.name, String(this.lives - 2))
     if (existsSync(before)) cpSync(before, folder, { recursive: true })
@@ -147,18 +152,27 @@ export class Node {
       const worker = createCorrelateWorker({
         streams,
         rules,
-        checkpointPath: (partition) => join(folder, `correlate-${partition}.db`),
+        openCheckpoint: (partition) =>
+          this.world.files
+            ? openCheckpointFile(join(folder, `correlate-${partition}.db`), (error) => onError('checkpoint', error))
+            : this.disk.open(partition),
         probe: () => {},
         report: () => {},
       })
       await begin(streams.consume('signals', 'correlate', worker))
     }
-    if (this.roles.has('match')) await begin(streams.consume('events', 'match', createMatchWorker(streams, compileDetector(rules), () => {})))
+    if (this.roles.has('match'))
+      await begin(
+        streams.consume(
+          'events',
+          'match',
+          createMatchWorker(streams, compileDetector(rules), () => {}),
+        ),
+      )
     if (this.roles.has('ingest')) this.startIngest(streams, folder)
   }
 
   private startIngest(streams: VirtualStreams, folder: string): void {
-    
     this.ingest = new Ingest({
       streams,
       deadLetters: new DeadLetters(streams, join(folder, 'dead-letters.key')),

@@ -20,7 +20,9 @@ export class Producers {
   }
 
   send(at: number, occurrences: readonly Occurrence[]): void {
-    this.scheduler.after(at - this.scheduler.now, undefined, `a producer has ${occurrences.map(({ id }) => id)}`, () => this.attempt(occurrences))
+    this.scheduler.after(at - this.scheduler.now, undefined, `a producer has ${occurrences.map(({ id }) => id)}`, () =>
+      this.attempt(occurrences),
+    )
   }
 
   private attempt(occurrences: readonly Occurrence[]): void {
@@ -33,7 +35,10 @@ export class Producers {
       else this.scheduler.after(this.random.int(50, 500), undefined, 'a producer tries again', () => this.attempt(occurrences))
     }
     const { process } = node
-    if (process === undefined) return answer(false)
+    if (process === undefined) {
+      answer(false)
+      return
+    }
     this.scheduler.after(this.random.int(1, 10), process, 'a delivery comes', () => {
       node.accept(occurrences).then(
         () => this.scheduler.after(this.random.int(1, 10), undefined, 'acknowledged', () => answer(true)),

@@ -118,14 +118,14 @@ export class VirtualStreams implements Streams {
   private appended(log: LogName, partition: number, signal: AbortSignal): Promise<void> {
     const { logs, scheduler, network } = this.brokers
     return new Promise((resolve) => {
-      const cancel = logs.onAppend(log, partition, () => {
+      const wake = () => {
         cancel()
-        if (this.process.state !== 'dead') scheduler.after(network.latency(), this.process, 'woken', resolve)
-      })
-      signal.addEventListener('abort', () => {
-        cancel()
-        resolve()
-      })
+        signal.removeEventListener('abort', wake)
+        if (signal.aborted) resolve()
+        else if (this.process.state !== 'dead') scheduler.after(network.latency(), this.process, 'woken', resolve)
+      }
+      const cancel = logs.onAppend(log, partition, wake)
+      signal.addEventListener('abort', wake)
     })
   }
 }

@@ -1,0 +1,42 @@
+import { z } from 'zod'
+import type { Policy } from '../../../src/response/policy.ts'
+import type { Configured } from '../../../src/response/vendor.ts'
+import type { RuleSet } from '../../../src/sigma/ast.ts'
+
+/** What every rule of the simulator asks for. Nothing is sent: the ledger says what would be. */
+export const RESPONDER: Configured = {
+  name: 'quarantine',
+  responder: {
+    name: 'quarantine',
+    title: 'Quarantine, simulated',
+    verb: 'quarantine_device',
+    effect: 'contain',
+    reversible: true,
+    target: 'device',
+    needs: [],
+    permissions: [],
+    config: z.unknown(),
+    example: '',
+    repeatable: true,
+    timeout: 1_000,
+    confirmWithin: 1_000,
+    connect: () => {
+      throw new Error('the simulator sends nothing')
+    },
+  },
+}
+
+/** Grants every rule what it asks for, as it is now. */
+export function policyFor({ detections, correlations }: RuleSet): Policy {
+  return {
+    grants: [...detections, ...correlations].map(({ id, parts, where }) => ({
+      rule: id,
+      verbs: ['quarantine_device'],
+      mode: 'enforce',
+      pinned: parts,
+      where,
+    })),
+    limits: [],
+    protected: { devices: [], groups: [], owners: [] },
+  }
+}

@@ -1,0 +1,129 @@
+/** A bug, planted by replacing one passage of a source file. */
+export interface Mutant {
+  /** What goes wrong, in words. */
+  readonly name: string
+  /** From the root of the project. */
+  readonly file: string
+  /** Occurs exactly once in the file. */
+  readonly find: string
+  readonly replace: string
+}
+
+const MATCH = 'src/engine/match-worker.ts'
+const CORRELATE = 'src/engine/correlate-worker.ts'
+const CORRELATOR = 'src/detectors/correlation/correlator.ts'
+const GROUP = 'src/detectors/correlation/group.ts'
+
+/** Bugs that the simulator has to find. Each is one that somebody could write. */
+export const MUTANTS: readonly Mutant[] = [
+  {
+    name: 'acknowledge before commit: match says how far it is before it has sent what it found',
+    file: MATCH,
+    find: 'for (const at of signalPartitions) records.push({',
+    replace: 'for (const at of signalPartitions) records.unshift({',
+  },
+  {
+    name: 'acknowledge before commit: ingest answers before the log has the events',
+    file: 'src/engine/ingest.ts',
+    find: "      const results = await this.settings.streams.append(\n        'events',\n        batches.flatMap(({ records }) => records),\n      )\n",
+    replace: `
+      const sent = batches.flatMap(({ records }) => records)
+      this.settings.streams.append('events', sent).catch(() => {})
+      const results = sent.map((_, offset) => ({ partition: 0, offset, duplicate: false }))
+`,
+  },
+  {
+    name: 'outbox lost: what was committed and not sent is forgotten at a restart',
+    file: CORRELATE,
+    find: '      await checkpoint.drain(send)\n      return next',
+    replace: '      await checkpoint.drain(async () => {})\n      return next',
+  },
+  {
+    name: 'outbox sent twice under new ids',
+    file: CORRELATE,
+    find: '      await checkpoint.drain(send)\n      return next',
+    replace: `      const renamed = (value) => ({ ...value, id: value.id + "'" })
+      await checkpoint.drain((log, records) => send(log, records.map((record) => ({ key: record.key, value: renamed(record.value) }))))
+      return next`,
+  },
+  {
+    name: 'wall clock in a window',
+    file: MATCH,
+    find: 'ingested = Math.max(ingested, appended)',
+    replace: 'ingested = Math.max(ingested, Date.now())',
+  },
+  {
+    name: 'random id',
+    file: CORRELATOR,
+    find: "    const id = identity('alert', rule.id, '', '', String(signal.time), signal.eventId)",
+    replace: "    const id = identity('alert', rule.id, '', '', String(signal.time), String(Math.random()))",
+  },
+  {
+    name: 'duplicate counted',
+    file: GROUP,
+    find: 'if (copies === undefined) {',
+    replace: 'if (copies === undefined || signal.ingested > copies.at(-1)!.signal.ingested) {',
+  },
+  {
+    name: 'eviction on the progress of one partition instead of the minimum',
+    file: CORRELATOR,
+    find: 'return Math.min(...[...this.progress.values()].map(({ ingested }) => ingested))',
+    replace: 'return Math.max(...[...this.progress.values()].map(({ ingested }) => ingested))',
+  },
+  {
+    name: 'resent signal counted after eviction',
+    file: CORRELATOR,
+    find: 'if (signal.offset <= (this.progress.get(signal.partition)?.offset ?? -1)) return NOTHING',
+    replace: '',
+  },
+  {
+    name: 'anchor taken in arrival order',
+    file: GROUP,
+    find: 'let high = this.entries.length\n    if (high > 0',
+    replace: 'let high = this.entries.length\n    low = high\n    if (high > 0',
+  },
+  {
+    name: 'a revision lost on conflict',
+    file: 'src/response/alerts-worker.ts',
+    find: 'await record(ports, (recording) => takeBatch(recording, partition, entries, ports))',
+    replace: `await record(ports, (recording) => takeBatch(recording, partition, entries, ports)).catch((error) => {
+        if (error.code !== 'LEDGER_CONFLICT') throw error
+      })`,
+  },
+  {
+    name: 'state keyed without the group',
+    file: CORRELATOR,
+    find: 'const group = this.groupOf(unit, key)\n    const inserted',
+    replace: "const group = this.groupOf(unit, '')\n    const inserted",
+  },
+  {
+    name: 'a provisional negation acting early',
+    file: 'src/response/decide.ts',
+    find: "  if (alert.provisional) return { decision: 'recommend', reason: 'more events could still falsify the alert' }\n",
+    replace: '',
+  },
+  {
+    name: 'tick skipped while idle',
+    file: MATCH,
+    find: 'const progress: Progress =',
+    replace: 'if (events === 0) return void stamps.set(partition, ingested)\n      const progress: Progress =',
+  },
+  {
+    name: 'expired state used because it is still present',
+    file: GROUP,
+    find: 'return Math.abs(entry.signal.ingested - other.ingested) <= this.span.sight',
+    replace: 'return other.ingested <= entry.signal.ingested + this.span.sight',
+  },
+  {
+    name: 'rev by a counter',
+    file: CORRELATE,
+    find: 'const outcome = correlator.handle(value, offset)',
+    replace: 'const outcome = correlator.handle(value, (state.revs = (state.revs ?? 0) + 1))',
+  },
+  {
+    name: 'the stamp maximum lost on restart',
+    file: MATCH,
+    find: 'stamps.set(partition, ingested)\n      return offset + 1',
+    replace: 'stamps.set(partition, 0)\n      return offset + 1',
+  },
+]
