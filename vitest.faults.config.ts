@@ -1,6 +1,12 @@
 import { defineConfig } from 'vitest/config'
 
-// The engine as a process, killed and broken on purpose: minutes, not seconds, and one file at a time.
+// The engine as a process, killed and broken on purpose, and the simulator: minutes, not seconds, and one file at a time.
 export default defineConfig({
-  test: { include: ['test/faults/**/*.test.ts'], testTimeout: 120_000, hookTimeout: 120_000, fileParallelism: false },
+  test: {
+    include: ['test/faults/**/*.test.ts', 'test/sim/**/*.test.ts'],
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
+    fileParallelism: false,
+    maxConcurrency: 2,
+  },
 })

@@ -49,8 +49,8 @@ const DETECTORS_KEPT = 8
  *
  * @throws what reading the log throws
  */
-export async function openBundles(streams: Streams, timing: BundlesTiming = TIMING): Promise<Bundles> {
-  const bundles = new Bundles(streams, timing)
+export async function openBundles(streams: Streams, timing: BundlesTiming = TIMING, compile = detectorOf): Promise<Bundles> {
+  const bundles = new Bundles(streams, timing, compile)
   await bundles.refresh()
   bundles.follow()
   return bundles
@@ -63,6 +63,7 @@ export async function openBundles(streams: Streams, timing: BundlesTiming = TIMI
 export class Bundles implements RuleSource {
   private readonly streams: Streams
   private readonly timing: BundlesTiming
+  private readonly compile: typeof detectorOf
   private readonly texts = new Map<string, string>()
   private readonly manifests = new Map<string, BundleManifest>()
   private readonly detectors = new Recent<string, Detector>(DETECTORS_KEPT)
@@ -77,9 +78,10 @@ export class Bundles implements RuleSource {
   private reading: Promise<void> = Promise.resolve()
   private readonly closing = new AbortController()
 
-  constructor(streams: Streams, timing: BundlesTiming = TIMING) {
+  constructor(streams: Streams, timing: BundlesTiming = TIMING, compile = detectorOf) {
     this.streams = streams
     this.timing = timing
+    this.compile = compile
   }
 
   /** Id of the bundle that events are stamped with now. @throws CordonError `BUNDLE_NONE` before the first activation */
@@ -100,7 +102,7 @@ export class Bundles implements RuleSource {
   }
 
   detectorOf(bundle: string): Detector {
-    return this.detectors.get(bundle, () => detectorOf(this.filesOf(bundle), { bundle }))
+    return this.detectors.get(bundle, () => this.compile(this.filesOf(bundle), { bundle }))
   }
 
   async load(bundles: Iterable<string>): Promise<void> {

@@ -12,6 +12,7 @@ export interface Mutant {
 const MATCH = 'src/engine/match-worker.ts'
 const CORRELATE = 'src/engine/correlate-worker.ts'
 const CORRELATOR = 'src/detectors/correlation/correlator.ts'
+const CLOCK = 'src/detectors/correlation/clock.ts'
 const GROUP = 'src/detectors/correlation/group.ts'
 
 /** Bugs that the simulator has to find. Each is one that somebody could write. */
@@ -54,9 +55,9 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'random id',
-    file: CORRELATOR,
-    find: "    const id = identity('alert', rule.id, '', '', String(signal.time), signal.eventId)",
-    replace: "    const id = identity('alert', rule.id, '', '', String(signal.time), String(Math.random()))",
+    file: 'src/detectors/correlation/revision.ts',
+    find: "identity('alert', rule, unit, ...group, String(time), eventId)",
+    replace: "identity('alert', rule, unit, ...group, String(time), eventId, Math.random())",
   },
   {
     name: 'duplicate counted',
@@ -66,15 +67,15 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'eviction on the progress of one partition instead of the minimum',
-    file: CORRELATOR,
-    find: 'return Math.min(...[...this.progress.values()].map(({ ingested }) => ingested))',
-    replace: 'return Math.max(...[...this.progress.values()].map(({ ingested }) => ingested))',
+    file: CLOCK,
+    find: 'least = Math.min(least, ingested)',
+    replace: 'least = progress.ingested',
   },
   {
     name: 'resent signal counted after eviction',
-    file: CORRELATOR,
-    find: 'if (signal.offset <= (this.progress.get(signal.partition)?.offset ?? -1)) return NOTHING',
-    replace: '',
+    file: CLOCK,
+    find: 'return offset <= (this.newest[depth]?.get(partition)?.offset ?? -1)',
+    replace: 'return false',
   },
   {
     name: 'anchor taken in arrival order',
@@ -93,8 +94,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'state keyed without the group',
     file: CORRELATOR,
-    find: 'const group = this.groupOf(unit, key)\n    const inserted',
-    replace: "const group = this.groupOf(unit, '')\n    const inserted",
+    find: 'return group.length === 1 ? group[0]! : JSON.stringify(group)',
+    replace: "return ''",
   },
   {
     name: 'a provisional negation acting early',
@@ -109,10 +110,22 @@ export const MUTANTS: readonly Mutant[] = [
     replace: 'if (events === 0) return void stamps.set(partition, ingested)\n      const progress: Progress =',
   },
   {
+    name: 'bundle of the worker used instead of that of the event',
+    file: MATCH,
+    find: 'rules.detectorOf(value.bundle)',
+    replace: 'rules.detectorOf(rules.active())',
+  },
+  {
     name: 'expired state used because it is still present',
     file: GROUP,
     find: 'return Math.abs(entry.signal.ingested - other.ingested) <= this.span.sight',
     replace: 'return other.ingested <= entry.signal.ingested + this.span.sight',
+  },
+  {
+    name: 'the own progress of a chain ignored',
+    file: CLOCK,
+    find: 'for (let below = 0; below < depth; below++)',
+    replace: 'for (let below = 0; below < 1; below++)',
   },
   {
     name: 'rev by a counter',

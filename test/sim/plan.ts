@@ -23,7 +23,7 @@ export interface Plan {
   readonly nodes: readonly NodePlan[]
   readonly odds: Odds
   /** Checkpoints are real files, which takes time. */
-  readonly files: boolean
+  readonly onDisk: boolean
   readonly workload: Workload
   readonly faults: readonly Fault[]
   /** When faults and events end, and how long everything then takes at most to come to rest. */
@@ -43,7 +43,7 @@ export function randomPlan(random: Random, start: number): Plan {
     logs: { partitions: random.int(1, 4), embedded },
     nodes,
     odds: rough ? { refused: 0.02, unanswered: 0.02, torn: embedded ? 0 : 0.02, slow: 0.02 } : CALM,
-    files: random.chance(0.1),
+    onDisk: random.chance(0.1),
     workload,
     faults: rough ? randomFaults(random, nodes, { embedded, start: start + 1_000, end }) : [],
     end,
@@ -114,7 +114,5 @@ function randomFaults(
   }
   if (!embedded && random.chance(0.5))
     for (let at = start; at < end; at += random.int(1_000, 6_000)) add(at, 'leadership moves', ({ world }) => world.logs.moveLeader())
-  for (let at = start; at < end; at += random.int(500, 5_000))
-    add(at, 'somebody works on an incident', ({ world }) => world.store.touchIncident(random))
   return faults
 }

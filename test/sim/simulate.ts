@@ -1,12 +1,14 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type { AlertRevision } from '../../src/detectors/alert.ts'
+import type { Detector } from '../../src/detectors/detector.ts'
+import { detectorOf } from '../../src/engine/rules.ts'
 import type { EventRecord } from '../../src/event/event.ts'
 import type { Effect } from '../../src/response/effect.ts'
-import { loadRuleSet } from '../../src/sigma/load.ts'
+import { bundleOf, type RuleFile } from '../../src/sigma/bundle.ts'
 import { check, unfounded } from './check.ts'
 import { policyFor, RESPONDER } from './model/response.ts'
-import { sigmaFile } from './model/rules.ts'
+import { type Rules, sigmaFile } from './model/rules.ts'
 import { randomPlan } from './plan.ts'
 import { SCRATCH } from './scratch.ts'
 import { VirtualStore } from './world/ledger.ts'
@@ -14,6 +16,7 @@ import { VirtualLogs } from './world/logs.ts'
 import { Membership } from './world/membership.ts'
 import { CALM, Network } from './world/network.ts'
 import { Node, type World } from './world/node.ts'
+import { Operators } from './world/operators.ts'
 import { Producers } from './world/producers.ts'
 import { Random } from './world/random.ts'
 import { Scheduler } from './world/scheduler.ts'
@@ -42,15 +45,8 @@ export async function simulate(seed: number, listener?: (line: string) => void):
   const plan = randomPlan(random.fork('plan'), BEGINNING)
   const folder = mkdtempSync(join(SCRATCH, 'cordon-sim-'))
   try {
-    const bundles = new Map(
-      plan.workload.bundles.map((rules) => {
-        const set = loadRuleSet([{ path: 'rules.yml', text: sigmaFile(rules) }])
-        const error = set.diagnostics.find(({ severity }) => severity === 'error')
-        if (error !== undefined) throw new Error(`seed ${seed}: the rules do not load: ${error.message}`)
-        return [set, rules] as const
-      }),
-    )
-    const [rules] = [...bundles.keys()]
+    const bundles = plan.workload.bundles.map((rules) => compiled(rules))
+    const byId = new Map(bundles.map((bundle) => [bundle.id, bundle]))
     const connection = { odds: plan.odds, local: plan.logs.embedded }
     const network = new Network(scheduler, random.fork('network'), connection)
     const logs = new VirtualLogs(scheduler, random.fork('logs'), plan.logs)
@@ -66,16 +62,19 @@ export async function simulate(seed: number, listener?: (line: string) => void):
       membership: plan.logs.embedded ? undefined : new Membership(scheduler, random.fork('membership')),
       store,
       storeNetwork: new Network(scheduler, random.fork('store'), connection),
-      rules: rules!,
-      policy: policyFor(rules!),
+      compile: (_, { bundle } = {}) => byId.get(bundle!)!.detector,
+      files: bundles[0]!.files,
+      policy: policyFor(bundles.map(({ detector }) => detector.rules)),
       responders: [RESPONDER],
       folder,
-      files: plan.files,
+      onDisk: plan.onDisk,
     }
     const nodes = plan.nodes.map(({ name, roles, skew }) => new Node(world, name, roles, skew))
     for (const node of nodes) node.start()
     const producers = new Producers(scheduler, random.fork('producers'), nodes)
     for (const { at, occurrences } of plan.workload.deliveries) producers.send(at, occurrences)
+    const operators = new Operators(scheduler, random.fork('operators'), nodes)
+    for (const { at, bundle } of plan.workload.activations) operators.activate(at, bundles[bundle]!.files)
     for (const { at, label, strike } of plan.faults) scheduler.after(at - scheduler.now, undefined, label, () => strike({ world, nodes }))
 
     await scheduler.runUntil(plan.end)
@@ -89,9 +88,8 @@ export async function simulate(seed: number, listener?: (line: string) => void):
     }
     await scheduler.runUntil(plan.end + plan.settle)
 
-    const byHash = new Map([...bundles].map(([set, written]) => [set.hash, written]))
     const verdict = check({
-      bundles: byHash,
+      bundles: new Map(bundles.map(({ id, rules }) => [id, rules])),
       events: logs.all<EventRecord>('events'),
       alerts: logs.all<AlertRevision>('alerts').flat(),
       stored: [...store.contents.alerts.values()],
@@ -108,4 +106,20 @@ export async function simulate(seed: number, listener?: (line: string) => void):
   } finally {
     rmSync(folder, { recursive: true })
   }
+}
+
+interface CompiledBundle {
+  readonly id: string
+  readonly files: readonly RuleFile[]
+  readonly rules: Rules
+  readonly detector: Detector
+}
+
+function compiled(rules: Rules): CompiledBundle {
+  const files = [{ path: 'rules.yml', text: sigmaFile(rules) }]
+  const { id } = bundleOf(files)
+  const detector = detectorOf(files, { bundle: id })
+  const error = detector.rules.diagnostics.find(({ severity }) => severity === 'error')
+  if (error !== undefined) throw new Error(`the rules do not load: ${error.message} (${error.hint})`)
+  return { id, files, rules, detector }
 }

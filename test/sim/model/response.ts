@@ -26,10 +26,11 @@ export const RESPONDER: Configured = {
   },
 }
 
-/** Grants every rule what it asks for, as it is now. */
-export function policyFor({ detections, correlations }: RuleSet): Policy {
+/** Grants every rule what it asks for, as it is in one of the bundles: in the others, what it asks for waits for approval. */
+export function policyFor(bundles: readonly RuleSet[]): Policy {
+  const rules = new Map(bundles.flatMap(({ detections, correlations }) => [...detections, ...correlations]).map((rule) => [rule.id, rule]))
   return {
-    grants: [...detections, ...correlations].map(({ id, parts, where }) => ({
+    grants: [...rules.values()].map(({ id, parts, where }) => ({
       rule: id,
       verbs: ['quarantine_device'],
       mode: 'enforce',

@@ -21,7 +21,7 @@ export interface Delivery {
 
 export interface Workload {
   readonly bundles: readonly Rules[]
-  /** When each of the bundles is activated; the first is active from the start. */
+  /** By place in `bundles`; the first of these is active from the start. */
   readonly activations: readonly { readonly at: number; readonly bundle: number }[]
   readonly deliveries: readonly Delivery[]
 }
@@ -38,10 +38,36 @@ export interface Period {
 }
 
 export function workloadOf(random: Random, { start, end }: Period): Workload {
-  const first = randomRules(random)
-  const bundles = [first]
-  const activations = [{ at: start, bundle: 0 }]
-  return { bundles, activations, deliveries: randomDeliveries(random, { start, end }) }
+  const bundles = [randomRules(random)]
+  const activations: { at: number; bundle: number }[] = []
+  for (let changes = random.int(0, 3); changes > 0; changes--) {
+    // Some changes are taken back later.
+    const bundle = random.chance(0.3) ? random.int(0, bundles.length - 1) : bundles.push(changed(random, bundles.at(-1)!)) - 1
+    activations.push({ at: random.int(start, end), bundle })
+  }
+  return { bundles, activations: activations.sort((a, b) => a.at - b.at), deliveries: randomDeliveries(random, { start, end }) }
+}
+
+/** The rules as somebody leaves them who has worked on one of them. */
+function changed(random: Random, { detections, correlations }: Rules): Rules {
+  const replaced = <T>(items: readonly T[], change: (item: T) => T): T[] => {
+    const at = random.int(0, items.length - 1)
+    return items.map((item, index) => (index === at ? change(item) : item))
+  }
+  switch (random.pick(['tune', 'except', 'retitle'] as const)) {
+    case 'tune':
+      return { correlations, detections: replaced(detections, (rule) => ({ ...rule, actions: [rule.actions[0]!, random.pick(ACTIONS)] })) }
+    case 'except':
+      return {
+        correlations,
+        detections: replaced(detections, (rule) => ({ ...rule, exceptions: random.chance(0.5) ? [random.pick(USERS)] : [] })),
+      }
+    case 'retitle':
+      return {
+        detections,
+        correlations: replaced(correlations, (rule) => ({ ...rule, level: random.pick(['medium', 'critical']), mode: randomMode(random) })),
+      }
+  }
 }
 
 function randomRules(random: Random): Rules {

@@ -9,6 +9,8 @@ import type { AlertQuery, EffectQuery, IncidentQuery, Ledger, LedgerReader, Ledg
 import type { Network } from './network.ts'
 import type { Random } from './random.ts'
 
+/** How often somebody else writes an incident in the very moment in which it is written. */
+const CONTENTION = 0.05
 const KINDS = ['standing', 'incident', 'effect', 'guard'] as const
 type Kind = (typeof KINDS)[number]
 interface Document {
@@ -225,11 +227,13 @@ export class VirtualStore {
     for (const effect of fresh) this.onEffect(effect, [...alerts.values()])
   }
 
-  /** A person, or a process of another role, writes an incident. */
-  touchIncident(random: Random): void {
+  /** A person, or a process of another role, writes an incident that a transaction is about to write. */
+  overtake({ written }: Pick<Writer, 'written'>, random: Random): void {
     const { incident } = this.contents.documents
-    if (incident.size === 0) return
-    const [id, document] = random.pick([...incident])
+    const known = [...written.documents.incident.keys()].filter((id) => incident.has(id))
+    if (known.length === 0) return
+    const id = random.pick(known)
+    const document = incident.get(id)!
     incident.set(id, { ...document, version: document.version + 1 })
   }
 }
@@ -238,12 +242,14 @@ export class VirtualStore {
 export class VirtualLedger extends Reader implements Ledger {
   private readonly store: VirtualStore
   private readonly network: Network
+  private readonly random: Random
   private running: Promise<unknown> = Promise.resolve()
 
-  constructor(store: VirtualStore, network: Network) {
+  constructor(store: VirtualStore, network: Network, random: Random) {
     super([store.contents])
     this.store = store
     this.network = network
+    this.random = random
   }
 
   transaction<T>(work: (transaction: LedgerTransaction) => Promise<T>): Promise<T> {
@@ -251,7 +257,11 @@ export class VirtualLedger extends Reader implements Ledger {
       await this.network.ask('begin', () => {})
       const writer = new Writer(this.store.contents)
       const result = await work(writer)
-      await this.network.call('commit', () => this.store.commit(writer)).answer
+      const commit = () => {
+        if (this.random.chance(CONTENTION)) this.store.overtake(writer, this.random)
+        this.store.commit(writer)
+      }
+      await this.network.call('commit', commit).answer
       return result
     }
     const turn = this.running.then(run, run)

@@ -3,20 +3,22 @@ import { join } from 'node:path'
 import { compileAgents } from '../../../src/context/agents.ts'
 import { Inventory } from '../../../src/context/inventory.ts'
 import { ProcessTree } from '../../../src/context/process-tree.ts'
-import { compileDetector } from '../../../src/detectors/detector.ts'
+import type { AlertRevision } from '../../../src/detectors/alert.ts'
+import { type Bundles, openBundles } from '../../../src/engine/bundles.ts'
 import { createCorrelateWorker } from '../../../src/engine/correlate-worker.ts'
 import { DeadLetters } from '../../../src/engine/dead-letters.ts'
 import { Ingest } from '../../../src/engine/ingest.ts'
 import { IngestStore } from '../../../src/engine/ingest-store.ts'
 import { createMatchWorker } from '../../../src/engine/match-worker.ts'
+import type { detectorOf } from '../../../src/engine/rules.ts'
 import type { EventRecord } from '../../../src/event/event.ts'
 import { alertsWorker } from '../../../src/response/alerts-worker.ts'
 import type { Policy } from '../../../src/response/policy.ts'
 import type { Configured } from '../../../src/response/vendor.ts'
-import type { RuleSet } from '../../../src/sigma/ast.ts'
+import type { RuleFile } from '../../../src/sigma/bundle.ts'
 import type { IntakeResult } from '../../../src/sources/source.ts'
 import { openCheckpointFile } from '../../../src/streams/checkpoint-file.ts'
-import type { Consumer } from '../../../src/streams/log.ts'
+import type { Consumer, PartitionHandler } from '../../../src/streams/log.ts'
 import type { Occurrence } from '../model/workload.ts'
 import { VirtualDisk } from './disk.ts'
 import { VirtualLedger, type VirtualStore } from './ledger.ts'
@@ -30,13 +32,16 @@ export type Role = 'ingest' | 'match' | 'correlate' | 'respond'
 export interface World extends Brokers {
   readonly store: VirtualStore
   readonly storeNetwork: Network
-  readonly rules: RuleSet
+  /** Compiles a bundle; once for all nodes, because it takes so long. */
+  readonly compile: typeof detectorOf
+  /** The rule files that the first node activates. */
+  readonly files: readonly RuleFile[]
   readonly policy: Policy
   readonly responders: readonly Configured[]
   /** Where the nodes' disks are. */
   readonly folder: string
   /** Checkpoints are real files there, which takes time. */
-  readonly files: boolean
+  readonly onDisk: boolean
 }
 
 /** One machine: its disk outlives its processes. */
@@ -51,6 +56,7 @@ export class Node {
   private wanted = false
   private lives = 0
   private ingest: Ingest | undefined
+  private bundles: Bundles | undefined
   private consumers: Consumer[] = []
 
   constructor(world: World, name: string, roles: ReadonlySet<Role>, skew: number) {
@@ -70,7 +76,7 @@ export class Node {
     const process = new Process(`${this.name}.${this.lives}`, this.skew)
     this.process = process
     const folder = this.openFolder()
-    this.world.scheduler.after(0, process, 'starts', () => void this.startStages(process, folder))
+    this.world.scheduler.after(0, process, 'starts', () => void this.run(process, folder))
   }
 
   /** kill -9, or the power goes. */
@@ -118,6 +124,12 @@ export class Node {
     if (this.wanted) this.start()
   }
 
+  /** An operator's command, in the node's process. */
+  async activate(files: readonly RuleFile[]): Promise<void> {
+    if (this.bundles === undefined) throw new Error('has not started')
+    await this.bundles.activate(files, 'operator')
+  }
+
   /** The files as they were left. A process that was killed still has the old ones open, so they are copied. */
   private openFolder(): string {
     const folder = join(this.world.folder, this.name, String(this.lives++))
@@ -126,60 +138,88 @@ export class Node {
     return folder
   }
 
-  private async startStages(process: Process, folder: string): Promise<void> {
-    const { rules, policy, responders, store, storeNetwork, scheduler } = this.world
-    const onError = (where: string, error: unknown) => scheduler.note(`${where}: ${error}`)
-    const streams = new VirtualStreams(this.world, process, onError)
-    const begin = async (consumer: Consumer) => {
-      this.consumers.push(consumer)
-      await consumer.started()
+  /** A start that fails is tried again, as a supervisor does. */
+  private async run(process: Process, folder: string): Promise<void> {
+    try {
+      await this.startStages(process, folder)
+    } catch (error) {
+      this.world.scheduler.note(`does not start: ${error}`)
+      setTimeout(() => {
+        this.end(process)
+        this.start()
+      }, 1_000)
     }
+  }
+
+  private async startStages(process: Process, folder: string): Promise<void> {
+    const { world } = this
+    const onError = (where: string, error: unknown) => world.scheduler.note(`${where}: ${error}`)
+    const streams = new VirtualStreams(world, process, onError)
     this.consumers = []
     this.ingest = undefined
-    if (this.roles.has('respond')) {
-      const ruleById = new Map([...rules.detections, ...rules.correlations].map((rule) => [rule.id, rule]))
-      const worker = alertsWorker({
-        ledger: new VirtualLedger(store, storeNetwork),
-        now: Date.now,
-        observe: () => {},
-        ruleOf: (id) => ruleById.get(id),
-        policy: () => policy,
-        responders,
-      })
-      await begin(streams.consume('alerts', 'respond', worker))
-    }
+    const bundles = await openBundles(streams, undefined, world.compile)
+    this.bundles = bundles
+    if (this.roles.has('ingest') && bundles.activation() === undefined) await bundles.activate(world.files, this.name)
+    if (this.roles.has('respond')) await this.begin(streams.consume('alerts', 'respond', this.responseWorker(bundles)))
     if (this.roles.has('correlate')) {
       const worker = createCorrelateWorker({
         streams,
-        rules,
+        rules: bundles,
         openCheckpoint: (partition) =>
-          this.world.files
+          world.onDisk
             ? openCheckpointFile(join(folder, `correlate-${partition}.db`), (error) => onError('checkpoint', error))
             : this.disk.open(partition),
         probe: () => {},
         report: () => {},
       })
-      await begin(streams.consume('signals', 'correlate', worker))
+      await this.begin(streams.consume('signals', 'correlate', worker))
     }
     if (this.roles.has('match'))
-      await begin(
+      await this.begin(
         streams.consume(
           'events',
           'match',
-          createMatchWorker(streams, compileDetector(rules), () => {}),
+          createMatchWorker(streams, bundles, () => {}),
         ),
       )
-    if (this.roles.has('ingest')) this.startIngest(streams, folder)
+    if (this.roles.has('ingest')) this.startIngest(streams, bundles, folder)
   }
 
-  private startIngest(streams: VirtualStreams, folder: string): void {
+  private async begin(consumer: Consumer): Promise<void> {
+    this.consumers.push(consumer)
+    await consumer.started()
+  }
+
+  private responseWorker(bundles: Bundles): PartitionHandler<AlertRevision> {
+    const { store, storeNetwork, random, policy, responders } = this.world
+    const worker = alertsWorker({
+      ledger: new VirtualLedger(store, storeNetwork, random),
+      now: Date.now,
+      observe: () => {},
+      ruleOf: (id, bundle) => {
+        const { detections, correlations } = bundles.rulesOf(bundle)
+        return [...detections, ...correlations].find((rule) => rule.id === id)
+      },
+      policy: () => policy,
+      responders,
+    })
+    return {
+      ...worker,
+      async handle(partition, entries) {
+        await bundles.load(entries.map(({ value }) => value.bundle))
+        await worker.handle(partition, entries)
+      },
+    }
+  }
+
+  private startIngest(streams: VirtualStreams, bundles: Bundles, folder: string): void {
     this.ingest = new Ingest({
       streams,
       deadLetters: new DeadLetters(streams, join(folder, 'dead-letters.key')),
       tree: new ProcessTree(compileAgents([])),
       store: new IngestStore(join(folder, 'ingest.db')),
       inventory: () => Inventory.EMPTY,
-      bundle: () => this.world.rules.hash,
+      bundle: () => bundles.active(),
       probe: () => {},
       report: () => {},
     })
