@@ -122,12 +122,6 @@ export const MUTANTS: readonly Mutant[] = [
     replace: 'return other.ingested <= entry.signal.ingested + this.span.sight',
   },
   {
-    name: 'the own progress of a chain ignored',
-    file: CLOCK,
-    find: 'for (let below = 0; below < depth; below++)',
-    replace: 'for (let below = 0; below < 1; below++)',
-  },
-  {
     name: 'rev by a counter',
     file: CORRELATE,
     find: 'const outcome = correlator.handle(value, offset)',
