@@ -141,5 +141,9 @@ function both(one: EngineObserver, other: EngineObserver): EngineObserver {
       one.onError(where, error)
       other.onError(where, error)
     },
+    onNote(where, text) {
+      one.onNote(where, text)
+      other.onNote(where, text)
+    },
   }
 }

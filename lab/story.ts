@@ -56,6 +56,9 @@ export class Narrator implements EngineObserver {
     this.tell('error', `${where}: ${messageOf(error)}`, 'red')
   }
 
+  /** Belongs in the log, not in the story. */
+  onNote(): void {}
+
   /** The effect of a verb, once it has been read back. */
   async confirmed(verb: Effect['verb'], deadline: number): Promise<Effect | undefined> {
     for (;;) {

@@ -72,6 +72,7 @@ describe('the rule files of a node with embedded logs', () => {
   const start = async (): Promise<RuleFiles> => {
     const observer = {
       onAlert: () => {},
+      onNote: () => {},
       onChange: () => {},
       onError: (_: string, error: unknown) => void said.push((error as CordonError).code),
     }

@@ -7,6 +7,7 @@ import { CordonError } from '../event/error.ts'
 import { type SecretRef, secretRef } from '../responders/secret.ts'
 import { duration } from '../settings/duration.ts'
 import { readSettings } from '../settings/settings-file.ts'
+import { isSchedule } from './schedule.ts'
 
 /** Rules and policy that come with Cordon; `builtin` in a configuration names them. */
 export const PACKAGE_ROOT = dirname(dirname(dirname(fileURLToPath(import.meta.url))))
@@ -109,7 +110,20 @@ export const configSchema = z.strictObject({
     .discriminatedUnion('kind', [embeddedStore, elasticsearchStore], { error: 'expected kind: embedded or elasticsearch' })
     .prefault({}),
   retention: z
-    .strictObject({ events: z.strictObject({ age: duration.default(7 * 86_400_000), size: bytes.default(20e9) }).prefault({}) })
+    .strictObject({
+      events: z.strictObject({ age: duration.default(7 * 86_400_000), size: bytes.default(20e9) }).prefault({}),
+      /** Of the daily indices in Elasticsearch, counted from the end of their day. */
+      indices: z
+        .strictObject({
+          /** As in the logs, if left out. */
+          events: duration.optional(),
+          /** For good, if left out. */
+          alerts: duration.optional(),
+          /** When they are looked at: a cron expression, in UTC. */
+          at: z.string().refine(isSchedule, 'expected a cron expression such as "17 * * * *"').default('17 * * * *'),
+        })
+        .prefault({}),
+    })
     .prefault({}),
   log: z.strictObject({ level: z.enum(['debug', 'info', 'warn', 'error']).default('info') }).prefault({}),
 })

@@ -7,7 +7,7 @@ import { loadConfig } from './config.ts'
 import { type Engine, startEngine } from './engine.ts'
 import type { EngineObserver } from './observer.ts'
 
-const observer: EngineObserver = { onAlert: () => {}, onChange: () => {}, onError: () => {} }
+const observer: EngineObserver = { onAlert: () => {}, onChange: () => {}, onError: () => {}, onNote: () => {} }
 let folder: string
 let engine: Engine | undefined
 

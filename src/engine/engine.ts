@@ -14,6 +14,7 @@ import { crashPoints } from './crash-point.ts'
 import { dataPaths, lockDataFolder } from './data-folder.ts'
 import { correlateStage, matchStage } from './detection-stage.ts'
 import { type Door, openDoor } from './door.ts'
+import { connectElasticsearch } from './elasticsearch.ts'
 import { type Check, healthOf } from './health.ts'
 import { type IngestStage, startIngest } from './ingest-stage.ts'
 import { listen } from './listener.ts'
@@ -25,6 +26,7 @@ import { Readers } from './readers.ts'
 import { createResponse, recordingOf } from './response-stage.ts'
 import { ROLES, type Role, rolesOf } from './roles.ts'
 import { readSite } from './site.ts'
+import { startStore } from './store-stage.ts'
 import { openStreams } from './streams.ts'
 import { type FreshTokens, openTokens } from './tokens.ts'
 import { webhooks } from './webhooks.ts'
@@ -70,7 +72,10 @@ export async function startEngine(config: Config, observer: EngineObserver, role
 async function openParts(config: Config, roles: ReadonlySet<Role>, observer: EngineObserver, onClose: Parts['onClose']): Promise<Parts> {
   const paths = dataPaths(config.data)
   const site = readSite(config, (where, error) => observer.onError(where, error))
-  const opened = { config, roles, paths, site, metrics: new Metrics(), observer, probe: crashPoints(), onClose }
+  const { store } = config
+  const elasticsearch = store.kind === 'elasticsearch' ? connectElasticsearch(store, store.prefix, 'store') : undefined
+  onClose(() => elasticsearch?.close())
+  const opened = { config, roles, paths, site, elasticsearch, metrics: new Metrics(), observer, probe: crashPoints(), onClose }
   const streams = await openStreams(opened)
   const bundles = await openBundles(streams)
   onClose(() => bundles.close())
@@ -100,11 +105,13 @@ async function startStages(parts: Parts): Promise<Omit<Engine, 'stop'>> {
   const dispatcher = shared && recording && roles.has('respond') ? await startResponse(shared, recording, readers) : undefined
   if (roles.has('correlate')) await readers.begin('signals', 'correlate', correlateStage(parts))
   if (roles.has('match')) await readers.begin('events', 'match', matchStage(parts))
+  const storing = parts.elasticsearch !== undefined && roles.has('match') ? startStore(parts, parts.elasticsearch, readers) : []
   const ingest = roles.has('ingest') ? startIngest(parts) : undefined
 
   const checks = [
     ...checksOf(parts, readers, ruleFiles),
     ...(shared ? responseChecks(shared) : []),
+    ...storing,
     ...(ingest ? sourceChecks(ingest) : []),
   ]
   const api = recording && {

@@ -1,15 +1,15 @@
 import { messageOf } from '../event/error.ts'
 
-/** What is wrong and what to do about it. */
+/** What is wrong and what to do about it. Without a remedy nothing is wrong, and it is only good to know. */
 export interface Finding {
   readonly detail: string
-  readonly remedy: string
+  readonly remedy?: string
 }
 
 /** One thing that can be wrong with a node. */
 export interface Check {
   readonly name: string
-  /** Undefined if nothing is wrong. */
+  /** Undefined if there is nothing to say. */
   look(): Promise<Finding | undefined>
 }
 
@@ -27,8 +27,8 @@ export interface Health {
 export async function healthOf(checks: readonly Check[]): Promise<Health> {
   const results = await Promise.all(
     checks.map(async ({ name, look }) => {
-      const problem = await look().catch((error: unknown) => ({ detail: messageOf(error), remedy: 'see the log' }))
-      return problem === undefined ? { name, status: 'ok' as const } : { name, status: 'degraded' as const, ...problem }
+      const finding = await look().catch((error: unknown): Finding => ({ detail: messageOf(error), remedy: 'see the log' }))
+      return { name, status: finding?.remedy === undefined ? ('ok' as const) : ('degraded' as const), ...finding }
     }),
   )
   return { status: results.every(({ status }) => status === 'ok') ? 'ok' : 'degraded', checks: results }

@@ -25,6 +25,7 @@ export function createLog(config: Config, file?: string): EngineObserver {
         { event: 'error', where, ...(error instanceof CordonError ? { code: error.code, hint: error.hint } : {}) },
         messageOf(error),
       ),
+    onNote: (where, text) => log.info({ event: 'note', where }, text),
     onChange(change) {
       if (change.kind === 'notice')
         log.warn({ event: 'notice', code: change.notice.code, effect: change.notice.effect }, change.notice.text)

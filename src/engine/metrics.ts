@@ -29,6 +29,9 @@ export class Metrics {
     description: 'Hits on their way to correlation, by rule: a rule whose signals are not rare is expensive',
   })
   readonly revisions = this.meter.createCounter('cordon_alert_revisions', { description: 'Alert revisions published' })
+  readonly storedEvents = this.meter.createCounter('cordon_stored_events', {
+    description: 'Events that were brought to Elasticsearch, by outcome',
+  })
   readonly workerErrors = this.meter.createCounter('cordon_worker_errors', {
     description: 'Batches that failed and were tried again, by log and worker',
   })

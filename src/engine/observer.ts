@@ -7,4 +7,6 @@ export interface EngineObserver {
   onChange(change: Change): void
   onAlert(revision: AlertRevision): void
   onError(where: string, error: unknown): void
+  /** What is good to know and nobody needs to act on. */
+  onNote(where: string, text: string): void
 }

@@ -1,3 +1,4 @@
+import type { Elasticsearch } from '../stores/elasticsearch/client.ts'
 import type { Ledger } from '../stores/ledger.ts'
 import type { Streams } from '../streams/log.ts'
 import type { Bundles } from './bundles.ts'
@@ -18,6 +19,8 @@ export interface Parts {
   readonly streams: Streams
   /** The rules that any node has activated. */
   readonly bundles: Bundles
+  /** The cluster that is the store, if it is one. */
+  readonly elasticsearch: Elasticsearch | undefined
   readonly metrics: Metrics
   readonly observer: EngineObserver
   readonly probe: (point: CrashPoint) => void

@@ -50,12 +50,15 @@ const PLACES: IndexTemplate = {
  */
 export class EventsStore {
   private readonly elasticsearch: Elasticsearch
+  private readonly onProfile: (profile: Profile) => void
   private readonly ready = new Set<string>()
   /** What the server supports; undefined until it was first asked. */
   profile: Profile | undefined
 
-  constructor(elasticsearch: Elasticsearch) {
+  /** @param onProfile told what the server supports, once it was asked */
+  constructor(elasticsearch: Elasticsearch, onProfile: (profile: Profile) => void = () => {}) {
     this.elasticsearch = elasticsearch
+    this.onProfile = onProfile
   }
 
   /**
@@ -121,7 +124,10 @@ export class EventsStore {
   private async prepare(name: string, template?: IndexTemplate): Promise<string> {
     const index = `${this.elasticsearch.prefix}${name}`
     if (this.ready.has(index)) return index
-    this.profile ??= await probeProfile(this.elasticsearch)
+    if (this.profile === undefined) {
+      this.profile = await probeProfile(this.elasticsearch)
+      this.onProfile(this.profile)
+    }
     await putTemplate(this.elasticsearch, template ?? eventsTemplate(this.profile))
     await this.elasticsearch.request(`creating the index ${index}`, (client, options) => createIndex(client, options, index), {
       timeout: 30_000,
