@@ -4,6 +4,7 @@ import { isCalled, loadRules } from '../engine/rules.ts'
 import { CordonError } from '../event/error.ts'
 import { formatTime } from '../event/time.ts'
 import type { DetectionRule, RuleSet } from '../sigma/ast.ts'
+import { detectionsUnder } from '../sigma/load.ts'
 import { formatDiagnostic } from '../sigma/problems.ts'
 import { type CommandFactory, EXIT, formatSkipped, type Io } from './io.ts'
 
@@ -72,12 +73,10 @@ function lastPath({ rules, lists = [] }: Options, command: Command): string {
   return path
 }
 
-/** The detection rules that a name stands for: itself, or a correlation's children. */
+/** The detection rules that a name stands for: itself, or those under a correlation. */
 function rulesNamed(rules: RuleSet, name: string): readonly DetectionRule[] {
-  const detection = rules.detections.find((rule) => isCalled(rule, name))
-  if (detection !== undefined) return [detection]
-  const correlation = rules.correlations.find((rule) => isCalled(rule, name))
-  if (correlation !== undefined) return rules.detections.filter(({ id }) => correlation.rules.includes(id))
+  const rule = [...rules.detections, ...rules.correlations].find((candidate) => isCalled(candidate, name))
+  if (rule !== undefined) return detectionsUnder(rule, rules)
   throw new CordonError('RULE_UNKNOWN', `no rule called "${name}" was loaded`, {
     hint: 'give the id, name or title of a rule under --rules',
   })

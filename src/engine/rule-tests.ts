@@ -6,6 +6,7 @@ import { stringifyJson } from '../event/json.ts'
 import { normaliserFor } from '../normalise/index.ts'
 import type { InputLine } from '../normalise/normaliser.ts'
 import { askedFor, type Rule, type RuleSet, type RuleTest } from '../sigma/ast.ts'
+import { detectionsUnder } from '../sigma/load.ts'
 import { replay } from './replay.ts'
 import { agentTree } from './rules.ts'
 
@@ -22,18 +23,18 @@ const ORDERS = 8
 /** Runs the tests that the rules carry, through the replay: the same detectors, filters and lists that run live. */
 export async function runRuleTests(rules: RuleSet): Promise<readonly RuleTestResult[]> {
   const results: RuleTestResult[] = []
-  const detector = compileDetector(everyMode(rules))
+  const detector = compileDetector(tellingAll(rules))
   for (const rule of [...rules.detections, ...rules.correlations]) {
     for (const test of rule.extension.tests) results.push({ rule, test, problems: await problemsOf(detector, rule, test) })
   }
   return results
 }
 
-/** A rule that is off for now keeps its tests working. */
-function everyMode(rules: RuleSet): RuleSet {
-  const on = <R extends Rule>(rule: R): R =>
-    rule.extension.mode === 'off' ? { ...rule, extension: { ...rule.extension, mode: 'alert' } } : rule
-  return { ...rules, detections: rules.detections.map(on), correlations: rules.correlations.map(on) }
+/** A rule that is off for now keeps its tests working, and so does one that only feeds correlations. */
+function tellingAll(rules: RuleSet): RuleSet {
+  const telling = <R extends Rule>({ silent, ...rule }: R) =>
+    rule.extension.mode === 'off' ? { ...rule, extension: { ...rule.extension, mode: 'alert' as const } } : rule
+  return { ...rules, detections: rules.detections.map(telling), correlations: rules.correlations.map(telling) }
 }
 
 async function problemsOf(detector: Detector, rule: Rule, test: RuleTest): Promise<string[]> {
@@ -87,7 +88,7 @@ function differences(rule: Rule, { expect }: RuleTest, alerts: readonly AlertRev
 
 /** `logsource: file_access` in a test means the log source of the rule's own detection for that category. */
 function withLogsource(event: Readonly<Record<string, unknown>>, rule: Rule, rules: RuleSet): Record<string, unknown> {
-  const own = rule.kind === 'detection' ? [rule] : rules.detections.filter(({ id }) => rule.rules.includes(id))
+  const own = detectionsUnder(rule, rules)
   const { logsource } = event
   if (logsource === undefined) return { ...event, logsource: own.map((part) => part.logsource) }
   if (typeof logsource !== 'string') return { ...event }

@@ -5,9 +5,11 @@ import type { Effect } from '../response/effect.ts'
 
 /** Documents as the API answers them and `--format json` prints them: times in RFC 3339, nothing that only the engine needs. */
 
-export function alertView(alert: AlertRevision) {
+export function alertView({ unknown, ...alert }: AlertRevision) {
+  const gaps = unknown?.map(({ from, to, ...gap }) => ({ ...gap, from: formatTime(from), to: to === null ? null : formatTime(to) }))
   return {
     ...alert,
+    ...(gaps === undefined ? {} : { unknown: gaps }),
     time: formatTime(alert.time),
     evidence: alert.evidence.map((item) => ({
       ...item,

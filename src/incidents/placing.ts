@@ -41,8 +41,10 @@ export async function place(
 
   const predecessors = await Promise.all((revision.supersedes ?? []).map((id) => reader.standing(id)))
   const answered = [standing, ...predecessors].some((known) => known?.detected === true)
-  const fresh = !revision.provisional && !answered
-  const detected = !revision.provisional || answered
+  // One that may not act answers nothing: should another take its place, that one may.
+  const acts = !revision.provisional && revision.unknown === undefined
+  const fresh = acts && !answered
+  const detected = acts || answered
   if (revision.mode === 'shadow') return { standing: { ...next, detected }, before: undefined, after: undefined, fresh }
 
   const inherited = standing?.incident ?? predecessors.find((known) => known?.incident !== undefined)?.incident

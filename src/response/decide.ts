@@ -23,6 +23,10 @@ export function decide(
   if (!TELLING_VERBS.includes(request.do)) {
     if (alert.mode !== 'enforce')
       return { decision: 'recommend', reason: `the rule is in mode ${alert.mode}: it tells people and does not act` }
+    if (alert.unknown !== undefined) {
+      const nodes = alert.unknown.map(({ node, why }) => `${node} was ${why}`).join(', ')
+      return { decision: 'recommend', reason: `what the rule wants absent may only have been missed: ${nodes}` }
+    }
     if (alert.expiredEntry !== undefined) {
       return { decision: 'recommend', reason: `the alert exists only because the entry ${alert.expiredEntry} has expired` }
     }

@@ -83,6 +83,12 @@ describe('a request is only recommended, or recorded as shadow,', () => {
   test.each([
     ['in shadow mode of the rule', { mode: 'shadow' } as const, 'shadow', 'shadow'],
     ['while more events could falsify the alert', { provisional: true }, 'recommend', 'recommend'],
+    [
+      'where what is absent may only have been missed, unless it tells people',
+      { unknown: [{ node: 'n', why: 'silent' as const, from: 0, to: null }] },
+      'recommend',
+      'granted',
+    ],
     ['where the rule only alerts, unless it tells people', { mode: 'alert' } as const, 'recommend', 'granted'],
     ['where an expired entry made the alert, unless it tells people', { expiredEntry: 'list x' }, 'recommend', 'granted'],
   ])('%s', (_, changes, acting, telling) => {

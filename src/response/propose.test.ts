@@ -186,6 +186,21 @@ describe('an effect', () => {
   })
 })
 
+test('what may only have been missed is told, and not acted upon; what takes its place may be', async () => {
+  const { site, rule } = recordSite()
+  const unknown = alertOn('d1', rule, { unknown: [{ node: 'ingest-2', why: 'paused', from: 0, to: null }] })
+  await site.alert(unknown)
+  await site.run()
+  expect(await effectsOf(site)).toEqual(['create_incident 1 CONFIRMED'])
+  expect((await onlyIncident(site)).recommendations.map(({ verb, reason }) => `${verb}: ${reason}`)).toEqual([
+    'quarantine_device: what the rule wants absent may only have been missed: ingest-2 was paused',
+  ])
+  expect((await site.ledger.standing(unknown.id))?.detected).toBe(false)
+  await site.alert(alertOn('d1', rule, { key: '2', supersedes: [unknown.id] }))
+  await site.run()
+  expect(await effectsOf(site)).toEqual(['create_incident 1 CONFIRMED', 'quarantine_device 1 CONFIRMED'])
+})
+
 describe('a request that cannot be met is recommended with its reason', () => {
   test.each([
     ['no such entity', { entities: [{ kind: 'user', id: 'ana', facts: {} }] }, {}, {}, 'the alert names no device'],

@@ -109,7 +109,7 @@ export interface CorrelationRule extends RuleHead {
   /** Ids of the referenced rules, resolved, in the order of the file (which `temporal_ordered` means). */
   readonly rules: readonly string[]
   readonly groupBy: readonly string[]
-  /** Alias name → rule id → field of that rule's events. */
+  /** Alias name → rule id → field of that rule's events; for a correlation one of those that it is grouped by. */
   readonly aliases: Readonly<Record<string, Readonly<Record<string, string>>>>
   /** Milliseconds. */
   readonly timespan: number
@@ -199,6 +199,7 @@ export interface Diagnostic {
 /** All that was loaded, immutable, named by the hash of its contents. */
 export interface RuleSet {
   readonly detections: readonly DetectionRule[]
+  /** Each after those that it refers to. */
   readonly correlations: readonly CorrelationRule[]
   /** Lists by their name, for what is not a rule: `agents` says which processes are AI agents. */
   readonly lists: readonly { readonly name: string; readonly values: readonly string[] }[]

@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { CorrelationRule, RuleExpression } from './ast.ts'
+import { detectionsUnder } from './load.ts'
 import { load, loadClean } from './testing.ts'
 
 const NAMES = ['a', 'b', 'c', 'd', 'e']
@@ -193,5 +194,66 @@ describe('references', () => {
     const rules = load(`${BASES}title: C\nid: ${uuid(99)}\nlevel: low\ncorrelation: {type: temporal, rules: [a], timespan: 0s}\n`)
     expect(rules.correlations).toEqual([])
     expect(rules.detections.filter(({ silent }) => silent === true).map(({ name }) => name)).toEqual(['a'])
+  })
+})
+
+describe('over correlations', () => {
+  const link = (number: number, name: string, body: string, more = '') =>
+    `title: ${name}\nid: ${uuid(number)}\nname: ${name}\nlevel: low\n${more}correlation: {timespan: 1m, ${body}}\n---\n`
+  const pairs = 'type: event_count, rules: [a], group-by: [user, host], condition: {gte: 2}'
+
+  test('each stands after those that it refers to, wherever it is written', () => {
+    const rules = loadClean(
+      `${link(92, 'top', 'type: temporal, rules: [middle, b], group-by: [user]')}${link(91, 'middle', 'type: temporal, rules: [low, c], group-by: [user]')}${BASES}${link(90, 'low', pairs)}`,
+    )
+    expect(rules.correlations.map(({ name, rules: below }) => [name, below])).toEqual([
+      ['low', [uuid(0)]],
+      ['middle', [uuid(90), uuid(2)]],
+      ['top', [uuid(91), uuid(1)]],
+    ])
+    expect(detectionsUnder(rules.correlations[2]!, rules).map(({ name }) => name)).toEqual(['b', 'c', 'a'])
+  })
+
+  test('those below are silent, unless they generate', () => {
+    const silent = (more: string) =>
+      loadClean(`${BASES}${link(90, 'low', pairs)}${link(91, 'top', 'type: temporal, rules: [low]', more)}`).correlations[0]!.silent
+    expect([silent(''), silent('generate: true\n')]).toEqual([true, undefined])
+  })
+
+  test('a change of what is below is a change of the whole', () => {
+    const hash = (count: number) =>
+      loadClean(
+        `${BASES}${link(90, 'low', `type: event_count, rules: [a], condition: {gte: ${count}}`)}${link(91, 'top', 'type: temporal, rules: [low]')}`,
+      ).correlations[1]!.hash
+    expect(hash(2)).toBe(hash(2))
+    expect(hash(2)).not.toBe(hash(3))
+  })
+
+  test.each([
+    ['a field that both have', 'type: temporal, rules: [low, b], group-by: [host]', []],
+    ['a field that the one below is not grouped by', 'type: temporal, rules: [low, b], group-by: [process.pid]', ['low']],
+    ['an alias for it', 'type: temporal, rules: [low, b], group-by: [who], aliases: {who: {low: user, b: name}}', []],
+    ['an alias for another', 'type: temporal, rules: [low, b], group-by: [who], aliases: {who: {low: name, b: name}}', ['low']],
+    ['a field to be counted', 'type: value_count, rules: [low], condition: {gte: 2, field: host}', []],
+    ['one that cannot be', 'type: value_count, rules: [low], condition: {gte: 2, field: name}', ['low']],
+    ['nothing at all', 'type: event_count, rules: [low], condition: {gte: 2}', []],
+  ])('grouped by %s', (_, body, missing) => {
+    const { diagnostics, correlations } = load(`${BASES}${link(90, 'low', pairs)}${link(91, 'top', body)}`)
+    expect(diagnostics.filter(({ severity }) => severity === 'error').map(({ code }) => code)).toEqual(
+      missing.map(() => 'SIGMA-CORRELATION-CHAIN'),
+    )
+    expect(correlations.map(({ name }) => name)).toEqual(missing.length === 0 ? ['low', 'top'] : ['low'])
+  })
+
+  test('one that does not load takes those above with it', () => {
+    const { diagnostics, correlations } = load(
+      `${BASES}${link(90, 'low', 'type: event_count, rules: [a]')}${link(91, 'middle', 'type: temporal, rules: [low]')}${link(92, 'top', 'type: temporal, rules: [middle]')}`,
+    )
+    expect(correlations).toEqual([])
+    expect(diagnostics.map(({ code }) => code)).toEqual([
+      'SIGMA-CORRELATION-CONDITION',
+      'SIGMA-REFERENCE-REFUSED',
+      'SIGMA-REFERENCE-REFUSED',
+    ])
   })
 })

@@ -86,7 +86,7 @@ const EXAMPLES: Readonly<Record<Code, Example>> = {
   'SIGMA-CORRELATION-NOT-BUILT': correlation('  {type: ⟦value_sum, rules: [a], timespan: 1m, condition: {gte: 1, field: x}}'),
   'SIGMA-CORRELATION-CHAIN': {
     files: [
-      `${base('a')}---\ntitle: C\nid: 00000000-0000-4000-8000-000000000009\nname: c\nlevel: low\ncorrelation: {type: temporal, rules: [a], timespan: 1m}\n---\ntitle: D\nid: 00000000-0000-4000-8000-000000000007\nlevel: low\ncorrelation: {type: temporal, rules: [⟦c], timespan: 1m}\n`,
+      `${base('a')}---\ntitle: C\nid: 00000000-0000-4000-8000-000000000009\nname: c\nlevel: low\ncorrelation: {type: temporal, rules: [a], group-by: [x], timespan: 1m}\n---\ntitle: D\nid: 00000000-0000-4000-8000-000000000007\nlevel: low\ncorrelation: {type: temporal, rules: [⟦c], group-by: [y], timespan: 1m}\n`,
     ],
   },
   'SIGMA-CORRELATION-RULES': correlation('  {type: temporal, rules: [a, ⟦a], timespan: 1m}'),

@@ -1,4 +1,4 @@
-import { askedFor, type Condition, type CorrelationRule, type DetectionRule, type Extension, LEVELS } from './ast.ts'
+import { askedFor, type Condition, type CorrelationRule, type Extension, LEVELS, type Rule } from './ast.ts'
 import { mentions, select } from './condition.ts'
 import { type Detection, leaves } from './detection.ts'
 import { SECTION } from './extension.ts'
@@ -206,10 +206,11 @@ function lintAccount(
     problems.warn('LINT-ENTRY-EXPIRING', at, `"${value}" expires on ${day}`, 'renew it, or take it out')
 }
 
-export function lintCorrelation(root: YamlMap, rule: CorrelationRule, children: readonly DetectionRule[], problems: Problems): void {
+export function lintCorrelation(root: YamlMap, rule: CorrelationRule, children: readonly Rule[], problems: Problems): void {
   lintRule(root, rule.extension, problems)
   for (const [alias, fields] of Object.entries(rule.aliases)) {
-    const without = children.filter(({ id }) => !Object.hasOwn(fields, id))
+    // A correlation below may have been grouped by the alias itself.
+    const without = children.filter((child) => !Object.hasOwn(fields, child.id) && child.kind === 'detection')
     if (without.length === 0) continue
     const names = without.map(({ name, title }) => name ?? title).join(', ')
     problems.warn(

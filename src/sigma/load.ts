@@ -1,5 +1,5 @@
 import { digest } from '../event/id.ts'
-import type { CorrelationRule, DetectionRule, RulePart, RuleSet } from './ast.ts'
+import type { CorrelationRule, DetectionRule, Rule, RulePart, RuleSet } from './ast.ts'
 import { readAttributes, readLogSource, section } from './attributes.ts'
 import { readCorrelation, referencesOf, type WrittenCorrelation } from './correlation.ts'
 import { combine, compileDetection, type DetectionContext, leaves } from './detection.ts'
@@ -34,7 +34,7 @@ export function loadRuleSet(files: readonly RuleFile[], options: LoadOptions = {
     ofKind('detection').flatMap((document) => entry(document, loadDetection(document, lists, filters, silent.has(document)))),
   )
   for (const filter of filters) lintTargets(filter, detections, index)
-  const correlations = ofKind('correlation').flatMap((document) => loadCorrelation(document, index, detections) ?? [])
+  const correlations = loadCorrelations(ofKind('correlation'), index, detections, silent)
   const problems = [...read.map((document) => document.problems), ...unreadable]
   const rules = read.filter(({ kind }) => kind === 'detection' || kind === 'correlation')
   return {
@@ -45,6 +45,13 @@ export function loadRuleSet(files: readonly RuleFile[], options: LoadOptions = {
     refused: rules.filter((document) => document.problems.failed).length + unreadable.length,
     hash: digest(files.map(({ text }) => `${text.length}:${text}`).join('')),
   }
+}
+
+/** The detection rules under a rule: itself, or those that a correlation comes down to. */
+export function detectionsUnder(rule: Rule, rules: RuleSet): readonly DetectionRule[] {
+  if (rule.kind === 'detection') return [rule]
+  const under = rules.correlations.filter(({ id }) => rule.rules.includes(id)).flatMap((child) => detectionsUnder(child, rules))
+  return [...new Set([...rules.detections.filter(({ id }) => rule.rules.includes(id)), ...under])]
 }
 
 /** The detection rules that alert by themselves: not those that only feed correlations, nor those that are switched off. */
@@ -206,18 +213,45 @@ function silenced(correlations: readonly Document[], index: RuleIndex): Readonly
   return new Set(written.flatMap(({ references }) => references.flatMap((reference) => index.all(reference))))
 }
 
+/** Each after those that it refers to. */
+function loadCorrelations(
+  documents: readonly Document[],
+  index: RuleIndex,
+  detections: ReadonlyMap<Document, DetectionRule>,
+  silent: ReadonlySet<Document>,
+): readonly CorrelationRule[] {
+  const loaded = new Map<Document, CorrelationRule | undefined>()
+  const ruleOf = (document: Document): Rule | undefined => {
+    if (document.kind === 'detection') return detections.get(document)
+    if (!loaded.has(document)) {
+      const rule = loadCorrelation(document, index, silent.has(document), ruleOf)
+      loaded.set(document, rule)
+    }
+    return loaded.get(document)
+  }
+  for (const document of documents) ruleOf(document)
+  return [...loaded.values()].filter((rule) => rule !== undefined)
+}
+
 function loadCorrelation(
   document: Document,
   index: RuleIndex,
-  detections: ReadonlyMap<Document, DetectionRule>,
+  silent: boolean,
+  ruleOf: (document: Document) => Rule | undefined,
 ): CorrelationRule | undefined {
   const { root, problems } = document
   const attributes = readAttributes(root, document, problems)
   const extension = readExtension(root, 'correlation', problems)
   const written = readCorrelation(root, problems)
-  const children = written?.rules.map((reference) => problems.attempt(() => childOf(reference, document, index, detections)))
+  const children = written?.rules.map((reference) =>
+    problems.attempt(() => {
+      const child = childOf(reference, document, index, ruleOf)
+      if (child.kind === 'correlation') requireFields(reference, child, written)
+      return child
+    }),
+  )
   if (problems.failed || extension === undefined || written === undefined) return undefined
-  const rules = children as DetectionRule[]
+  const rules = children as Rule[]
   const parts = distinct([rulePart(root, document), ...rules.flatMap((child) => child.parts)])
   const { type, groupBy, timespan, bounds, fields, expression, generate } = written
   const rule: CorrelationRule = {
@@ -236,35 +270,37 @@ function loadCorrelation(
     fields,
     expression,
     generate,
+    ...(silent ? { silent } : {}),
   }
   lintCorrelation(root, rule, rules, problems)
   return rule
 }
 
-function childOf(
-  reference: YamlScalar,
-  parent: Document,
-  index: RuleIndex,
-  detections: ReadonlyMap<Document, DetectionRule>,
-): DetectionRule {
+function childOf(reference: YamlScalar, parent: Document, index: RuleIndex, ruleOf: (document: Document) => Rule | undefined): Rule {
   const child = index.find(reference)
   if (child === undefined)
     return fail('SIGMA-REFERENCE-UNKNOWN', reference, `no rule has the id or name "${reference.text}"`, index.suggest(reference))
   if (reaches(child, parent, index, new Set()))
     return fail('SIGMA-REFERENCE-CYCLE', reference, `"${reference.text}" leads back to this correlation`)
-  if (child.kind === 'correlation') {
-    return fail(
-      'SIGMA-CORRELATION-CHAIN',
-      reference,
-      `"${reference.text}" is a correlation, and correlations over correlations are not built yet`,
-      'refer to detection rules',
-    )
-  }
-  const rule = detections.get(child)
   return (
-    rule ??
+    ruleOf(child) ??
     fail('SIGMA-REFERENCE-REFUSED', reference, `the rule "${reference.text}" did not load`, 'mend that rule; its errors are above or below')
   )
+}
+
+/** An alert of a correlation has no fields but those that it is grouped by. */
+function requireFields(reference: YamlScalar, child: CorrelationRule, { groupBy, aliases, fields }: WrittenCorrelation): void {
+  for (const name of new Set([...groupBy, ...fields])) {
+    const field = aliases.get(name)?.find(({ rule }) => rule.text === reference.text)?.field ?? name
+    if (child.groupBy.includes(field)) continue
+    const grouped = child.groupBy.length === 0 ? 'not grouped by anything' : `grouped by ${child.groupBy.join(', ')}`
+    fail(
+      'SIGMA-CORRELATION-CHAIN',
+      reference,
+      `"${reference.text}" is a correlation ${grouped}, so its alerts have no ${field}`,
+      `add ${field} to its group-by, or say with an alias which of its fields stands for ${name}`,
+    )
+  }
 }
 
 function reaches(from: Document, to: Document, index: RuleIndex, seen: Set<Document>): boolean {
@@ -274,7 +310,7 @@ function reaches(from: Document, to: Document, index: RuleIndex, seen: Set<Docum
   return referencesOf(from.root).references.some((reference) => index.all(reference).some((next) => reaches(next, to, index, seen)))
 }
 
-function aliasesOf({ aliases, rules: references }: WrittenCorrelation, rules: readonly DetectionRule[]): CorrelationRule['aliases'] {
+function aliasesOf({ aliases, rules: references }: WrittenCorrelation, rules: readonly Rule[]): CorrelationRule['aliases'] {
   const idOf = new Map(references.map(({ text }, at) => [text, rules[at]!.id]))
   return Object.fromEntries(
     [...aliases].map(([alias, fields]) => [alias, Object.fromEntries(fields.map(({ rule, field }) => [idOf.get(rule.text)!, field]))]),

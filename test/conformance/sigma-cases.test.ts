@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import type { JsonObject } from '../../src/event/json.ts'
+import { type JsonObject, stringifyJson } from '../../src/event/json.ts'
 import { readCases } from './case-files.ts'
 import { type Input, linesOf, loadAll, replayLines } from './replaying.ts'
 
@@ -41,6 +41,8 @@ describe('no text takes long', () => {
 })
 
 interface CorrelationCase {
+  /** Correlations that the one of the case refers to. */
+  readonly below?: Readonly<Record<string, JsonObject>>
   readonly events: readonly (readonly [second: number | bigint, rules: string, more?: JsonObject])[]
   readonly alerts: readonly (readonly bigint[])[]
 }
@@ -52,8 +54,11 @@ const BASES = ['a', 'b', 'c']
 const START = Date.parse('2026-03-01T10:00:00Z')
 
 describe.each(readCases<CorrelationCase>('correlations.yml'))('correlation: %s', (_, cases) => {
-  it.each(cases)('$about', async ({ source, events, alerts: expected }) => {
-    const rules = loadAll(`${BASES}\n---\ntitle: Case\nid: 00000000-0000-4000-8000-000000000002\ncorrelation: ${source('correlation')}`)
+  it.each(cases)('$about', async ({ source, below = {}, events, alerts: expected }) => {
+    const under = Object.entries(below).map(([name, body]) => `title: ${name}\nname: ${name}\ncorrelation: ${stringifyJson(body)}\n---\n`)
+    const rules = loadAll(
+      `${BASES}\n---\n${under.join('')}title: Case\nid: 00000000-0000-4000-8000-000000000002\ncorrelation: ${source('correlation')}`,
+    )
     const inputs = events.map(([second, met, more = {}]) => ({
       '@timestamp': new Date(START + Number(second) * 1_000).toISOString(),
       user: 'u',

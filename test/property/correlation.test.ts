@@ -1,205 +1,135 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import type { AlertRevision } from '../../src/detectors/alert.ts'
-import { Correlator, rowKey, type StateRow } from '../../src/detectors/correlation/correlator.ts'
-import type { Progress, Signal, SignalRecord } from '../../src/detectors/signal.ts'
-import { unitKey } from '../../src/detectors/unit.ts'
-import type { CorrelationRule, RuleExpression, RuleSet } from '../../src/sigma/ast.ts'
+import { Correlator } from '../../src/detectors/correlation/correlator.ts'
+import { unitsOf } from '../../src/detectors/correlation/units.ts'
+import type { CorrelationRule, RuleSet } from '../../src/sigma/ast.ts'
+import { and, correlation, gaps, generator, not, PARTITIONS, record, recorded, ref, ruleSet } from './correlation-cases.ts'
 import { expectedAlerts, foldedAlerts } from './correlation-oracle.ts'
+import { run } from './correlation-world.ts'
 
-const ref = (rule: number): RuleExpression => ({ op: 'rule', rule })
-const all = (count: number): RuleExpression => ({ op: 'and', operands: Array.from({ length: count }, (_, at) => ref(at)) })
-
-function correlation(part: Partial<CorrelationRule>): CorrelationRule {
-  return {
-    kind: 'correlation',
-    id: 'rule',
-    name: undefined,
-    title: 'rule',
-    description: undefined,
-    level: 'high',
-    status: undefined,
-    tags: [],
-    references: [],
-    falsepositives: [],
-    extension: { mode: 'alert', grace: 5, entities: {}, suppress: undefined, response: [], tests: [] },
-    where: { file: 'test', line: 1, column: 1 },
-    parts: [],
-    hash: '',
-    type: 'event_count',
-    rules: ['a', 'b', 'c'],
-    groupBy: ['host'],
-    aliases: {},
-    timespan: 10,
-    bounds: [],
-    fields: [],
-    expression: all(3),
-    generate: false,
-    ...part,
-  }
-}
-
-const RULES: Record<string, CorrelationRule> = {
-  'event_count at least': correlation({ bounds: [{ operator: 'gte', value: 3 }] }),
-  'event_count range': correlation({
+const FLAT: Record<string, CorrelationRule> = {
+  'event_count at least': correlation('rule', { bounds: [{ operator: 'gte', value: 3 }] }),
+  'event_count range': correlation('rule', {
     bounds: [
       { operator: 'gt', value: 1 },
       { operator: 'lte', value: 4 },
     ],
   }),
-  'event_count exactly': correlation({ bounds: [{ operator: 'eq', value: 2 }] }),
-  value_count: correlation({ type: 'value_count', fields: ['v'], bounds: [{ operator: 'gte', value: 3 }] }),
-  'value_count other than': correlation({ type: 'value_count', fields: ['v'], bounds: [{ operator: 'neq', value: 2 }] }),
-  temporal: correlation({ type: 'temporal' }),
-  'temporal or': correlation({ type: 'temporal', expression: { op: 'or', operands: [{ op: 'and', operands: [ref(0), ref(1)] }, ref(2)] } }),
-  'temporal negated': correlation({
+  'event_count exactly': correlation('rule', { bounds: [{ operator: 'eq', value: 2 }] }),
+  value_count: correlation('rule', { type: 'value_count', fields: ['user'], bounds: [{ operator: 'gte', value: 3 }] }),
+  'value_count other than': correlation('rule', { type: 'value_count', fields: ['user'], bounds: [{ operator: 'neq', value: 2 }] }),
+  temporal: correlation('rule', { type: 'temporal' }),
+  'temporal or': correlation('rule', {
     type: 'temporal',
-    expression: { op: 'and', operands: [ref(0), ref(1), { op: 'not', operand: ref(2) }] },
+    expression: { op: 'or', operands: [and(ref(0), ref(1)), ref(2)] },
   }),
-  temporal_ordered: correlation({ type: 'temporal_ordered' }),
+  'temporal negated': correlation('rule', { type: 'temporal', expression: and(ref(0), ref(1), not(2)) }),
+  temporal_ordered: correlation('rule', { type: 'temporal_ordered' }),
+  'temporal_ordered negated': correlation('rule', { type: 'temporal_ordered', expression: and(ref(0), ref(1), not(2)) }),
 }
 
-function ruleSet(rule: CorrelationRule): RuleSet {
-  return { detections: [], correlations: [rule], lists: [], diagnostics: [], refused: 0, hash: '' }
-}
+const pairs = correlation('pairs', { rules: ['a'], groupBy: ['host', 'user'], bounds: [{ operator: 'gte', value: 2 }], silent: true })
+const exactly = correlation('exactly', { rules: ['a'], bounds: [{ operator: 'eq', value: 2 }], silent: true })
+const sequence = correlation('sequence', { type: 'temporal_ordered', rules: ['a', 'b'], timespan: 6, groupBy: ['host', 'user'] })
 
-/** Signals with few ids, times and groups, so that copies, ties, late arrivals and shared windows are common. */
-const signals: fc.Arbitrary<Signal[]> = fc
-  .array(
-    fc.record({
-      id: fc.integer({ min: 0, max: 30 }),
-      late: fc.oneof({ weight: 3, arbitrary: fc.integer({ min: 0, max: 5 }) }, { weight: 1, arbitrary: fc.integer({ min: 0, max: 40 }) }),
-      time: fc.integer({ min: 0, max: 60 }),
-      group: fc.integer({ min: 0, max: 1 }),
-      refs: fc.integer({ min: 1, max: 7 }),
-      value: fc.option(fc.integer({ min: 0, max: 3 }), { nil: undefined }),
-      partition: fc.integer({ min: 0, max: 2 }),
+const CHAINS: Record<string, RuleSet> = {
+  'counting alerts': ruleSet(pairs, correlation('top', { rules: ['pairs'], bounds: [{ operator: 'gte', value: 2 }] })),
+  'counting values of alerts': ruleSet(
+    pairs,
+    correlation('top', { type: 'value_count', rules: ['pairs', 'c'], fields: ['user'], bounds: [{ operator: 'gte', value: 2 }] }),
+  ),
+  'an alert with an event': ruleSet(pairs, correlation('top', { type: 'temporal', rules: ['pairs', 'b'] })),
+  'two in order': ruleSet(pairs, sequence, correlation('top', { type: 'temporal_ordered', rules: ['pairs', 'sequence'], timespan: 20 })),
+  'no alert beside an event': ruleSet(
+    pairs,
+    correlation('top', { type: 'temporal', rules: ['b', 'pairs'], expression: and(ref(0), not(1)) }),
+  ),
+  'over what can be falsified': ruleSet(exactly, correlation('top', { type: 'temporal', rules: ['exactly', 'b'] })),
+  'an alias': ruleSet(
+    pairs,
+    correlation('top', {
+      type: 'temporal',
+      rules: ['pairs', 'b'],
+      groupBy: ['who'],
+      aliases: { who: { pairs: 'user', b: 'user' } },
     }),
-    { minLength: 1, maxLength: 40 },
-  )
-  .map((drafts) => {
-    // The same event id is the same event: a copy differs only in where and when it was ingested.
-    const known = new Map<number, (typeof drafts)[number]>()
-    const copies = drafts.map((draft) => {
-      const first = known.get(draft.id) ?? draft
-      known.set(draft.id, first)
-      return { ...first, late: draft.late, partition: draft.partition }
-    })
-    // Ingestion stamps are monotone in each events partition.
-    const offsets = [0, 0, 0]
-    return copies
-      .map((copy) => ({ ...copy, ingested: copy.time + copy.late }))
-      .sort((a, b) => a.ingested - b.ingested)
-      .map(({ id, time, ingested, group, refs, value, partition }) => ({
-        kind: 'signal' as const,
-        bundle: '',
-        depth: 0,
-        unit: 'rule',
-        group: [`g${group}`],
-        eventId: `e${String(id).padStart(2, '0')}`,
-        time,
-        ingested,
-        partition,
-        offset: offsets[partition]!++,
-        refs,
-        ...(value === undefined ? {} : { value: String(value) }),
-        facts: [],
-        entities: [],
-      }))
-  })
-
-/** The alert set: the fold of the revisions. */
-function fold(revisions: readonly AlertRevision[]): string[] {
-  const alerts = new Map<string, AlertRevision>()
-  for (const revision of revisions) alerts.set(revision.id, revision)
-  return [...alerts.values()]
-    .filter(({ state }) => state === 'open')
-    .map(({ id }) => id)
-    .sort()
+  ),
+  'three levels': ruleSet(
+    pairs,
+    correlation('middle', { type: 'temporal', rules: ['pairs', 'b'], groupBy: ['host', 'user'], timespan: 15 }),
+    correlation('top', { rules: ['middle', 'pairs', 'c'], bounds: [{ operator: 'gte', value: 3 }], timespan: 8 }),
+  ),
+  'three levels, and an absence': ruleSet(
+    exactly,
+    correlation('middle', { type: 'temporal', rules: ['exactly', 'b'], expression: and(ref(0), not(1)), silent: true }),
+    correlation('top', { type: 'temporal', rules: ['c', 'middle'], expression: and(ref(0), not(1)), timespan: 12 }),
+  ),
 }
 
-const correlatorOf = (rule: CorrelationRule) =>
-  new Correlator({ rulesOf: () => ruleSet(rule), partition: 0, eventPartitions: 3, signalPartitions: 1 })
-
-const signalsOf = (rule: CorrelationRule, input: readonly Signal[]) => {
-  const unit = unitKey(rule, () => undefined)
-  return input.map((signal) => ({ ...signal, unit }))
+/** The clock of each depth, if everything else stands at `end`. */
+function clockAt(rules: RuleSet, end: number): (depth: number) => number {
+  const units = [...unitsOf(rules).values()]
+  const clock = (depth: number): number => {
+    if (depth === 1) return end
+    const chained = units.filter((unit) => unit.depth === depth - 1 && unit.parents.length > 0)
+    return clock(depth - 1) - 2 * Math.max(0, ...chained.map(({ span }) => span.sight))
+  }
+  return clock
 }
 
-const told = (rule: CorrelationRule, revisions: readonly AlertRevision[]) =>
-  foldedAlerts(revisions, () => ruleSet(rule)).map(({ id }) => id)
+const PAST_EVERYTHING = 1_000
+const runs = (count: number) => ({ numRuns: count })
 
-describe.each(Object.entries(RULES))('%s', (_, rule) => {
-  const expected = (input: readonly Signal[]) =>
-    expectedAlerts({ rulesOf: () => ruleSet(rule), hits: input.map((signal) => ({ ...signal, rule: rule.id })) }).map(({ id }) => id)
+describe.each(Object.entries(FLAT))('%s', (_, rule) => {
+  const rulesOf = () => ruleSet(rule)
 
   it('gives the alerts of the definition, whatever the order of arrival', () => {
     fc.assert(
-      fc.property(signals, fc.integer(), (input, seed) => {
-        const shuffled = shuffle(signalsOf(rule, input), seed)
-        const correlator = correlatorOf(rule)
+      fc.property(recorded(['']), fc.integer(), (events, seed) => {
+        const { entries, hits } = record(events, { rulesOf, bundles: [''], end: 0, beside: false })
+        const shuffled = shuffle(
+          entries.flat().flatMap(({ signals }) => signals),
+          seed,
+        )
+        const correlator = new Correlator({ rulesOf, partition: 0, eventPartitions: PARTITIONS, signalPartitions: 1 })
         const revisions = shuffled.flatMap((signal, at) => correlator.handle(signal, at).revisions)
-        expect(told(rule, [...revisions, ...correlator.end(input.length)])).toEqual(expected(input))
+        expect(foldedAlerts([...revisions, ...correlator.end(shuffled.length)], rulesOf)).toEqual(expectedAlerts({ rulesOf, hits }))
       }),
-      { numRuns: 1000 },
-    )
-  })
-
-  it('gives the same with progress, eviction, resent records and a restart from its checkpoint', () => {
-    fc.assert(
-      fc.property(signals, fc.integer(), fc.nat(), (input, seed, cut) => {
-        const records = interleave(signalsOf(rule, input), seed)
-        const whole = correlatorOf(rule)
-        const uncut = records.flatMap((record, at) => whole.handle(record, at).revisions)
-
-        const stop = cut % (records.length + 1)
-        const first = correlatorOf(rule)
-        const rows = new Map<string, StateRow>()
-        const before = records.slice(0, stop).flatMap((record, at) => {
-          const outcome = first.handle(record, at)
-          for (const row of outcome.changed) rows.set(rowKey(row), row)
-          for (const row of outcome.evicted) rows.delete(rowKey(row))
-          return outcome.revisions
-        })
-        const second = correlatorOf(rule)
-        second.restore(structuredClone(first.checkpoint), structuredClone([...rows.values()]))
-        // What was handled since the last progress record of each partition is sent again.
-        const progressed = new Map<number, number>()
-        for (const record of records.slice(0, stop)) if (record.kind === 'progress') progressed.set(record.partition, record.offset)
-        const resent = records
-          .slice(0, stop)
-          .filter((record) => record.kind === 'signal' && record.offset > (progressed.get(record.partition) ?? -1))
-        const after = [...resent, ...records.slice(stop)].flatMap((record, at) => second.handle(record, stop + at).revisions)
-
-        expect(fold([...before, ...after, ...second.end(1e6)])).toEqual(fold([...uncut, ...whole.end(1e6)]))
-        expect(told(rule, [...uncut, ...whole.end(1e6)])).toEqual(expected(input))
-      }),
-      { numRuns: 1000 },
+      runs(500),
     )
   })
 })
 
-/** Each partition in order, the partitions in a random interleaving, progress records now and then. */
-function interleave(input: readonly Signal[], seed: number): SignalRecord[] {
-  const random = generator(seed)
-  const queues = [0, 1, 2].map((partition) => input.filter((signal) => signal.partition === partition))
-  const records: SignalRecord[] = []
-  while (queues.some((queue) => queue.length > 0)) {
-    const filled = queues.filter((queue) => queue.length > 0)
-    const queue = filled[Math.floor(random() * filled.length)]!
-    const signal = queue.shift()!
-    records.push(signal)
-    if (random() < 0.4)
-      records.push({
-        kind: 'progress',
-        depth: 0,
-        partition: signal.partition,
-        offset: signal.offset,
-        ingested: signal.ingested,
-      } satisfies Progress)
-  }
-  return records
-}
+describe.each([...Object.entries(FLAT).map(([name, rule]) => [name, ruleSet(rule)] as const), ...Object.entries(CHAINS)])(
+  '%s, through the log',
+  (_, rules) => {
+    const rulesOf = () => rules
+    const bundles = ['']
+
+    it('gives the same with crashes, everything sent again, gaps and eviction', () => {
+      fc.assert(
+        fc.property(recorded(bundles), gaps, fc.integer(), fc.integer({ min: 1, max: 3 }), (events, gaps, seed, signalPartitions) => {
+          const { entries, hits } = record(events, { rulesOf, bundles, end: PAST_EVERYTHING, beside: false })
+          const revisions = run({ rulesOf, bundles, entries, gaps, signalPartitions, random: generator(seed), crashes: true })
+          expect(foldedAlerts(revisions, rulesOf)).toEqual(expectedAlerts({ rulesOf, hits, gaps }))
+        }),
+        runs(500),
+      )
+    })
+
+    it('is provisional until the clock has passed its window, and never acts before', () => {
+      fc.assert(
+        fc.property(recorded(bundles), gaps, fc.integer(), fc.integer({ min: 0, max: 200 }), (events, gaps, seed, more) => {
+          const end = Math.max(...events.map(({ ingested }) => ingested)) + more
+          const { entries, hits } = record(events, { rulesOf, bundles, end, beside: false })
+          const revisions = run({ rulesOf, bundles, entries, gaps, signalPartitions: 2, random: generator(seed), crashes: true })
+          expect(foldedAlerts(revisions, rulesOf)).toEqual(expectedAlerts({ rulesOf, hits, gaps, clock: clockAt(rules, end) }))
+        }),
+        runs(200),
+      )
+    })
+  },
+)
 
 function shuffle<T>(items: readonly T[], seed: number): T[] {
   const random = generator(seed)
@@ -207,12 +137,4 @@ function shuffle<T>(items: readonly T[], seed: number): T[] {
     .map((item) => ({ item, key: random() }))
     .sort((a, b) => a.key - b.key)
     .map(({ item }) => item)
-}
-
-function generator(seed: number): () => number {
-  let state = seed >>> 0
-  return () => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0
-    return state / 2 ** 32
-  }
 }

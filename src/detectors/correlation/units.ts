@@ -1,5 +1,5 @@
 import type { CorrelationRule, CorrelationType, RuleSet } from '../../sigma/ast.ts'
-import { depthOf, unitKey } from '../unit.ts'
+import { unitKey } from '../unit.ts'
 import type { ConditionFactory, CorrelationCondition } from './condition.ts'
 import { eventCount, valueCount } from './count.ts'
 import type { Span } from './group.ts'
@@ -16,6 +16,7 @@ const CONDITIONS: Readonly<Record<CorrelationType, ConditionFactory>> = {
 export interface Unit {
   readonly key: string
   readonly rule: CorrelationRule
+  /** How many correlations stand above one another: 1 for one over detection rules only. */
   readonly depth: number
   readonly span: Span
   readonly condition: CorrelationCondition
@@ -29,18 +30,16 @@ export interface Unit {
 
 /** The correlations of a rule set by their keys, without those that are off. */
 export function unitsOf(rules: Pick<RuleSet, 'correlations'>): ReadonlyMap<string, Unit> {
-  const byId = new Map(rules.correlations.map((rule) => [rule.id, rule]))
   const compiled = new Map<string, Unit & { readonly parents: Unit[] }>()
-  const compile = (rule: CorrelationRule): Unit & { readonly parents: Unit[] } => {
-    const known = compiled.get(rule.id)
-    if (known !== undefined) return known
-    const children = rule.rules.flatMap((id) => byId.get(id) ?? []).map(compile)
+  // Each stands after those that it refers to.
+  for (const rule of rules.correlations) {
+    const children = rule.rules.flatMap((id) => compiled.get(id) ?? [])
     const condition = CONDITIONS[rule.type](rule)
     const sight = rule.timespan + rule.extension.grace
     const unit = {
-      key: unitKey(rule, (id) => byId.get(id)),
+      key: unitKey(rule, (id) => compiled.get(id)?.key),
       rule,
-      depth: depthOf(rule, (id) => byId.get(id)),
+      depth: 1 + Math.max(0, ...children.map((child) => child.depth)),
       span: { timespan: rule.timespan, sight },
       condition,
       falsifiable: condition.falsifiable || children.some((child) => child.falsifiable),
@@ -50,14 +49,8 @@ export function unitsOf(rules: Pick<RuleSet, 'correlations'>): ReadonlyMap<strin
     }
     if (isOn(rule)) for (const child of children) child.parents.push(unit)
     compiled.set(rule.id, unit)
-    return unit
   }
-  return new Map(
-    rules.correlations.filter(isOn).map((rule) => {
-      const unit = compile(rule)
-      return [unit.key, unit]
-    }),
-  )
+  return new Map([...compiled.values()].filter(({ rule }) => isOn(rule)).map((unit) => [unit.key, unit]))
 }
 
 const isOn = ({ extension }: CorrelationRule) => extension.mode !== 'off'

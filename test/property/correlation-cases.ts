@@ -1,0 +1,169 @@
+/** Rule sets and recorded events for the properties of correlation: few ids, times and groups, so that copies, ties and shared windows are common. */
+import fc from 'fast-check'
+import { unitsOf } from '../../src/detectors/correlation/units.ts'
+import type { Gap, Signal } from '../../src/detectors/signal.ts'
+import type { CorrelationRule, RuleExpression, RuleSet } from '../../src/sigma/ast.ts'
+import type { Hit } from './correlation-oracle.ts'
+import type { Entry } from './correlation-world.ts'
+
+export const PARTITIONS = 3
+/** The detection rules, which need not exist: an event says which of them it meets. */
+const DETECTIONS = ['a', 'b', 'c'] as const
+const FIELDS = ['host', 'user'] as const
+
+export const ref = (rule: number): RuleExpression => ({ op: 'rule', rule })
+export const not = (rule: number): RuleExpression => ({ op: 'not', operand: ref(rule) })
+export const and = (...operands: RuleExpression[]): RuleExpression => ({ op: 'and', operands })
+
+/** A correlation with a timespan of 10 and a grace of 5. */
+export function correlation(id: string, part: Partial<CorrelationRule>): CorrelationRule {
+  const rules = part.rules ?? DETECTIONS
+  return {
+    kind: 'correlation',
+    id,
+    name: undefined,
+    title: id,
+    description: undefined,
+    level: 'high',
+    status: undefined,
+    tags: [],
+    references: [],
+    falsepositives: [],
+    extension: { mode: 'alert', grace: 5, entities: {}, suppress: undefined, response: [], tests: [] },
+    where: { file: 'test', line: 1, column: 1 },
+    parts: [],
+    hash: '',
+    type: 'event_count',
+    rules,
+    groupBy: ['host'],
+    aliases: {},
+    timespan: 10,
+    bounds: [],
+    fields: [],
+    expression: and(...rules.map((_, at) => ref(at))),
+    generate: false,
+    ...part,
+  }
+}
+
+export function ruleSet(...correlations: CorrelationRule[]): RuleSet {
+  return { detections: [], correlations, lists: [], diagnostics: [], refused: 0, hash: '' }
+}
+
+/** An event as it was recorded: which detection rules it meets, and under which bundle it was taken in. */
+export interface Recorded {
+  readonly id: string
+  readonly time: number
+  readonly ingested: number
+  readonly partition: number
+  readonly meets: readonly string[]
+  readonly fields: Readonly<Record<string, string>>
+  readonly bundle: string
+}
+
+/** In the order of their stamps; the same id is the same event: a copy differs only in where and when it was ingested. */
+export function recorded(bundles: readonly string[], most = 40): fc.Arbitrary<Recorded[]> {
+  const draft = fc.record({
+    id: fc.integer({ min: 0, max: 30 }),
+    late: fc.oneof({ weight: 3, arbitrary: fc.integer({ min: 0, max: 5 }) }, { weight: 1, arbitrary: fc.integer({ min: 0, max: 40 }) }),
+    time: fc.integer({ min: 0, max: 60 }),
+    host: fc.integer({ min: 0, max: 1 }),
+    user: fc.integer({ min: 0, max: 2 }),
+    meets: fc.subarray([...DETECTIONS], { minLength: 1 }),
+    partition: fc.integer({ min: 0, max: PARTITIONS - 1 }),
+    bundle: fc.constantFrom(...bundles),
+  })
+  return fc.array(draft, { minLength: 1, maxLength: most }).map((drafts) => {
+    const known = new Map<number, (typeof drafts)[number]>()
+    return drafts
+      .map((copy) => {
+        const { id, time, host, user, meets } = known.get(copy.id) ?? copy
+        if (!known.has(copy.id)) known.set(copy.id, copy)
+        return {
+          id: `e${String(id).padStart(2, '0')}`,
+          time,
+          ingested: time + copy.late,
+          partition: copy.partition,
+          meets,
+          fields: { host: `h${host}`, user: `u${user}` },
+          bundle: copy.bundle,
+        }
+      })
+      .sort((one, other) => one.ingested - other.ingested)
+  })
+}
+
+export const gaps: fc.Arbitrary<Gap[]> = fc.array(
+  fc
+    .record({
+      node: fc.constantFrom('n1', 'n2'),
+      why: fc.constantFrom('paused' as const, 'silent' as const),
+      from: fc.integer({ min: 0, max: 100 }),
+      lasts: fc.option(fc.integer({ min: 0, max: 30 })),
+    })
+    .map(({ node, why, from, lasts }) => ({ node, why, from, to: lasts === null ? null : from + lasts })),
+  { maxLength: 2 },
+)
+
+/**
+ * The events log: the entries of each partition, then ticks up to `end`.
+ *
+ * @param beside whether match also evaluates an event by another bundle, for the correlations that its own does not have
+ */
+export function record(
+  events: readonly Recorded[],
+  { rulesOf, bundles, end, beside }: { rulesOf: (bundle: string) => RuleSet; bundles: readonly string[]; end: number; beside: boolean },
+): { readonly entries: readonly (readonly Entry[])[]; readonly hits: readonly Hit[] } {
+  const entries: Entry[][] = Array.from({ length: PARTITIONS }, () => [])
+  const hits: Hit[] = []
+  for (const event of events) {
+    const partition = entries[event.partition]!
+    const own = hitsOf(event, event.bundle, partition.length, rulesOf)
+    const known = new Set(unitsOf(rulesOf(event.bundle)).keys())
+    const others = !beside
+      ? []
+      : bundles
+          .filter((id) => id !== event.bundle)
+          .flatMap((id) => hitsOf(event, id, partition.length, rulesOf).filter(({ signal }) => !known.has(signal.unit)))
+    const all = [...new Map([...own, ...others].map((item) => [item.signal.unit, item])).values()]
+    partition.push({ ingested: event.ingested, signals: all.map(({ signal }) => signal) })
+    hits.push(...all.map(({ hit }) => hit))
+  }
+  for (const partition of entries) partition.push({ ingested: end, signals: [] })
+  return { entries, hits }
+}
+
+function hitsOf(
+  { id, time, ingested, partition, meets, fields }: Recorded,
+  bundle: string,
+  offset: number,
+  rulesOf: (bundle: string) => RuleSet,
+) {
+  return [...unitsOf(rulesOf(bundle)).values()].flatMap(({ key, rule }): { signal: Signal; hit: Hit }[] => {
+    const refs = rule.rules.reduce((bits, child, at) => (meets.includes(child) ? bits | (1 << at) : bits), 0)
+    if (refs === 0) return []
+    const value = rule.fields.length === 0 ? {} : { value: rule.fields.map((field) => fields[field]!).join() }
+    const common = {
+      bundle,
+      group: rule.groupBy.map((field) => fields[field]!),
+      eventId: id,
+      time,
+      ingested,
+      partition,
+      offset,
+      refs,
+      ...value,
+    }
+    return [{ signal: { kind: 'signal', unit: key, depth: 0, facts: [], entities: [], ...common }, hit: { rule: rule.id, ...common } }]
+  })
+}
+
+export { FIELDS }
+
+export function generator(seed: number): () => number {
+  let state = seed >>> 0
+  return () => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0
+    return state / 2 ** 32
+  }
+}
