@@ -63,13 +63,22 @@ export function* recordedLog({ seed, events, partitions, shuffle }: RecordPlan, 
   for (const { stamp, at, bundle } of deliveries) {
     for (; next < all.length && all[next]!.stamp <= stamp; next++) yield* everywhere(all[next]!, partitions)
     const { device } = happened[at]!
-    yield { partition: partitionOf(device, partitions), stamp, value: { kind: 'event', bundle, event: eventOf(happened[at]!, identity('proof', seed, at), stamp) } }
+    yield {
+      partition: partitionOf(device, partitions),
+      stamp,
+      value: { kind: 'event', bundle, event: eventOf(happened[at]!, identity('proof', seed, at), stamp) },
+    }
   }
   for (; next < all.length; next++) yield* everywhere(all[next]!, partitions)
 }
 
 /** What a lively site does: most events come at once, some late, some much too late, some twice. */
-function asItCame(happened: readonly Happening[], seed: number, rules: ProofRules, [tuned, changed]: readonly [number, number]): Delivery[] {
+function asItCame(
+  happened: readonly Happening[],
+  seed: number,
+  rules: ProofRules,
+  [tuned, changed]: readonly [number, number],
+): Delivery[] {
   const random = new Random(seed ^ 0x5eed)
   const deliveries: Delivery[] = []
   const take = (at: number, stamp: number) => {
@@ -78,9 +87,9 @@ function asItCame(happened: readonly Happening[], seed: number, rules: ProofRule
     deliveries.push({ at, stamp, bundle: (heard >= changed ? rules.changed : heard >= tuned ? rules.tuned : rules.first).id })
   }
   happened.forEach(({ time, offlineUntil, rollCall }, at) => {
-    if (rollCall) return take(at, time)
-    const stamp = instant(Math.max(time + delay(random), offlineUntil ?? 0))
+    const stamp = rollCall ? time : instant(Math.max(time + delay(random), offlineUntil ?? 0))
     take(at, stamp)
+    if (rollCall) return
     // A sender that was not answered sends again: soon, or after the copy would count as another event.
     if (random.chance(0.03)) take(at, instant(stamp + random.between(0, 12_000)))
     if (random.chance(0.005)) take(at, instant(stamp + random.between(20_000, 40_000)))

@@ -15,7 +15,11 @@ export interface ProofRules {
 const file = (name: string): RuleFile => ({ path: name, text: readFileSync(join(import.meta.dirname, 'rules', name), 'utf8') })
 
 export function proofRules(): ProofRules {
-  const [detections, correlations, tuning] = ['detections.yml', 'correlations.yml', 'tuning.yml'].map(file) as [RuleFile, RuleFile, RuleFile]
+  const [detections, correlations, tuning] = ['detections.yml', 'correlations.yml', 'tuning.yml'].map(file) as [
+    RuleFile,
+    RuleFile,
+    RuleFile,
+  ]
   return {
     first: bundleOf([detections, correlations]),
     tuned: bundleOf([detections, correlations, tuning]),
@@ -25,7 +29,10 @@ export function proofRules(): ProofRules {
 
 /** The time in which failed log-ins are many: a parameter of a correlation, which others refer to. */
 function withShorterWindow({ path, text }: RuleFile): RuleFile {
-  const changed = text.replace('rules: [login_failed], group-by: [user.id], timespan: 10s', 'rules: [login_failed], group-by: [user.id], timespan: 8s')
+  const changed = text.replace(
+    'rules: [login_failed], group-by: [user.id], timespan: 10s',
+    'rules: [login_failed], group-by: [user.id], timespan: 8s',
+  )
   if (changed === text) throw new Error(`${path} has no such correlation`)
   return { path, text: changed }
 }
