@@ -2,16 +2,28 @@ import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { Progress, SignalRecord } from '../../src/detectors/signal.ts'
+import { dataPaths } from '../../src/engine/data-folder.ts'
 import { openEmbeddedStreams } from '../../src/streams/embedded.ts'
+import type { Streams } from '../../src/streams/log.ts'
 import { loadEmbedded } from './load.ts'
 import { type Life, Member } from './member.ts'
 import { type Outcome, outcomeOf } from './outcome.ts'
 import { type RecordPlan, recordedLog, writeRecord } from './record.ts'
 import type { ProofRules } from './rules.ts'
 
+/** How far the events log has been matched: the recorded entries to go, and the stamp until which no partition has any. */
+export interface Standing {
+  readonly left: number
+  readonly stamp: number
+}
+
 /** A recorded log, and embedded logs that hold it: every run begins with a copy of these. */
 export class EmbeddedSite {
+  /** Path of the record. */
   readonly record: string
+  /** Recorded entries of each partition. */
+  private ends: readonly number[] = []
   private readonly folder: string
   private readonly partitions: number
   private runs = 0
@@ -27,8 +39,13 @@ export class EmbeddedSite {
     await writeRecord(site.record, recordedLog(plan, rules))
     mkdirSync(join(site.folder, 'rules'))
     for (const { path, text } of rules.first.files) writeFileSync(join(site.folder, 'rules', path), text)
-    await loadEmbedded(join(site.folder, 'loaded'), plan.partitions, site.record)
+    site.ends = await loadEmbedded(join(site.folder, 'loaded'), plan.partitions, site.record)
     return site
+  }
+
+  /** Recorded entries. */
+  get entries(): number {
+    return this.ends.reduce((sum, end) => sum + end, 0)
   }
 
   /** A node that has the recorded events in its log, and nothing done yet. */
@@ -40,11 +57,30 @@ export class EmbeddedSite {
     return member
   }
 
-  /** What a member's run has come to, once it has ended. */
-  async outcome(member: Member): Promise<Outcome> {
-    const streams = openEmbeddedStreams({ folder: join(member.data, 'streams'), partitions: this.partitions })
+  /** What a member's run has come to, while it does not run. */
+  outcome(member: Member): Promise<Outcome> {
+    return this.reading(member, outcomeOf)
+  }
+
+  /** How far a member has come, while it does not run. */
+  standing(member: Member): Promise<Standing> {
+    return this.reading(member, async (streams) => {
+      let handled = 0
+      const stamps: number[] = []
+      for (let partition = 0; partition < this.partitions; partition++) {
+        const isOf = (value: SignalRecord) => value.kind === 'progress' && value.depth === 0 && value.partition === partition
+        const progress = (await streams.last<SignalRecord>('signals', 0, isOf))?.value as Progress | undefined
+        handled += Math.min((progress?.offset ?? -1) + 1, this.ends[partition]!)
+        stamps.push(progress?.ingested ?? 0)
+      }
+      return { left: this.entries - handled, stamp: Math.min(...stamps) }
+    })
+  }
+
+  private async reading<T>(member: Member, look: (streams: Streams) => Promise<T>): Promise<T> {
+    const streams = openEmbeddedStreams({ folder: dataPaths(member.data).streams, partitions: this.partitions })
     try {
-      return await outcomeOf(streams)
+      return await look(streams)
     } finally {
       await streams.close()
     }

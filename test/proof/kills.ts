@@ -1,10 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { EmbeddedSite, finished } from './embedded-site.ts'
+import { EmbeddedSite, finished, type Standing } from './embedded-site.ts'
 import type { Life, Member } from './member.ts'
-import { oracleIds } from './oracle.ts'
-import { difference } from './outcome.ts'
+
+import { difference, underWay, whole } from './outcome.ts'
 import { Random } from './random.ts'
-import { readRecord } from './record.ts'
 import type { Report, Say } from './report.ts'
 import { proofRules } from './rules.ts'
 
@@ -17,11 +16,11 @@ export interface KillPlan {
 }
 
 /** The named points of the way from an event to its alert, and how often each is passed before the crash. */
-export const DETECTION_POINTS = ['alert-committed:3'] as const
-
-/** Some kills come while the engine is starting, when it repairs what the one before has left. Milliseconds. */
-const STARTING = [100, 1_200] as const
-const SHARE_STARTING = 0.2
+const POINTS = ['alert-committed:3'] as const
+/** A life may end before it has begun to work. Milliseconds. */
+const SHORTEST = 100
+/** The share of what is left that the kills to come are planned over: the machine may get faster meanwhile. */
+const SPREAD = 0.7
 
 /** A run over the recorded log that is killed again and again, against one that nothing happens to, and against the definition. */
 export async function killsOnEmbeddedLogs(plan: KillPlan, say: Say): Promise<Report> {
@@ -30,93 +29,77 @@ export async function killsOnEmbeddedLogs(plan: KillPlan, say: Say): Promise<Rep
   try {
     say('loaded; the uninterrupted run begins')
     const quiet = await site.member()
-    const started = Date.now()
-    const life = quiet.start()
-    await finished(life)
-    await life.stop()
-    const seconds = (Date.now() - started) / 1_000
+    const seconds = await runThrough(quiet)
     const expected = await site.outcome(quiet)
-
     say(`${expected.alerts.size} alerts in ${seconds} s; the interrupted run begins`)
     const battered = await site.member()
-    const { kills, leastHeld } = await batter(battered, plan, say)
+    const kills = await batter(site, battered, seconds, plan, say)
     const found = await site.outcome(battered)
-    const defined = await oracleIds(readRecord(site.record), rules.first)
     return {
       item: 'kill -9 on embedded logs',
       figures: {
         ...plan,
-        kills,
+        kills: kills.length,
         alerts: expected.alerts.size,
         revisions: found.revisions,
-        'least signals held at a kill': leastHeld,
-        'uninterrupted seconds': seconds,
+        'least alerts under way at a kill': Math.min(...kills.map(({ stamp }) => underWay(expected, stamp))),
+        'seconds, uninterrupted': seconds,
       },
-      differences: [...againstDefinition(defined, expected.alerts), ...difference(expected.alerts, found.alerts), ...found.contradictions],
+      differences: [
+        ...kills.filter(({ left }) => left === 0).map(() => 'a kill came when there was nothing left to do: take more events'),
+        ...difference(expected, found, whole),
+      ],
     }
   } finally {
     site.remove()
   }
 }
 
-function againstDefinition(defined: ReadonlySet<string>, found: ReadonlyMap<string, string>): string[] {
-  return [
-    ...[...defined].filter((id) => !found.has(id)).map((id) => `lost, by the definition: ${id}`),
-    ...[...found].filter(([id]) => !defined.has(id)).map(([id, alert]) => `made up, by the definition: ${id} ${alert}`),
-  ]
+/** Resolves with the seconds that it took. */
+async function runThrough(member: Member): Promise<number> {
+  const began = Date.now()
+  const life = member.start()
+  await finished(life)
+  const seconds = (Date.now() - began) / 1_000
+  await life.stop()
+  return seconds
 }
 
-interface Battered {
-  readonly kills: number
-  /** Signals in open windows: the least that a member said it held before it was killed. */
-  readonly leastHeld: number
-}
-
-/** Kills are spread over the run by what is left of it, however fast it goes; those at named points come in between. */
-async function batter(member: Member, { seed, kills: wanted }: KillPlan, say: Say): Promise<Battered> {
+/**
+ * Random moments, spread over what is left of the run; crashes at the named points in between. Resolves with where each left the member.
+ *
+ * @param seconds that the run takes when nothing happens
+ */
+async function batter(site: EmbeddedSite, member: Member, seconds: number, { seed, kills }: KillPlan, say: Say): Promise<Standing[]> {
   const random = new Random(seed ^ 0xdead)
-  const points = [...DETECTION_POINTS]
-  let left: number | undefined
-  let leastHeld = Number.POSITIVE_INFINITY
-  for (let kills = 0; kills < wanted; kills++) {
-    const life = member.start()
-    if (left !== undefined && random.chance(SHARE_STARTING)) await sleep(random.between(...STARTING))
-    else {
-      const share = random.next() * (2 / (wanted - kills + 2))
-      const goal: number | undefined = left === undefined ? undefined : left * (1 - share)
-      const standing = await comesTo(life, goal)
-      left = standing.left
-      leastHeld = Math.min(leastHeld, standing.held)
-      await sleep(random.between(0, 60))
+  const crashes = new Map<number, string>(POINTS.map((point, at) => [Math.floor((kills * (at + 1)) / (POINTS.length + 1)), point]))
+  const found: Standing[] = []
+  let left = site.entries
+  let lived = seconds * 1_000
+  for (let kill = 0; kill < kills; kill++) {
+    const point = crashes.get(kill)
+    if (point !== undefined) {
+      await dies(member.start(point), point)
+      found.push(await site.standing(member))
     }
+    // Starting takes its time, too, with many kills most of it: so the pace is learned from the lives until now.
+    const pace = (2 * site.entries - left) / lived
+    const mean = (left * SPREAD) / (kills - kill + 1) / pace
+    const span = random.between(SHORTEST, Math.max(SHORTEST, 2 * mean - SHORTEST))
+    const life = member.start()
+    await sleep(span)
+    if (!life.alive) throw new Error(`a member ended by itself:\n${life.output}`)
     await life.kill()
-    if (kills % 10 === 9) say(`${kills + 1} kills, ${left} entries left`)
-    if (kills >= (wanted / (DETECTION_POINTS.length + 1)) * (DETECTION_POINTS.length - points.length + 1)) await crash(member, points)
+    const standing = await site.standing(member)
+    found.push(standing)
+    left = standing.left
+    lived += span
+    if (kill % 10 === 9) say(`${kill + 1} kills, ${left} entries left`)
   }
-  while (points.length > 0) await crash(member, points)
   const last = member.start()
   await finished(last)
   await last.stop()
-  return { kills: wanted + DETECTION_POINTS.length, leastHeld }
-}
-
-/** Resolves when the member has no more than `goal` entries of the events log left; the first time that it answers, if that is not known. */
-async function comesTo(life: Life, goal = Number.POSITIVE_INFINITY): Promise<{ readonly left: number; readonly held: number }> {
-  for (;;) {
-    if (!life.alive) throw new Error(`a member ended by itself:\n${life.output}`)
-    const standing = await life.standing()
-    const lags = [...(standing?.lag ?? [])].filter(([name]) => name.startsWith('events'))
-    const left = lags.reduce((sum, [, lag]) => sum + lag, 0)
-    if (lags.length > 0 && left === 0) throw new Error('the run ended before it could be killed: take more events, or fewer kills')
-    if (lags.length > 0 && left <= goal) return { left, held: standing!.held }
-    await sleep(20)
-  }
-}
-
-/** Has a member die by itself at the next of the points. */
-async function crash(member: Member, points: string[]): Promise<void> {
-  const point = points.shift()
-  if (point !== undefined) await dies(member.start(point), point)
+  return found
 }
 
 async function dies(life: Life, point: string): Promise<void> {

@@ -2,19 +2,22 @@ import { openEmbeddedStreams } from '../../src/streams/embedded.ts'
 import { BEGIN } from './happenings.ts'
 import { type RecordedEntry, readRecord } from './record.ts'
 
-/** Makes embedded logs whose events log is the recorded one, stamps included. */
-export async function loadEmbedded(folder: string, partitions: number, record: string): Promise<void> {
+/** Makes embedded logs whose events log is the recorded one, stamps included. Resolves with the entries of each partition. */
+export async function loadEmbedded(folder: string, partitions: number, record: string): Promise<readonly number[]> {
+  const counts = Array<number>(partitions).fill(0)
   let now = BEGIN
   const streams = openEmbeddedStreams({ folder, partitions, now: () => now })
   try {
     for await (const entries of byStamp(readRecord(record))) {
       now = entries[0]!.stamp
+      for (const { partition } of entries) counts[partition]!++
       // Without ids: a copy that was taken in is in the record, and so it is here.
       await streams.append(
         'events',
         entries.map(({ partition, value }) => ({ key: '', partition, value })),
       )
     }
+    return counts
   } finally {
     await streams.close()
   }

@@ -1,11 +1,16 @@
 import { parseArgs } from 'node:util'
+import { arrivalsOnEmbeddedLogs } from './arrival.ts'
 import { killsOnEmbeddedLogs } from './kills.ts'
 import type { Report, Say } from './report.ts'
 
 /** What can be proven, at the scale of every change and at the full one: name → run. */
 const ITEMS: Readonly<Record<string, (full: boolean, seed: number, say: Say) => Promise<Report>>> = {
+  arrival: (full, seed, say) => arrivalsOnEmbeddedLogs({ seed, events: 16_000, orders: full ? 1_000 : 24 }, say),
   kills: (full, seed, say) => killsOnEmbeddedLogs({ seed, events: full ? 1_000_000 : 120_000, partitions: 3, kills: full ? 100 : 12 }, say),
 }
+
+const SHOWN = 10
+const LENGTH = 4_000
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -20,5 +25,9 @@ const started = Date.now()
 const report = await run(values.full, Number(values.seed), (text) =>
   process.stderr.write(`${Math.round((Date.now() - started) / 1_000)} s: ${text}\n`),
 )
-process.stdout.write(`${JSON.stringify({ ...report, seconds: Math.round((Date.now() - started) / 1_000) }, null, 2)}\n`)
+const seconds = Math.round((Date.now() - started) / 1_000)
+process.stdout.write(
+  `${JSON.stringify({ item: report.item, seconds, ...report.figures, differences: report.differences.length }, null, 2)}\n`,
+)
+for (const text of report.differences.slice(0, SHOWN)) process.stderr.write(`${text.slice(0, LENGTH)}\n`)
 process.exitCode = report.differences.length === 0 ? 0 : 1

@@ -25,8 +25,9 @@ export interface MemberOptions {
 /** A node as an administrator would have set it up, that is started and ended again and again. */
 export class Member {
   readonly data: string
+  /** Path of its cordon.yml. */
+  readonly config: string
   private readonly options: MemberOptions
-  private readonly config: string
   private readonly api: string
   private readonly token: string
 
@@ -68,8 +69,8 @@ export class Member {
 export interface Standing {
   /** Entries that it has yet to handle, by log and partition: of its own partitions only. */
   readonly lag: ReadonlyMap<string, number>
-  /** Signals in windows that are open. */
-  readonly held: number
+  /** Signals in windows that are open; undefined until it knows. */
+  readonly held: number | undefined
 }
 
 /** A member from a start to its end. */
@@ -107,7 +108,7 @@ export class Life {
     const held = [...text.matchAll(/^cordon_signals_held\{.*?\} (\d+)/gm)]
     return {
       lag: new Map([...lags].map(([, log, partition, lag]) => [`${log} ${partition}`, Number(lag)])),
-      held: held.reduce((sum, [, count]) => sum + Number(count), 0),
+      held: held.length === 0 ? undefined : held.reduce((sum, [, count]) => sum + Number(count), 0),
     }
   }
 

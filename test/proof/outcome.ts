@@ -2,20 +2,16 @@ import type { AlertRevision } from '../../src/detectors/alert.ts'
 import { canonicalJson } from '../../src/event/json.ts'
 import type { LogEntry, Streams } from '../../src/streams/log.ts'
 
-/** The alert set that a run ends with, alert id → what it says; and what a run must never do. */
+/** What a run has come to. */
 export interface Outcome {
-  readonly alerts: ReadonlyMap<string, string>
+  /** The alert set: the newest revision of each that stands, by its id. */
+  readonly alerts: ReadonlyMap<string, AlertRevision>
   readonly revisions: number
-  /** `id.rev` of revisions that stand in the log with two contents. */
+  /** Revisions that stand in the log with two contents. */
   readonly contradictions: readonly string[]
 }
 
-/**
- * Folds the alerts log as its readers do: by id, the highest revision last, without those that were withdrawn.
- *
- * Left out of the comparison is what tells how a run went and not what it found: the number of the revision, which is the place of
- * its cause in the signals log, and which alerts an alert took the place of, since these may never have been told in another run.
- */
+/** Folds the alerts log as its readers do: by id, the highest revision last, without those that were withdrawn. */
 export async function outcomeOf(streams: Streams): Promise<Outcome> {
   const newest = new Map<string, AlertRevision>()
   const contents = new Map<string, string>()
@@ -24,17 +20,13 @@ export async function outcomeOf(streams: Streams): Promise<Outcome> {
     for await (const { value } of entriesOf<AlertRevision>(streams, partition)) {
       const name = `${value.id}.${value.rev}`
       const content = canonicalJson(value)
-      if (contents.has(name) && contents.get(name) !== content) contradictions.push(name)
+      if (contents.has(name) && contents.get(name) !== content) contradictions.push(`two contents: ${name}`)
       contents.set(name, content)
       if ((newest.get(value.id)?.rev ?? -1) < value.rev) newest.set(value.id, value)
     }
   }
-  const open = [...newest.values()].filter(({ state }) => state === 'open')
-  return { alerts: new Map(open.map((alert) => [alert.id, tellingOf(alert)])), revisions: contents.size, contradictions }
-}
-
-function tellingOf({ rev, supersedes, ...alert }: AlertRevision): string {
-  return canonicalJson(alert)
+  const standing = [...newest].filter(([, { state }]) => state === 'open')
+  return { alerts: new Map(standing), revisions: contents.size, contradictions }
 }
 
 async function* entriesOf<T>(streams: Streams, partition: number): AsyncGenerator<LogEntry<T>> {
@@ -46,14 +38,44 @@ async function* entriesOf<T>(streams: Streams, partition: number): AsyncGenerato
   }
 }
 
-/** What differs between two alert sets, for people: empty where they are equal. */
-export function difference(expected: ReadonlyMap<string, string>, found: ReadonlyMap<string, string>): string[] {
-  const said = (id: string, alert: string) => `${id} ${alert.slice(0, 1_000)}`
+/** An alert as runs are compared by it. */
+export type Telling = (alert: AlertRevision) => string
+
+/**
+ * For runs over the same record: all of it, but for what tells how a run went and not what it found. That is the number of the
+ * revision, the place of its cause in the signals log, and which alerts it took the place of, since these may never have been told in
+ * another run.
+ */
+export const whole: Telling = ({ rev, supersedes, ...alert }) => canonicalJson(alert)
+
+/**
+ * For runs over the same events that came otherwise: without when and where they were taken in. Evidence of one instant stands in the
+ * order of the log, so here it is put into another.
+ */
+export const withoutArrival: Telling = ({ rev, supersedes, partition, evidence, ...alert }) => {
+  const items = evidence.map(({ ingested, line, ...item }) => item)
+  return canonicalJson({ ...alert, evidence: items.sort((a, b) => a.time! - b.time! || (a.eventId < b.eventId ? -1 : 1)) })
+}
+
+/** What a run has lost, made up or told otherwise, and contradicted itself in, for people: empty where it is as it should be. */
+export function difference(expected: Outcome, found: Outcome, telling: Telling): string[] {
+  const lost = [...expected.alerts].filter(([id]) => !found.alerts.has(id))
+  const madeUp = [...found.alerts].filter(([id]) => !expected.alerts.has(id))
+  const both = [...expected.alerts].flatMap(([id, alert]) => {
+    const other = found.alerts.get(id)
+    return other === undefined ? [] : [[telling(alert), telling(other)] as const]
+  })
   return [
-    ...[...expected].filter(([id]) => !found.has(id)).map(([id, alert]) => `lost: ${said(id, alert)}`),
-    ...[...found].filter(([id]) => !expected.has(id)).map(([id, alert]) => `made up: ${said(id, alert)}`),
-    ...[...expected]
-      .filter(([id, alert]) => found.has(id) && found.get(id) !== alert)
-      .map(([id, alert]) => `other: ${said(id, alert)}\n   now: ${said(id, found.get(id)!)}`),
+    ...lost.map(([, alert]) => `lost: ${telling(alert)}`),
+    ...madeUp.map(([, alert]) => `made up: ${telling(alert)}`),
+    ...both.filter(([one, other]) => one !== other).map(([one, other]) => `should be: ${one}\n  but is: ${other}`),
+    ...found.contradictions,
   ]
+}
+
+/** Alerts that were under way at a moment: something of their evidence had been taken in, and something was still to come. */
+export function underWay({ alerts }: Outcome, stamp: number): number {
+  return [...alerts.values()].filter(
+    ({ evidence }) => evidence.some(({ ingested }) => ingested <= stamp) && evidence.some(({ ingested }) => ingested > stamp),
+  ).length
 }

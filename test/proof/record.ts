@@ -116,7 +116,7 @@ function shuffled(happened: readonly Happening[], seed: number, rules: ProofRule
     happened.flatMap(({ time }, at) => {
       const bundle = (time >= tuned ? rules.tuned : rules.first).id
       const copies = random.chance(0.1) ? 1 + random.below(3) : 1
-      return Array.from({ length: copies }, () => ({ at, bundle, stamp: Math.floor(time + random.between(0, GRACE)) }))
+      return Array.from({ length: copies }, () => ({ at, bundle, stamp: instant(time + random.between(0, GRACE - INSTANT)) }))
     }),
   )
 }
