@@ -10,7 +10,7 @@ import { loadEmbedded } from './load.ts'
 import { type Life, Member } from './member.ts'
 import { type Outcome, outcomeOf } from './outcome.ts'
 import { type RecordPlan, recordedLog, writeRecord } from './record.ts'
-import type { ProofRules } from './rules.ts'
+import { FOLDER, type ProofRules } from './rules.ts'
 
 /** How far the events log has been matched: the recorded entries to go, and the stamp until which no partition has any. */
 export interface Standing {
@@ -37,9 +37,9 @@ export class EmbeddedSite {
   static async create(plan: RecordPlan, rules: ProofRules): Promise<EmbeddedSite> {
     const site = new EmbeddedSite(mkdtempSync(join(tmpdir(), 'cordon-proof-')), plan.partitions)
     await writeRecord(site.record, recordedLog(plan, rules))
-    mkdirSync(join(site.folder, 'rules'))
-    for (const { path, text } of rules.first.files) writeFileSync(join(site.folder, 'rules', path), text)
-    site.ends = await loadEmbedded(join(site.folder, 'loaded'), plan.partitions, site.record)
+    mkdirSync(join(site.folder, FOLDER))
+    for (const { path, text } of rules.first.files) writeFileSync(join(site.folder, path), text)
+    site.ends = await loadEmbedded(join(site.folder, 'loaded'), plan.partitions, site.record, rules)
     return site
   }
 
@@ -52,7 +52,7 @@ export class EmbeddedSite {
   async member(): Promise<Member> {
     const folder = join(this.folder, `run-${++this.runs}`)
     const streams = { kind: 'embedded', partitions: this.partitions }
-    const member = await Member.create({ folder, name: 'proof', streams, rules: [join(this.folder, 'rules')] })
+    const member = await Member.create({ folder, name: 'proof', streams, rules: [join(this.folder, FOLDER)] })
     cpSync(join(this.folder, 'loaded'), join(member.data, 'streams'), { recursive: true })
     return member
   }

@@ -42,7 +42,9 @@ export async function killsOnEmbeddedLogs(plan: KillPlan, say: Say): Promise<Rep
         kills: kills.length,
         alerts: expected.alerts.size,
         revisions: found.revisions,
-        'least alerts under way at a kill': Math.min(...kills.map(({ stamp }) => underWay(expected, stamp))),
+        'least alerts under way at a kill': Math.min(
+          ...kills.filter(({ stamp }) => stamp > 0).map(({ stamp }) => underWay(expected, stamp)),
+        ),
         'seconds, uninterrupted': seconds,
       },
       differences: [

@@ -12,18 +12,24 @@ export interface ProofRules {
   readonly changed: Bundle
 }
 
-const file = (name: string): RuleFile => ({ path: name, text: readFileSync(join(import.meta.dirname, 'rules', name), 'utf8') })
+/** The folder in which a node has its rules: bundles name files by it. */
+export const FOLDER = 'rules'
+
+const file = (name: string): RuleFile => ({
+  path: `${FOLDER}/${name}`,
+  text: readFileSync(join(import.meta.dirname, FOLDER, name), 'utf8'),
+})
 
 export function proofRules(): ProofRules {
-  const [detections, correlations, tuning] = ['detections.yml', 'correlations.yml', 'tuning.yml'].map(file) as [
+  const [correlations, detections, tuning] = ['correlations.yml', 'detections.yml', 'tuning.yml'].map(file) as [
     RuleFile,
     RuleFile,
     RuleFile,
   ]
   return {
-    first: bundleOf([detections, correlations]),
-    tuned: bundleOf([detections, correlations, tuning]),
-    changed: bundleOf([detections, withShorterWindow(correlations), tuning]),
+    first: bundleOf([correlations, detections]),
+    tuned: bundleOf([correlations, detections, tuning]),
+    changed: bundleOf([withShorterWindow(correlations), detections, tuning]),
   }
 }
 
