@@ -38,6 +38,7 @@ export async function arrivalsOnEmbeddedLogs({ seed, events, orders }: ArrivalPl
 const quiet: EngineObserver = {
   onAlert: () => {},
   onChange: () => {},
+  onNote: () => {},
   onError: (where, error) => {
     throw new Error(`the engine failed: ${where}`, { cause: error })
   },
