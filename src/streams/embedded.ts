@@ -19,7 +19,10 @@ import { PartitionWorker } from './partition-worker.ts'
 
 /** Of the tables; files of another layout are not read. */
 const FORMAT = '2'
-/** Made from other logs: what a power cut takes of them is made again, so they are not synced, and have a file of their own. */
+/**
+ * Made from other logs: what a power cut takes of them is made again, so they are not synced, and have a file of their own. What cannot
+ * be made again asks to be synced, record by record.
+ */
 const DERIVED: ReadonlySet<LogName> = new Set(['signals', 'checkpoints'])
 
 interface Settings {
@@ -34,7 +37,7 @@ interface Settings {
 
 /**
  * The ordered logs in SQLite: for a single node, with nothing to install. An append is one transaction, synced to disk before it
- * resolves, so what was acknowledged survives kill -9 and a power cut. Only what is made from the events is not synced. Each entry has a
+ * resolves, so what was acknowledged survives kill -9 and a power cut. Only what is made from the events and can be made again is not synced. Each entry has a
  * checksum: what is not as it was written reaches nobody.
  *
  * @throws CordonError `STREAMS_PARTITIONS` if the file was made with another number of partitions, `STREAMS_FORMAT` by another
@@ -60,8 +63,8 @@ export class EmbeddedStreams implements Streams {
     this.onError = onError
     const durable = LOGS.filter((log) => !DERIVED.has(log))
     try {
-      this.open(join(folder, 'log.db'), 'FULL', durable)
-      this.open(join(folder, 'signals.db'), 'NORMAL', [...DERIVED])
+      this.open(join(folder, 'log.db'), false, durable)
+      this.open(join(folder, 'signals.db'), true, [...DERIVED])
     } catch (error) {
       for (const database of this.databases) database.close()
       throw error
@@ -134,13 +137,15 @@ export class EmbeddedStreams implements Streams {
     }
   }
 
-  private open(file: string, synchronous: 'FULL' | 'NORMAL', logs: readonly LogName[]): void {
+  private open(file: string, derived: boolean, logs: readonly LogName[]): void {
     try {
       const database = new DatabaseSync(file, { timeout: 5_000 })
       this.databases.push(database)
-      database.exec(`PRAGMA journal_mode=WAL; PRAGMA synchronous=${synchronous}; PRAGMA wal_autocheckpoint=2000; PRAGMA cache_size=-65536`)
+      database.exec(
+        `PRAGMA journal_mode=WAL; PRAGMA synchronous=${derived ? 'NORMAL' : 'FULL'}; PRAGMA wal_autocheckpoint=2000; PRAGMA cache_size=-65536`,
+      )
       settle(database, file, this.partitionCount)
-      for (const log of logs) this.logs.set(log, new EmbeddedLog({ database, file, log, partitions: this.partitions(log) }))
+      for (const log of logs) this.logs.set(log, new EmbeddedLog({ database, file, log, partitions: this.partitions(log), derived }))
     } catch (cause) {
       if (cause instanceof CordonError) throw cause
       if (isDamage(cause)) {

@@ -28,6 +28,8 @@ export interface LogRecord<T> {
    * A distributed log keeps no such index: there readers recognise the repeat by the id (docs/design.md section 5, "Stores").
    */
   readonly id?: string
+  /** It survives a power cut also in a log that is made from others and not synced: whoever sends it cannot make it again. */
+  readonly durable?: true
 }
 
 export interface LogEntry<T> {

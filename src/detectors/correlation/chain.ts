@@ -8,6 +8,8 @@ export interface Chained {
   /** Only for what every partition gets. */
   readonly partition?: number
   readonly value: SignalRecord
+  /** Unlike signals of events, which match would send again, these are sent once. */
+  readonly durable: true
 }
 
 /** What an anchor is to the correlations that refer to its own, told as often as what is said of it changes. */
@@ -38,7 +40,7 @@ export function takenBack(unit: Unit, parents: readonly Unit[], anchor: Signal, 
 }
 
 function record(value: Signal | Retraction): Chained {
-  return { key: signalKey(value), value }
+  return { key: signalKey(value), value, durable: true }
 }
 
 function addressed(unit: Unit, parent: Unit, anchor: Signal, { id, rev, partition }: AlertRevision): Omit<Retraction, 'kind'> {

@@ -289,7 +289,7 @@ export class Correlator {
     this.told.set(depth, ingested)
     const { partition, signalPartitions } = this.options
     const value: Progress = { kind: 'progress', depth, partition, offset, ingested }
-    return Array.from({ length: signalPartitions }, (_, at) => ({ key: '', partition: at, value }))
+    return Array.from({ length: signalPartitions }, (_, at) => ({ key: '', partition: at, value, durable: true }))
   }
 
   /** Lets go of gaps that no window reaches any more, and of bundles, with their units, that no events partition and no signal names. */

@@ -22,6 +22,8 @@ interface Settings {
   readonly file: string
   readonly log: LogName
   readonly partitions: number
+  /** What an append is not synced for, unless it says so. */
+  readonly derived: boolean
 }
 
 /** One log: a table per partition, and an index of the ids that it holds. */
@@ -55,7 +57,8 @@ export class EmbeddedLog {
     const results: Appended[] = []
     const drafts: Draft[] = []
     const next = this.tables.map((table) => table.next)
-    this.transaction('refused an append', () => {
+    const synced = this.settings.derived && records.some(({ durable }) => durable === true)
+    this.transaction('refused an append', synced, () => {
       for (const { key, value, id: name, partition = this.partitionOf(key) } of records) {
         const table = this.tables[partition]!
         const offset = next[partition]!
@@ -115,7 +118,7 @@ export class EmbeddedLog {
   trim({ before, maxBytes }: TrimLimits, keepFrom: (partition: number) => number): number {
     const share = this.usedBytes() > maxBytes ? 0.1 : 0
     let gone = 0
-    this.transaction('cannot be trimmed', () => {
+    this.transaction('cannot be trimmed', false, () => {
       for (const [partition, table] of this.tables.entries()) gone += table.trim(before, share, keepFrom(partition))
     })
     return gone
@@ -143,10 +146,12 @@ export class EmbeddedLog {
     return this.tables.length === 1 ? 0 : Number.parseInt(identity(key).slice(0, 8), 16) % this.tables.length
   }
 
-  private transaction(failure: string, work: () => void): void {
+  /** @param synced the commit syncs the file, with all that was written before, although the log does not ask for it */
+  private transaction(failure: string, synced: boolean, work: () => void): void {
     const { database, log } = this.settings
-    database.exec('BEGIN IMMEDIATE')
+    if (synced) database.exec('PRAGMA synchronous=FULL')
     try {
+      database.exec('BEGIN IMMEDIATE')
       work()
       database.exec('COMMIT')
     } catch (error) {
@@ -156,6 +161,8 @@ export class EmbeddedLog {
         hint: 'check the free disk space and the permissions of the data folder; nothing was acknowledged',
         cause: error,
       })
+    } finally {
+      if (synced) database.exec('PRAGMA synchronous=NORMAL')
     }
   }
 

@@ -64,7 +64,7 @@ export class VirtualLogs {
       if (this.settings.embedded && log === 'signals') this.unsynced.push({ partition: place, offset })
       return result
     })
-    if (this.unsynced.length > 200) this.sync()
+    if (this.unsynced.length > 200 || records.some(({ durable }) => durable === true)) this.sync()
     if (COMPACTED.has(log) && this.random.chance(0.2)) this.compact(log)
     for (const at of new Set(results.map(({ partition }) => partition))) for (const wake of [...this.logs.get(log)![at]!.waiting]) wake()
     return results
@@ -80,6 +80,7 @@ export class VirtualLogs {
   last<T>(log: LogName, partition: number, accept: (value: T) => boolean): LogEntry<T> | undefined {
     const { entries } = this.logs.get(log)![partition]!
     for (let at = entries.length - 1; at >= 0; at--) {
+      if (!isThere(entries[at]!)) continue
       const entry = entryOf<T>(partition, entries[at]!)
       if (accept(entry.value)) return entry
     }
@@ -165,6 +166,7 @@ class VirtualPartition {
     return offset
   }
 
+  /** Without those that only remove their key. */
   from(offset: number, limit: number): readonly Stored[] {
     let low = 0
     let high = this.entries.length
@@ -173,7 +175,9 @@ class VirtualPartition {
       if (this.entries[middle]!.offset < offset) low = middle + 1
       else high = middle
     }
-    return this.entries.slice(low, low + limit)
+    const found: Stored[] = []
+    for (let at = low; at < this.entries.length && found.length < limit; at++) if (isThere(this.entries[at]!)) found.push(this.entries[at]!)
+    return found
   }
 
   cut(offset: number): void {
@@ -181,12 +185,14 @@ class VirtualPartition {
     this.next = Math.min(this.next, offset)
   }
 
-  /** Only the newest of each key stays; the newest of all always does. */
+  /** Only the newest of each key stays, and that only if it does not remove its key. */
   compact(): void {
     const newest = new Map(this.entries.map(({ key, offset }) => [key, offset]))
-    this.entries = this.entries.filter(({ key, offset }) => newest.get(key) === offset)
+    this.entries = this.entries.filter((entry) => newest.get(entry.key) === entry.offset && isThere(entry))
   }
 }
+
+const isThere = ({ text }: Stored) => text !== 'null'
 
 function entryOf<T>(partition: number, stored: Stored): LogEntry<T> {
   stored.value ??= JSON.parse(stored.text)
