@@ -1,5 +1,7 @@
 import { Command, Option } from 'commander'
-import { isTimeless, type ReplayResult, replayFile, type WhyNot } from '../engine/replay.ts'
+import { loadConfig } from '../engine/config.ts'
+import { isTimeless, type ReplayOptions, type ReplayResult, replayFile, type WhyNot } from '../engine/replay.ts'
+import { momentOf, replayStore } from '../engine/replay-store.ts'
 import { isCalled, loadRules } from '../engine/rules.ts'
 import { CordonError } from '../event/error.ts'
 import { formatTime } from '../event/time.ts'
@@ -7,6 +9,7 @@ import type { DetectionRule, RuleSet } from '../sigma/ast.ts'
 import { detectionsUnder } from '../sigma/load.ts'
 import { formatDiagnostic } from '../sigma/problems.ts'
 import { type CommandFactory, EXIT, formatSkipped, type Io } from './io.ts'
+import { configOption } from './node-options.ts'
 
 type Alert = ReplayResult['alerts'][number]
 
@@ -19,6 +22,12 @@ interface Options {
   strict?: boolean
   failOnAlert?: boolean
   whyNot?: string
+  from?: 'elasticsearch'
+  config: string
+  index?: string
+  query?: string
+  since?: string
+  until?: string
 }
 
 export const replayCommand: CommandFactory = (io, done) =>
@@ -32,30 +41,61 @@ export const replayCommand: CommandFactory = (io, done) =>
     .option('--strict', 'exit 3 if a line cannot be read')
     .option('--fail-on-alert', 'exit 1 if there is an alert')
     .option('--why-not <rule>', 'id, name or title of a rule: print for each event the first condition that failed')
+    .addOption(new Option('--from <where>', 'take the events of the configured store instead of a file').choices(['elasticsearch']))
+    .addOption(configOption())
+    .option('--index <pattern>', "with --from: anybody's index, alias or pattern (default: Cordon's own events)")
+    .option('--query <query>', 'with --from: only what this finds, in the syntax of Elasticsearch, such as host.name:web-1')
+    .option('--since <time>', 'with --from: what happened then or later: 2026-03-01T10:00:00Z, or so long ago: 24h')
+    .option('--until <time>', 'with --from: what happened before then')
     .argument('[file]', 'events, one a line; - for standard input')
     .action(async (named: string | undefined, options: Options, command: Command) => {
-      const file = named ?? lastPath(options, command)
+      const input = inputOf(named, options, command)
       const rules = loadRules([...options.rules, ...(options.lists ?? [])])
       const errors = rules.diagnostics.filter(({ severity }) => severity === 'error')
       for (const error of errors) io.err(formatDiagnostic(error))
 
       const ndjson = options.format === undefined ? !io.terminal : options.format === 'ndjson'
-      const result = await replayFile(file, rules, {
+      const result = await input.replay(rules, {
         anyLogsource: options.logsource === 'any',
         factless: ndjson,
         ...(options.source === undefined ? {} : { source: options.source }),
-        onBadRecord: (record) => io.err(formatSkipped(file, record)),
+        onBadRecord: (record) => io.err(formatSkipped(input.name, record)),
         whyNot: options.whyNot === undefined ? [] : rulesNamed(rules, options.whyNot),
         onWhyNot: (answer) => io.out(ndjson ? whyNotJson(answer) : whyNotText(answer)),
-        onProgress: (lines) => io.err(`${lines} lines read …`),
+        onProgress: (read) => io.err(`${read} ${input.unit} read …`),
       })
 
-      for (const alert of result.alerts) io.out(ndjson ? alertJson(alert) : alertText(alert, io))
-      io.err(`${result.lines} lines, ${result.events} events, ${result.bad} skipped, ${result.alerts.length} alerts`)
+      for (const alert of result.alerts) io.out(ndjson ? alertJson(alert, input) : alertText(alert, input, io))
+      io.err(`${result.read} ${input.unit}, ${result.events} events, ${result.bad} skipped, ${result.alerts.length} alerts`)
       if (options.strict && result.bad > 0) done(EXIT.usage)
       else if (errors.length > 0) done(EXIT.rules)
       else done(options.failOnAlert && result.alerts.length > 0 ? EXIT.findings : EXIT.clean)
     })
+
+/** Where the events come from. */
+interface Input {
+  readonly name: string
+  readonly unit: 'lines' | 'documents'
+  replay(rules: RuleSet, options: ReplayOptions): Promise<ReplayResult>
+}
+
+function inputOf(named: string | undefined, options: Options, command: Command): Input {
+  const { from, config, index, query, since, until } = options
+  if (from !== undefined) {
+    if (named !== undefined) throw conflict(`events of ${from} and of ${named}`)
+    const moment = (text: string | undefined) => (text === undefined ? undefined : momentOf(text, Date.now()))
+    const wanted = { index, query, since: moment(since), until: moment(until) }
+    return { name: from, unit: 'documents', replay: (rules, reports) => replayStore(loadConfig(config), wanted, rules, reports) }
+  }
+  const idle = Object.entries({ index, query, since, until }).find(([, value]) => value !== undefined)
+  if (idle !== undefined) throw conflict(`--${idle[0]} is for documents of a store`)
+  const file = named ?? lastPath(options, command)
+  return { name: file, unit: 'lines', replay: (rules, reports) => replayFile(file, rules, reports) }
+}
+
+function conflict(what: string): CordonError {
+  return new CordonError('INPUT_CONFLICT', what, { hint: 'name a file, or --from elasticsearch with what selects the documents there' })
+}
 
 /**
  * `--rules` and `--lists` take any number of paths, so a file that follows one directly is among them: it is the last path of
@@ -83,7 +123,7 @@ function rulesNamed(rules: RuleSet, name: string): readonly DetectionRule[] {
 }
 
 /** The contract that other tools read: docs/reference/cli.md. */
-function alertJson(alert: Alert): string {
+function alertJson(alert: Alert, { unit }: Input): string {
   const { id, rule, time, group, evidence, late } = alert
   return JSON.stringify({
     kind: 'alert',
@@ -91,22 +131,29 @@ function alertJson(alert: Alert): string {
     rule: { id: rule.id, name: rule.name ?? null, title: rule.title, level: rule.level },
     time: isTimeless(alert) ? null : formatTime(time),
     group,
-    lines: inputLines(evidence),
+    ...(unit === 'lines' ? { lines: inputLines(evidence) } : { events: eventIds(evidence) }),
     late,
   })
 }
 
-function alertText(alert: Alert, io: Io): string {
+function alertText(alert: Alert, { unit }: Input, io: Io): string {
   const group = Object.entries(alert.group).map(([field, value]) => `${field}=${value}`)
   const head = `${isTimeless(alert) ? 'no time' : formatTime(alert.time)} ${io.style('bold', alert.rule.level)} ${alert.rule.title}${alert.late ? ' (late)' : ''}`
-  const facts = alert.evidence.flatMap(({ line, facts: parts }) =>
-    parts.flatMap((part) => part.facts.map(({ test, value }) => `    line ${line}: ${test}  ← ${value}`)),
-  )
-  return [head, `  ${group.join(' ')}${group.length > 0 ? ' ' : ''}lines ${inputLines(alert.evidence).join(', ')}`, ...facts].join('\n')
+  const facts = alert.evidence.flatMap(({ eventId, line, facts: parts }) => {
+    const where = unit === 'lines' ? `line ${line}` : `event ${eventId}`
+    return parts.flatMap((part) => part.facts.map(({ test, value }) => `    ${where}: ${test}  ← ${value}`))
+  })
+  const all = unit === 'lines' ? `lines ${inputLines(alert.evidence).join(', ')}` : `events ${eventIds(alert.evidence).join(', ')}`
+  return [head, `  ${[...group, all].join(' ')}`, ...facts].join('\n')
 }
 
 function inputLines(evidence: Alert['evidence']): number[] {
   return [...new Set(evidence.map(({ line }) => line))].sort((a, b) => a - b)
+}
+
+/** A store has no lines: there its documents are named, which are the events of a live run. */
+function eventIds(evidence: Alert['evidence']): string[] {
+  return [...new Set(evidence.map(({ eventId }) => eventId))].sort()
 }
 
 function whyNotJson({ line, rule, failure }: WhyNot): string {

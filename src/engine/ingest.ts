@@ -82,7 +82,8 @@ export class Ingest {
       }
       try {
         const normaliser = delivery.source === undefined ? recognise(record.value) : normaliserFor(delivery.source)
-        normaliser.normalise(record.value).forEach((draft, part) => {
+        normaliser.normalise(record.value).forEach((made, part) => {
+          const draft = record.id === undefined ? made : { ...made, producerId: `${record.id}#${part}` }
           const { draft: joined, changes } = joinContext(draft, context, now)
           rows.push(...changes)
           records.push(sealed(joined, draft, eventId(delivery, record, part, draft), this.settings.bundle(), now))

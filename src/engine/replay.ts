@@ -15,6 +15,7 @@ import { normaliserFor, recognise } from '../normalise/index.ts'
 import { jsonFramer } from '../normalise/json-framer.ts'
 import {
   type BadRecord,
+  type Framer,
   type InputLine,
   type Normaliser,
   notNormalised,
@@ -25,13 +26,16 @@ import type { DetectionRule, RuleSet } from '../sigma/ast.ts'
 import { readLines } from '../sources/lines.ts'
 import { agentTree } from './rules.ts'
 
+/** Lines or documents between two words about progress. */
+const PROGRESS = 50_000
+
 export interface ReplayReports {
   readonly onBadRecord: (record: RecordProblem) => void
   /** Detection rules of which every event's first failed condition is wanted. */
   readonly whyNot: readonly DetectionRule[]
   readonly onWhyNot: (answer: WhyNot) => void
-  /** Called with the number of lines read, now and then. */
-  readonly onProgress: (lines: number) => void
+  /** Called with the number of lines or documents read, now and then. */
+  readonly onProgress: (read: number) => void
 }
 
 export interface ReplaySettings extends ReplayReports {
@@ -44,7 +48,7 @@ export interface ReplaySettings extends ReplayReports {
   readonly anyLogsource?: boolean
 }
 
-export interface ReplayFileOptions extends ReplayReports {
+export interface ReplayOptions extends ReplayReports {
   /** Source name, such as `linux.auditd`. */
   readonly source?: string
   readonly anyLogsource: boolean
@@ -58,10 +62,17 @@ export interface WhyNot {
   readonly failure: ReturnType<typeof firstFailure>
 }
 
+/** Some of what is replayed: records, and how many lines or documents they were cut out of. */
+export interface ReplayPiece {
+  readonly read: number
+  readonly records: readonly (VendorRecord | BadRecord)[]
+}
+
 export interface ReplayResult {
   /** The alert set in its last revisions, by (time, id). */
   readonly alerts: readonly AlertRevision[]
-  readonly lines: number
+  /** Lines or documents. */
+  readonly read: number
   readonly events: number
   readonly bad: number
 }
@@ -74,7 +85,7 @@ export interface ReplayResult {
 export function replayFile(
   file: string,
   rules: RuleSet,
-  { source, anyLogsource, factless, ...reports }: ReplayFileOptions,
+  { source, anyLogsource, factless, ...reports }: ReplayOptions,
 ): Promise<ReplayResult> {
   return replay(openLines(file), {
     ...reports,
@@ -103,15 +114,25 @@ interface Matched {
   readonly stamped: number | null
 }
 
+/** As {@link replayPieces}, of lines. */
+export function replay(input: AsyncIterable<InputLine>, settings: ReplaySettings): Promise<ReplayResult> {
+  return replayPieces(piecesOf(input, settings.normaliser?.framer() ?? jsonFramer()), settings)
+}
+
+async function* piecesOf(lines: AsyncIterable<InputLine>, framer: Framer): AsyncGenerator<ReplayPiece> {
+  for await (const line of lines) yield { read: 1, records: framer.push(line, 0) }
+  yield { read: 0, records: framer.flush() }
+}
+
 /**
  * Recorded events → the alert set, by the engine's own detectors; it can never act. All input is matched first and its
- * signals sorted, then correlated, so the order of the lines means nothing. `event.ingested` counts where every record has
+ * signals sorted, then correlated, so their order means nothing. `event.ingested` counts where every record has
  * it; else each event was ingested when it happened (docs/design.md section 5, "File replay").
  */
-export async function replay(input: AsyncIterable<InputLine>, settings: ReplaySettings): Promise<ReplayResult> {
+export async function replayPieces(pieces: AsyncIterable<ReplayPiece>, settings: ReplaySettings): Promise<ReplayResult> {
   const matched: Matched[] = []
   const copies = new Map<string, number>()
-  let lines = 0
+  let read = 0
   let events = 0
   let bad = 0
   let everyStamped = true
@@ -133,25 +154,24 @@ export async function replay(input: AsyncIterable<InputLine>, settings: ReplaySe
       events++
       const stamped = parseTime(getPath(draft.ecs, 'event.ingested'))
       everyStamped &&= stamped !== null
-      const event = seal(joinContext(draft, settings.context, 0).draft, draft.producerId ?? copyId(record, index, copies), stamped)
+      const id = record.id === undefined ? (draft.producerId ?? copyId(record, index, copies)) : identity(record.id, index)
+      const event = seal(joinContext(draft, settings.context, 0).draft, id, stamped)
       for (const rule of settings.whyNot)
         settings.onWhyNot({ line: record.line, rule, failure: firstFailure(rule, event, { anyLogsource }) })
       for (const signal of settings.detector.detect(event, { partition: 0, offset: record.line })) matched.push({ signal, stamped })
     })
   }
 
-  const framer = settings.normaliser?.framer() ?? jsonFramer()
-  const takeAll = (records: readonly (VendorRecord | BadRecord)[]) => {
-    for (const record of records) 'reason' in record ? reject(record) : take(record)
+  let told = 0
+  for await (const piece of pieces) {
+    read += piece.read
+    for (const record of piece.records) 'reason' in record ? reject(record) : take(record)
+    if (read - told < PROGRESS) continue
+    settings.onProgress(read)
+    told = read
   }
-  for await (const line of input) {
-    lines++
-    takeAll(framer.push(line, 0))
-    if (lines % 50_000 === 0) settings.onProgress(lines)
-  }
-  takeAll(framer.flush())
 
-  return { alerts: correlate(settings.detector, matched, everyStamped), lines, events, bad }
+  return { alerts: correlate(settings.detector, matched, everyStamped), read, events, bad }
 }
 
 function correlate(detector: Detector, matched: readonly Matched[], stamped: boolean): readonly AlertRevision[] {

@@ -8,6 +8,8 @@ export interface VendorRecord {
   /** Where its text starts: 1-based input line for a file or body, and the byte offset there. */
   readonly line: number
   readonly offset: number
+  /** What names it where it comes from, whatever its contents: it is the record's identity then. */
+  readonly id?: string
 }
 
 /** What was wrong with a record, by its 1-based line. */

@@ -1,6 +1,12 @@
 import { randomUUID } from 'node:crypto'
 import fc from 'fast-check'
 import { afterAll, afterEach, describe, expect, test } from 'vitest'
+import type { AlertRevision } from '../../src/detectors/alert.ts'
+import { loadConfig } from '../../src/engine/config.ts'
+import { startEngine } from '../../src/engine/engine.ts'
+import type { EngineObserver } from '../../src/engine/observer.ts'
+import { replayStore } from '../../src/engine/replay-store.ts'
+import { loadRules } from '../../src/engine/rules.ts'
 import type { Event } from '../../src/event/event.ts'
 import { type JsonObject, parseJson, stringifyJson } from '../../src/event/json.ts'
 import { formatTime } from '../../src/event/time.ts'
@@ -9,6 +15,8 @@ import { documentOf, storedDocument } from '../../src/stores/elasticsearch/docum
 import { type EventDocument, EventsStore } from '../../src/stores/elasticsearch/events.ts'
 import { deleteExpired } from '../../src/stores/elasticsearch/retention.ts'
 import { type Hit, search } from '../../src/stores/elasticsearch/search.ts'
+import { EmbeddedSite } from '../proof/embedded-site.ts'
+import { proofRules } from '../proof/rules.ts'
 import { startElasticsearch } from './servers/elasticsearch.ts'
 import { realOrSkip } from './servers/server.ts'
 
@@ -189,7 +197,47 @@ describe.skipIf(server === undefined)(`events in Elasticsearch 9.2.0${note}`, ()
     expect(await walk({ tiebreak: 'event.id' })).toEqual(events.map(({ id }) => id))
     expect((await walk({})).sort()).toEqual(events.map(({ id }) => id))
   })
+
+  test('a replay of what a live run stored gives the alerts of the live run', async () => {
+    const { first } = proofRules()
+    // One state of the rules: a replay knows no other.
+    const rules = { first, tuned: first, changed: first }
+    const site = await EmbeddedSite.create({ seed: 4, events: 8_000, partitions: 3, shuffle: 1 }, rules)
+    closing.push(async () => site.remove())
+    const member = await site.member()
+    const store = { kind: 'elasticsearch' as const, urls: [server!.url], prefix: `t${randomUUID().slice(0, 8)}-`, compression: false }
+    const config = { ...loadConfig(member.config), store }
+    const engine = await startEngine(config, quiet)
+    await engine.drained()
+    await engine.stop()
+    const live = await site.outcome(member)
+    expect(live.alerts.size).toBeGreaterThan(80)
+
+    const elasticsearch = new Elasticsearch(store)
+    closing.push(() => elasticsearch.close())
+    const kept = await found(elasticsearch)
+    expect(kept.length).toBeGreaterThan(7_000)
+    const { alerts, read } = await replayStore(config, EVERYTHING, loadRules(config.rules), quietly)
+    expect(read).toBe(kept.length)
+    expect(alerts.map(told).sort()).toEqual([...live.alerts.values()].map(told).sort())
+  }, 120_000)
 })
+
+const quiet: EngineObserver = {
+  onAlert: () => {},
+  onChange: () => {},
+  onNote: () => {},
+  onError: (where, error) => {
+    throw new Error(`the engine failed: ${where}`, { cause: error })
+  },
+}
+const EVERYTHING = { index: undefined, query: undefined, since: undefined, until: undefined }
+const quietly = { anyLogsource: false, factless: true, whyNot: [], onWhyNot: () => {}, onProgress: () => {}, onBadRecord: () => {} }
+
+/** What an alert says, without how the run went that found it. */
+function told({ id, rule, group, time, late, provisional, evidence }: AlertRevision): string {
+  return stringifyJson([id, rule.id, group, time, late, provisional, evidence.map(({ eventId }) => eventId).sort()])
+}
 
 const NAMES = [
   'process',

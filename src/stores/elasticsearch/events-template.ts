@@ -12,6 +12,13 @@ const FLATTENED_DEPTH = 64
 /** The mapping has 3,500 fields, objects and multi-fields; a site may add its own. */
 const FIELDS_LIMIT = 6_000
 
+/** Where words are looked for that a query does not name a field for. */
+const SEARCHED = [
+  ...['message', 'native', 'tags', 'event.action', 'host.name', 'device.id', 'device.name', 'user.name', 'user.id', 'user.email'],
+  ...['process.name', 'process.command_line', 'process.executable', 'file.path', 'source.ip', 'destination.ip', 'destination.domain'],
+  ...['dns.question.name', 'url.full', 'related.user', 'related.hosts', 'related.ip'],
+]
+
 /** Changes with what the mapping means, so that what is installed can be told apart. */
 const VERSION = 1
 
@@ -31,6 +38,7 @@ export function eventsTemplate(profile: Profile): IndexTemplate {
         auto_expand_replicas: '0-1',
         codec: 'best_compression',
         refresh_interval: '5s',
+        query: { default_field: SEARCHED },
         mapping: { total_fields: { limit: FIELDS_LIMIT }, ignore_malformed: true },
       },
     },
