@@ -2,6 +2,8 @@
 export interface ElasticsearchSettings {
   /** `http(s)://host:port` of nodes that take requests; they are used in turn. No others are looked for. */
   readonly urls: readonly string[]
+  /** Where it stands in the configuration, for hints: `store`, if left out. */
+  readonly setting?: string
   /** Before the name of every index, template and alias: `cordon-` makes `cordon-alerts-2026.03.01`. */
   readonly prefix: string
   readonly auth?: ElasticsearchAuth | undefined
