@@ -12,7 +12,7 @@ import { tlsOf } from './tls-files.ts'
  * @throws CordonError `SECRET_MISSING`, `TLS_FILE`
  */
 export function connectElasticsearch({ urls, auth, tls, compression }: ClusterConfig, prefix: string, setting: string): Elasticsearch {
-  return new Elasticsearch({ urls, prefix, auth: auth && authOf(auth), tls: tls && tlsOf(tls, `${setting}.tls`), compression })
+  return new Elasticsearch({ urls, prefix, setting, auth: auth && authOf(auth), tls: tls && tlsOf(tls, `${setting}.tls`), compression })
 }
 
 function authOf(auth: NonNullable<ClusterConfig['auth']>): ElasticsearchAuth {

@@ -35,12 +35,14 @@ export class Elasticsearch {
   readonly room = new ByteRoom(ROOM)
   readonly #client: Client
   readonly #secrets: readonly string[]
+  readonly #setting: string | undefined
 
   /** Connects to nothing yet. */
   constructor(settings: ElasticsearchSettings) {
     this.prefix = settings.prefix
     this.#client = new Client(optionsOf(settings))
     this.#secrets = secretsOf(settings)
+    this.#setting = settings.setting
   }
 
   /**
@@ -69,7 +71,7 @@ export class Elasticsearch {
 
   /** A failure under a name of ours, without the secrets of this cluster. */
   error(failure: Failure, what: string): CordonError {
-    return namedError(failure, what, this.#secrets)
+    return namedError(failure, what, this.#secrets, this.#setting)
   }
 
   close(): Promise<void> {

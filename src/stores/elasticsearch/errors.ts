@@ -112,9 +112,10 @@ export function isPassing(error: unknown): error is CordonError {
 }
 
 /** An error under a name of ours, with what to do about it, and without the secrets and contents that an answer may repeat. */
-export function namedError(failure: Failure, what: string, secrets: readonly string[]): CordonError {
+export function namedError(failure: Failure, what: string, secrets: readonly string[], setting = 'store'): CordonError {
   const { code, says, hint } = NAMED.find(({ when }) => when(failure)) ?? OTHER
-  return new CordonError(code, `${what}: ${says}: ${inWords(failure, secrets)}`, { hint })
+  // Hints name the keys of the store; other clusters have the same keys elsewhere.
+  return new CordonError(code, `${what}: ${says}: ${inWords(failure, secrets)}`, { hint: hint.replaceAll('store.', `${setting}.`) })
 }
 
 /** What the client threw, as a failure; undefined for what does not come from it. */
@@ -123,14 +124,23 @@ export function failureOf(error: unknown): Failure | undefined {
   return error instanceof errors.ElasticsearchClientError ? { status: 0, type: error.name, reason: error.message } : undefined
 }
 
+interface ErrorBody {
+  readonly type?: string
+  readonly reason?: string
+  readonly caused_by?: { readonly reason?: string }
+  readonly root_cause?: readonly { readonly reason?: string }[]
+}
+
 /** The `error` of an answer, or of an item of a bulk answer. */
 export function answered(status: number, error: unknown): Failure {
   if (typeof error !== 'object' || error === null)
     return { status, type: '', reason: typeof error === 'string' ? error : `status ${status}` }
-  const { type = '', reason = '', caused_by } = error as { type?: string; reason?: string; caused_by?: { reason?: string } }
+  const { type = '', reason = '', caused_by, root_cause } = error as ErrorBody
   // A value that does not fit its field is an event's, and has no place in a log.
   if (type === 'document_parsing_exception') return { status, type, reason: reason.replace(/ ?Preview of field's value:.*/s, '') }
-  return { status, type, reason: caused_by?.reason === undefined ? reason : `${reason} (${caused_by.reason})` }
+  // Of a search "all shards failed" says nothing; what failed there is one level below.
+  const cause = [caused_by?.reason, root_cause?.[0]?.reason].find((text) => text !== undefined && text !== reason)
+  return { status, type, reason: cause === undefined ? reason : `${reason} (${cause})` }
 }
 
 function inWords({ type, reason }: Failure, secrets: readonly string[]): string {
