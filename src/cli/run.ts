@@ -17,7 +17,7 @@ export const runCommand: CommandFactory = (io) =>
       const stopped = stopSignal()
       const config = loadConfig(path)
       const engine = await startEngine(config, createLog(config), role)
-      for (const diagnostic of engine.rules.diagnostics) if (diagnostic.severity === 'error') io.err(formatDiagnostic(diagnostic))
+      for (const diagnostic of engine.rules?.diagnostics ?? []) if (diagnostic.severity === 'error') io.err(formatDiagnostic(diagnostic))
       announce(engine, io)
       await stopped
       io.err('stopping …')
@@ -27,9 +27,8 @@ export const runCommand: CommandFactory = (io) =>
 
 function announce({ config, roles, rules, ingestUrl, apiUrl, freshTokens }: Engine, io: Io): void {
   const label = config.label === undefined ? '' : ` [${config.label}]`
-  io.err(
-    `cordon${label}: ${rules.detections.length + rules.correlations.length} rules, ${config.responders.length} responders, data in ${config.data}`,
-  )
+  const count = rules === undefined ? 'no' : rules.detections.length + rules.correlations.length
+  io.err(`cordon${label}: ${count} rules, ${config.responders.length} responders, data in ${config.data}`)
   if (roles.size < ROLES.length) io.err(`  roles       ${[...roles].join(', ')}`)
   if (ingestUrl !== undefined) io.err(`  events in   ${ingestUrl}  (POST /v1/events, POST /v1/logs)`)
   io.err(`  API         ${apiUrl}  (${roles.has('api') ? '/v1/alerts, /v1/incidents, /v1/actions, ' : ''}/health, /metrics)`)

@@ -19,6 +19,8 @@ export interface DetectorUnit {
   readonly depth: number
   /** G = timespan + grace: what was ingested further apart never meets in it. Milliseconds. */
   readonly sight: number
+  /** How far from an anchor's ingestion the events may have been ingested that it depends on. Milliseconds. */
+  readonly reach: number
 }
 
 /** A rule set, compiled: what the match stage runs on every event. */
@@ -63,7 +65,7 @@ export function compileDetector(
   return {
     rules,
     bundle,
-    units: new Map([...units].map(([key, { rule, depth, span }]) => [key, { key, rule: rule.id, depth, sight: span.sight }])),
+    units: new Map([...units].map(([key, { rule, depth, span, reach }]) => [key, { key, rule: rule.id, depth, sight: span.sight, reach }])),
     isSingle,
     detect(event, place) {
       const matched = matcher.match(event)

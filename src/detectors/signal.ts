@@ -70,14 +70,21 @@ export interface Progress {
   readonly feed?: Feed
 }
 
+/** A bundle, with the stamps of the first and the last event that named it. */
+export interface LiveBundle {
+  readonly id: string
+  readonly since: number
+  readonly last: number
+}
+
 /** What match knows of a partition of the events log: a function of its entries up to a place. */
 export interface Feed {
   /** Oldest first. */
   readonly gaps: readonly Gap[]
   /** The ingest nodes that have ticked here and have not said goodbye, with the stamp of their last tick. */
   readonly nodes: readonly { readonly node: string; readonly heard: number; readonly paused: boolean }[]
-  /** The bundles that events here have named, with the stamp of the first, oldest first. Those long superseded are left out. */
-  readonly bundles: readonly { readonly id: string; readonly since: number }[]
+  /** The bundles that events here name, in the order in which they came. Those long superseded are left out. */
+  readonly bundles: readonly LiveBundle[]
 }
 
 export type SignalRecord = Signal | Retraction | Progress

@@ -14,6 +14,7 @@ import {
   recordsOf,
 } from '../sigma/bundle.ts'
 import type { LogEntry, Streams } from '../streams/log.ts'
+import { Recent } from './recent.ts'
 import { detectorOf } from './rules.ts'
 
 /** What workers ask for: the rules that their records name. */
@@ -223,22 +224,4 @@ function absent(id: string): CordonError {
   return new CordonError('BUNDLE_MISSING', `events name the bundle of rules ${id}, which is not whole in the bundles log`, {
     hint: 'they wait, and nothing is lost: activate the same rule files once more, and then those that you want',
   })
-}
-
-/** The values that were used last, made anew where they are gone. */
-class Recent<K, V> {
-  private readonly values = new Map<K, V>()
-  private readonly most: number
-
-  constructor(most: number) {
-    this.most = most
-  }
-
-  get(key: K, make: () => V): V {
-    const value = this.values.get(key) ?? make()
-    this.values.delete(key)
-    this.values.set(key, value)
-    if (this.values.size > this.most) this.values.delete(this.values.keys().next().value!)
-    return value
-  }
 }

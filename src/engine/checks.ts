@@ -1,6 +1,8 @@
 import { existsSync, statfsSync } from 'node:fs'
 import { CordonError, messageOf } from '../event/error.ts'
+import { formatTime } from '../event/time.ts'
 import type { RuleFiles } from './activation.ts'
+import type { MatchStage } from './detection-stage.ts'
 import type { Check, Finding } from './health.ts'
 import type { IngestStage } from './ingest-stage.ts'
 import type { Parts, ResponseParts } from './parts.ts'
@@ -9,6 +11,8 @@ import type { Backlog, Readers } from './readers.ts'
 /** A worker that is this far behind keeps people waiting. */
 const TOLERABLE_LAG = 100_000
 const LITTLE_SPACE = 1e9
+/** Ingest nodes tick each second. */
+const QUIET = 30_000
 const VENDOR_TIMEOUT = 3_000
 
 /** What can be wrong with any node, each with its remedy. */
@@ -70,14 +74,45 @@ export function responseChecks({ site, ledger }: ResponseParts): readonly Check[
   ]
 }
 
+/** What can keep detection from knowing what is absent. */
+export function feedChecks({ progress }: MatchStage): readonly Check[] {
+  return [
+    {
+      name: 'ingest nodes',
+      look: async () => {
+        const feeds = [...progress.values()]
+        const open = feeds.flatMap(({ feed }) => feed.gaps.filter(({ to }) => to === null))
+        const silent = open.find(({ why }) => why === 'silent')
+        if (silent !== undefined) {
+          const { node, from } = silent
+          return {
+            detail: `ingest node ${node} is silent since ${formatTime(from)}: rules that ask for absence do not act until it is heard`,
+            remedy: `start it again; if it is gone for good: cordon nodes retire ${node}`,
+          }
+        }
+        if (open[0] !== undefined) {
+          const detail = `ingest node ${open[0].node} takes nothing in: rules that ask for absence do not act until it does`
+          return { detail, remedy: 'its own health and log say what holds it up' }
+        }
+        const oldest = Math.min(...feeds.map(({ ingested }) => ingested))
+        return when(
+          Date.now() - oldest > QUIET,
+          `nothing came from any ingest node since ${formatTime(oldest)}, or it has not been read yet`,
+          'start a node that ingests; look at cordon_log_lag',
+        )
+      },
+    },
+  ]
+}
+
 /** What can keep a file source from being read. */
 export function sourceChecks({ tails }: IngestStage): readonly Check[] {
-  return tails.map(({ path, problem }) => ({
-    name: `source ${path}`,
+  return tails.map((tail) => ({
+    name: `source ${tail.path}`,
     look: async () => {
-      if (!existsSync(path)) return { detail: 'there is no such file', remedy: 'check the path, and that its program runs' }
-      const found = problem()
-      return found && { detail: found.message, remedy: found.hint ?? 'check the path' }
+      if (!existsSync(tail.path)) return { detail: 'there is no such file', remedy: 'check the path, and that its program runs' }
+      const { problem } = tail
+      return problem && { detail: problem.message, remedy: problem.hint ?? 'check the path' }
     },
   }))
 }

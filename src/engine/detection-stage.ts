@@ -3,7 +3,7 @@ import type { EventRecord } from '../event/event.ts'
 import { openCheckpointFile } from '../streams/checkpoint-file.ts'
 import type { PartitionHandler } from '../streams/log.ts'
 import { createCorrelateWorker } from './correlate-worker.ts'
-import { createMatchWorker } from './match-worker.ts'
+import { createMatchWorker, type MatchReport } from './match-worker.ts'
 import type { Parts } from './parts.ts'
 
 /** Signals log → alerts log. */
@@ -24,10 +24,27 @@ export function correlateStage({ streams, bundles, metrics, paths, observer, pro
   })
 }
 
+export interface MatchStage {
+  readonly worker: PartitionHandler<EventRecord>
+  /** By the events partitions that this node has: how far it is, and what is known there of the ingest nodes. */
+  readonly progress: ReadonlyMap<number, Pick<MatchReport, 'ingested' | 'feed'>>
+}
+
 /** Events log → signals log. */
-export function matchStage({ streams, bundles, metrics }: Parts): PartitionHandler<EventRecord> {
-  return createMatchWorker(streams, bundles, ({ events, signals }) => {
+export function matchStage({ streams, bundles, metrics }: Parts): MatchStage {
+  const progress = new Map<number, MatchReport>()
+  metrics.observe('cordon_progress_seconds', 'Age of the newest stamp that match has come to', async () =>
+    [...progress.values()].map(({ partition, ingested }) => ({ value: (Date.now() - ingested) / 1_000, attributes: { partition } })),
+  )
+  const worker = createMatchWorker(streams, bundles, (report) => {
+    const { partition, events, signals } = report
+    progress.set(partition, report)
     metrics.matchedEvents.add(events)
     for (const [rule, count] of signals) metrics.signals.add(count, { rule })
   })
+  const close = async (partition: number) => {
+    progress.delete(partition)
+    await worker.close(partition)
+  }
+  return { worker: { ...worker, close }, progress }
 }

@@ -8,7 +8,7 @@ import { createIngestApp } from '../sources/ingest-app.ts'
 import { openEmbeddedLedger } from '../stores/embedded-ledger.ts'
 import { startActivation } from './activation.ts'
 import { openBundles } from './bundles.ts'
-import { checksOf, responseChecks, sourceChecks } from './checks.ts'
+import { checksOf, feedChecks, responseChecks, sourceChecks } from './checks.ts'
 import type { Config } from './config.ts'
 import { crashPoints } from './crash-point.ts'
 import { dataPaths, lockDataFolder } from './data-folder.ts'
@@ -34,7 +34,8 @@ import { webhooks } from './webhooks.ts'
 export interface Engine {
   readonly config: Config
   readonly roles: ReadonlySet<Role>
-  readonly rules: RuleSet
+  /** Those that are active at start; undefined where no node has activated any yet. */
+  readonly rules: RuleSet | undefined
   /** Undefined where the node does not ingest. */
   readonly ingestUrl: string | undefined
   readonly apiUrl: string
@@ -104,7 +105,8 @@ async function startStages(parts: Parts): Promise<Omit<Engine, 'stop'>> {
   const recording = shared && recordingOf(shared)
   const dispatcher = shared && recording && roles.has('respond') ? await startResponse(shared, recording, readers) : undefined
   if (roles.has('correlate')) await readers.begin('signals', 'correlate', correlateStage(parts))
-  if (roles.has('match')) await readers.begin('events', 'match', matchStage(parts))
+  const match = roles.has('match') ? matchStage(parts) : undefined
+  if (match) await readers.begin('events', 'match', match.worker)
   const storing = parts.elasticsearch !== undefined && roles.has('match') ? startStore(parts, parts.elasticsearch, readers) : []
   const ingest = roles.has('ingest') ? startIngest(parts) : undefined
 
@@ -112,6 +114,7 @@ async function startStages(parts: Parts): Promise<Omit<Engine, 'stop'>> {
     ...checksOf(parts, readers, ruleFiles),
     ...(shared ? responseChecks(shared) : []),
     ...storing,
+    ...(match ? feedChecks(match) : []),
     ...(ingest ? sourceChecks(ingest) : []),
   ]
   const api = recording && {
@@ -122,7 +125,9 @@ async function startStages(parts: Parts): Promise<Omit<Engine, 'stop'>> {
     }),
   }
   const listening = await startListeners(parts, checks, api, ingest)
-  return { config, roles, rules: bundles.rulesOf(bundles.active()), ...listening, drained: () => readers.drained() }
+  const active = bundles.activation()
+  const rules = active && bundles.rulesOf(active.bundle)
+  return { config, roles, rules, ...listening, drained: () => readers.drained() }
 }
 
 async function startResponse(parts: ResponseParts, recording: RecordingPorts, readers: Readers): Promise<Dispatcher> {

@@ -1,6 +1,5 @@
 import { ProcessTree } from '../context/process-tree.ts'
 import { CordonError } from '../event/error.ts'
-import type { EventRecord } from '../event/event.ts'
 import { FileTail } from '../sources/file-tail.ts'
 import type { Intake } from '../sources/source.ts'
 import { DeadLetters } from './dead-letters.ts'
@@ -8,25 +7,21 @@ import { Ingest } from './ingest.ts'
 import { IngestStore } from './ingest-store.ts'
 import type { Parts } from './parts.ts'
 import { activeAgents } from './rules.ts'
+import { Ticking } from './ticking.ts'
 
-const TICK = 1_000
 const DAY = 86_400_000
 /** How long a sender's next dead letter of the same code is only counted. */
 const QUIET = 60_000
 
-/** A file source that is being followed. */
-export interface Tail {
-  readonly path: string
-  /** What keeps it from being read now. */
-  problem(): CordonError | undefined
-}
-
 export interface IngestStage {
   readonly intake: Intake
-  readonly tails: readonly Tail[]
+  readonly tails: readonly FileTail[]
 }
 
-/** Sources → events log: the intake for the HTTP listener, the configured files, and a tick in every partition each second. */
+/**
+ * Sources → events log: the intake for the HTTP listener, the configured files, and a tick in every partition each second. At the end
+ * the sources stop first, and then the node says goodbye, so that nobody waits for it.
+ */
 export function startIngest(parts: Parts): IngestStage {
   const { config, paths, site, streams, bundles, metrics, observer, probe, onClose } = parts
   const store = new IngestStore(paths.ingest)
@@ -55,7 +50,7 @@ export function startIngest(parts: Parts): IngestStage {
 
   const tails = config.sources.map(({ path, source, device, from }) => {
     const name = `file:${path}`
-    const tail = new FileTail({
+    return new FileTail({
       path,
       name,
       source,
@@ -64,20 +59,18 @@ export function startIngest(parts: Parts): IngestStage {
       resume: store.position(name),
       onProblem: (problem) => observer.onError(`source ${path}`, problem),
     })
+  })
+  const ticking = new Ticking({
+    node: config.node,
+    send: (tick) => ingest.tick(tick),
+    paused: () => ingest.paused || tails.some(({ problem }) => problem !== undefined),
+    onError: (error) => observer.onError('tick', error),
+  })
+  onClose(() => ticking.leave())
+  for (const tail of tails) {
     tail.start()
     onClose(() => tail.stop())
-    return { path, problem: () => tail.problem }
-  })
-
-  const ticking = setInterval(() => {
-    const ticks = Array.from({ length: streams.partitions('events') }, (_, partition) => ({
-      key: '',
-      partition,
-      value: { kind: 'tick', node: config.node, paused: false } satisfies EventRecord,
-    }))
-    streams.append('events', ticks).catch((error) => observer.onError('tick', error))
-  }, TICK)
-  onClose(() => clearInterval(ticking))
+  }
   return { intake: ingest.intake(), tails }
 }
 

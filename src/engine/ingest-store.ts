@@ -4,12 +4,23 @@ import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import type { ProcessRow } from '../context/process-tree.ts'
 import type { FilePosition } from '../sources/source.ts'
 
-/** Ingest's own database: which processes are agents' or descend from them, and how far each followed file was read. */
+/** Ids are remembered by the half day in which they came, so that they are written near each other, and forgotten together. */
+const SLOT = 43_200_000
+/** Ids forgotten in one transaction at most: more than come in meanwhile, and few enough to keep nobody waiting. */
+const FORGOTTEN_AT_ONCE = 20_000
+
+/**
+ * Ingest's own database: which processes are agents' or descend from them, how far each followed file was read, and what came under
+ * the ids of producers in the last day.
+ */
 export class IngestStore {
   private readonly database: DatabaseSync
   private readonly upsert: StatementSync
   private readonly remove: StatementSync
   private readonly putPosition: StatementSync
+  private readonly putId: StatementSync
+  private readonly findId: StatementSync
+  private readonly forgetIds: StatementSync
 
   constructor(path: string) {
     mkdirSync(dirname(path), { recursive: true })
@@ -19,10 +30,16 @@ export class IngestStore {
       CREATE TABLE IF NOT EXISTS processes (
         device TEXT NOT NULL, pid INTEGER NOT NULL, agent TEXT NOT NULL, parent INTEGER, executable TEXT,
         since REAL NOT NULL, seen REAL NOT NULL, ended REAL, PRIMARY KEY (device, pid)) WITHOUT ROWID;
-      CREATE TABLE IF NOT EXISTS positions (sender TEXT PRIMARY KEY, file TEXT NOT NULL, offset INTEGER NOT NULL) WITHOUT ROWID`)
+      CREATE TABLE IF NOT EXISTS positions (sender TEXT PRIMARY KEY, file TEXT NOT NULL, offset INTEGER NOT NULL) WITHOUT ROWID;
+      CREATE TABLE IF NOT EXISTS ids (slot INTEGER NOT NULL, id BLOB NOT NULL, digest BLOB NOT NULL, PRIMARY KEY (slot, id)) WITHOUT ROWID`)
     this.putPosition = this.database.prepare('INSERT OR REPLACE INTO positions VALUES (?, ?, ?)')
     this.upsert = this.database.prepare('INSERT OR REPLACE INTO processes VALUES (?, ?, ?, ?, ?, ?, ?, ?)')
     this.remove = this.database.prepare('DELETE FROM processes WHERE device = ? AND pid = ?')
+    this.putId = this.database.prepare('INSERT OR REPLACE INTO ids VALUES (?, ?, ?)')
+    this.findId = this.database.prepare('SELECT digest FROM ids WHERE slot IN (?, ?, ?) AND id = ?')
+    this.forgetIds = this.database.prepare(
+      `DELETE FROM ids WHERE (slot, id) IN (SELECT slot, id FROM ids WHERE slot < ? LIMIT ${FORGOTTEN_AT_ONCE})`,
+    )
   }
 
   /** Rows in the order of their last act, as the process tree takes them. Those not seen since `horizon` (milliseconds) are deleted. */
@@ -31,15 +48,28 @@ export class IngestStore {
     return this.database.prepare('SELECT * FROM processes ORDER BY seen').all() as unknown as ProcessRow[]
   }
 
-  /** One synced transaction; none where there is nothing to write. */
-  putProcesses(rows: readonly ProcessRow[]): void {
-    if (rows.length === 0) return
+  /** What was first sent under an id in the last day, as {@link save} was told. */
+  digestOf(id: string, now: number): string | undefined {
+    const slot = slotOf(now)
+    const row = this.findId.get(slot, slot - 1, slot - 2, Buffer.from(id, 'hex')) as { digest: Uint8Array } | undefined
+    return row && Buffer.from(row.digest).toString('hex')
+  }
+
+  /**
+   * One synced transaction.
+   *
+   * @param ids digests of what was sent under the ids of producers, both 32 hex digits; remembered for a day
+   */
+  save(rows: readonly ProcessRow[], ids: ReadonlyMap<string, string>, now: number): void {
+    const slot = slotOf(now)
     this.database.exec('BEGIN IMMEDIATE')
     try {
       for (const { device, pid, agent, parent, executable, since, seen, ended } of rows) {
         if (agent === null) this.remove.run(device, pid)
         else this.upsert.run(device, pid, agent, parent, executable, since, seen, ended)
       }
+      for (const [id, digest] of ids) this.putId.run(slot, Buffer.from(id, 'hex'), Buffer.from(digest, 'hex'))
+      this.forgetIds.run(slot - 2)
       this.database.exec('COMMIT')
     } catch (error) {
       if (this.database.isTransaction) this.database.exec('ROLLBACK')
@@ -59,3 +89,5 @@ export class IngestStore {
     this.database.close()
   }
 }
+
+const slotOf = (now: number) => Math.floor(now / SLOT)

@@ -29,16 +29,29 @@ interface Settings {
   readonly now?: () => number
 }
 
+/** An event on its way into the log. */
+interface Sealed {
+  readonly record: LogRecord<EventRecord & { kind: 'event' }>
+  readonly sender: string
+  /** Of the record as it came, where its id is the producer's own: only such an id can come again with other content. */
+  readonly digest: string | undefined
+}
+
 interface Waiting {
-  readonly records: readonly LogRecord<EventRecord>[]
+  readonly events: readonly Sealed[]
+  readonly ticks: readonly LogRecord<EventRecord>[]
   readonly rows: readonly ProcessRow[]
   readonly refused: readonly RefusedRecord[]
-  readonly resolve: (results: readonly { duplicate: boolean; partition: number; offset: number }[]) => void
+  /** Told for each event whether it was there before. */
+  readonly resolve: (repeated: readonly boolean[]) => void
   readonly reject: (error: unknown) => void
 }
 
 /** How long a batch waits for others to share its sync to disk. Milliseconds. */
 const LINGER = 3
+/** How long ids may be remembered in memory alone, and how many. */
+const UNSAVED_MILLISECONDS = 1_000
+const UNSAVED_IDS = 20_000
 
 /**
  * The way in: vendor records → events log. A batch is acknowledged when its events, what they taught of processes, and its
@@ -50,7 +63,11 @@ export class Ingest {
   private waiting: Waiting[] = []
   /** What the process tree learned from batches that could not be stored: it holds it already, so a retry would not say it again. */
   private unsaved: readonly ProcessRow[] = []
+  /** What was appended under which id of a producer, and is to be remembered; a crash forgets it, which costs no more than a warning. */
+  private readonly unsavedIds = new Map<string, string>()
+  private savedAt = 0
   private flushing = false
+  private failing = false
 
   constructor(settings: Settings) {
     this.settings = settings
@@ -65,9 +82,25 @@ export class Ingest {
     }
   }
 
+  /** Nothing gets in: the last append failed, and none has succeeded since. */
+  get paused(): boolean {
+    return this.failing
+  }
+
+  /** Resolves when every partition of the events log has the tick. It goes the way of the events: what holds them up holds it up too. */
+  async tick(tick: EventRecord & { kind: 'tick' }): Promise<void> {
+    const ticks = Array.from({ length: this.settings.streams.partitions('events') }, (_, partition) => ({
+      key: '',
+      partition,
+      value: tick,
+    }))
+    await this.append({ events: [], ticks, rows: [], refused: [] })
+  }
+
   private async accept(delivery: Delivery, device: string | undefined): Promise<IntakeResult> {
     const now = this.now()
-    const records: LogRecord<EventRecord>[] = []
+    const bundle = this.settings.bundle()
+    const events: Sealed[] = []
     const rows: ProcessRow[] = []
     const refused: RefusedRecord[] = []
     const context: ContextSources = {
@@ -86,30 +119,26 @@ export class Ingest {
           const draft = record.id === undefined ? made : { ...made, producerId: `${record.id}#${part}` }
           const { draft: joined, changes } = joinContext(draft, context, now)
           rows.push(...changes)
-          records.push(sealed(joined, draft, eventId(delivery, record, part, draft), this.settings.bundle(), now))
+          const id = eventId(delivery, record, part, draft)
+          events.push({ record: sealed(joined, id, bundle, now), sender: delivery.sender, digest: contentOf(draft) })
         })
       } catch (error) {
         refused.push(refusal(delivery, notNormalised(record, error)))
       }
     }
-    const appended = await this.append(records, rows, refused)
-    await this.reportConflicts(delivery, records, appended, now)
-    const duplicates = appended.filter(({ duplicate }) => duplicate).length
+    const repeated = await this.append({ events, ticks: [], rows, refused })
+    const duplicates = repeated.filter((was) => was).length
     // After the events: a crash in between reads them again, and the log knows them by their ids.
     if (delivery.position !== undefined) this.settings.store.savePosition(delivery.sender, delivery.position)
     const errors = refused.map(({ line, code, reason }) => ({ line, code, reason }))
-    const result = { accepted: appended.length - duplicates, duplicates, deadLettered: refused.length, errors }
+    const result = { accepted: events.length - duplicates, duplicates, deadLettered: refused.length, errors }
     this.settings.report(delivery, result, refused)
     return result
   }
 
-  private append(
-    records: Waiting['records'],
-    rows: Waiting['rows'],
-    refused: Waiting['refused'],
-  ): Promise<readonly { duplicate: boolean; partition: number; offset: number }[]> {
+  private append(batch: Omit<Waiting, 'resolve' | 'reject'>): Promise<readonly boolean[]> {
     return new Promise((resolve, reject) => {
-      this.waiting.push({ records, rows, refused, resolve, reject })
+      this.waiting.push({ ...batch, resolve, reject })
       if (!this.flushing) void this.flushAll()
     })
   }
@@ -125,47 +154,60 @@ export class Ingest {
   }
 
   private async flush(): Promise<void> {
+    const { settings } = this
     const batches = this.waiting
     this.waiting = []
     const rows = [...this.unsaved, ...batches.flatMap((batch) => batch.rows)]
     try {
+      const claimed = new Map<string, string>()
+      const judged = batches.map(({ events }) => events.map((event) => this.judge(event, claimed)))
       // Rows first: an event in the log whose ancestry is not stored could not be repaired, while rows without their event are
       // written again by the sender's retry.
-      this.settings.store.putProcesses(rows)
-      this.unsaved = []
-      await this.settings.deadLetters.add(batches.flatMap(({ refused }) => refused))
-      this.settings.probe('batch-accepted')
-      const results = await this.settings.streams.append(
-        'events',
-        batches.flatMap(({ records }) => records),
-      )
+      this.save(rows)
+      await settings.deadLetters.add(batches.flatMap(({ refused }) => refused))
+      const events = judged.flatMap((batch) => batch.map(({ record }) => record))
+      if (events.length > 0) settings.probe('batch-accepted')
+      const ticks = batches.flatMap((batch) => batch.ticks)
+      const appended = await settings.streams.append<EventRecord>('events', [...events, ...ticks])
+      for (const [id, digest] of claimed) this.unsavedIds.set(id, digest)
+      this.failing = false
       let at = 0
-      for (const { records, resolve } of batches) {
-        resolve(results.slice(at, at + records.length))
-        at += records.length
-      }
+      for (const [index, { resolve }] of batches.entries()) resolve(judged[index]!.map(({ known }) => appended[at++]!.duplicate || known))
     } catch (error) {
       this.unsaved = rows
+      this.failing = true
       for (const { reject } of batches) reject(error)
     }
   }
 
-  /** The same id with other content is no retry: somebody claims another event's place. Said as an event of its own. */
-  private async reportConflicts(
-    delivery: Delivery,
-    records: readonly LogRecord<EventRecord>[],
-    appended: readonly { duplicate: boolean; partition: number; offset: number }[],
-    now: number,
-  ): Promise<void> {
-    const conflicts: LogRecord<EventRecord>[] = []
-    for (const [at, { duplicate, partition, offset }] of appended.entries()) {
-      const { value } = records[at]!
-      if (!duplicate || value.kind !== 'event' || value.digest === undefined) continue
-      const first = (await this.settings.streams.read<EventRecord>('events', partition, offset, 1))[0]?.value
-      if (first?.kind === 'event' && first.digest !== value.digest)
-        conflicts.push(conflict(delivery, value.event, value.digest, value.bundle, now))
+  /** One synced transaction, and none where nothing is worth it yet. */
+  private save(rows: readonly ProcessRow[]): void {
+    const now = this.now()
+    const due = this.unsavedIds.size > UNSAVED_IDS || (this.unsavedIds.size > 0 && now - this.savedAt >= UNSAVED_MILLISECONDS)
+    if (rows.length > 0 || due) {
+      this.settings.store.save(rows, this.unsavedIds, now)
+      this.unsavedIds.clear()
+      this.savedAt = now
     }
-    if (conflicts.length > 0) await this.append(conflicts, [], [])
+    this.unsaved = []
+  }
+
+  /**
+   * The same id with the same content is a retry, which the log or its readers recognise. With other content somebody claims another
+   * event's place: what was there stays, and what was tried is said as an event of its own.
+   *
+   * @param claimed what this flush is about to append, by producers' ids
+   */
+  private judge({ record, sender, digest }: Sealed, claimed: Map<string, string>): { record: LogRecord<EventRecord>; known: boolean } {
+    if (digest === undefined) return { record, known: false }
+    const { event, bundle } = record.value
+    const now = this.now()
+    const first = claimed.get(event.id) ?? this.unsavedIds.get(event.id) ?? this.settings.store.digestOf(event.id, now)
+    if (first === undefined) {
+      claimed.set(event.id, digest)
+      return { record, known: false }
+    }
+    return { record: first === digest ? record : conflict(sender, event, digest, bundle, now), known: true }
   }
 }
 
@@ -179,7 +221,7 @@ function eventId({ sender, fileIdentity, bodyHash }: Delivery, record: VendorRec
   return identity(sender, 'body', bodyHash ?? '', record.offset, part)
 }
 
-function sealed(joined: Draft, original: Draft, id: string, bundle: string, now: number): LogRecord<EventRecord> {
+function sealed(joined: Draft, id: string, bundle: string, now: number): Sealed['record'] {
   const ecs: JsonObject = { ...joined.ecs }
   ecs.event = { ...(ecs.event as JsonObject | undefined), id }
   if (joined.time === null) {
@@ -196,23 +238,25 @@ function sealed(joined: Draft, original: Draft, id: string, bundle: string, now:
     ...(joined.native === undefined ? {} : { native: joined.native }),
   }
   const key = getText(ecs, 'device.id') ?? getText(ecs, 'host.name') ?? getText(ecs, 'user.id') ?? getText(ecs, 'source.ip') ?? id
-  // Only an id that the producer chose can come again with other content; the others are made of the content.
-  const content =
-    original.producerId === undefined ? {} : { digest: digest(stringifyJson([original.time, original.ecs, original.native ?? null])) }
-  return { key, id, value: { kind: 'event', event, bundle, ...content } }
+  return { key, id, value: { kind: 'event', event, bundle } }
 }
 
-function conflict(delivery: Delivery, claimed: Event, content: string, bundle: string, now: number): LogRecord<EventRecord> {
-  const id = identity(delivery.sender, 'conflict', claimed.id, content)
+/** Only an id that the producer chose can come again with other content; the others are made of the content. */
+function contentOf({ producerId, time, ecs, native }: Draft): string | undefined {
+  return producerId === undefined ? undefined : digest(stringifyJson([time, ecs, native ?? null])).slice(0, 32)
+}
+
+function conflict(sender: string, claimed: Event, content: string, bundle: string, now: number): LogRecord<EventRecord> {
+  const id = identity(sender, 'conflict', claimed.id, content)
   const ecs: JsonObject = {}
   setPath(ecs, '@timestamp', formatTime(now))
   setPath(ecs, 'event.id', id)
   setPath(ecs, 'event.kind', 'alert')
   setPath(ecs, 'event.action', 'event-id-conflict')
-  setPath(ecs, 'event.reason', `${delivery.sender} sent other content under the id of event ${claimed.id}`)
+  setPath(ecs, 'event.reason', `${sender} sent other content under the id of event ${claimed.id}`)
   setPath(ecs, 'event.reference', claimed.id)
   setPath(ecs, 'device.id', getText(claimed.ecs, 'device.id'))
-  setPath(ecs, 'labels.sender', delivery.sender)
+  setPath(ecs, 'labels.sender', sender)
   return {
     key: getText(claimed.ecs, 'device.id') ?? id,
     id,

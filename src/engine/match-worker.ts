@@ -1,24 +1,47 @@
-import { type Progress, type SignalRecord, signalKey } from '../detectors/signal.ts'
+import type { Detector, DetectorUnit } from '../detectors/detector.ts'
+import { type Feed, type Progress, type Signal, type SignalRecord, signalKey } from '../detectors/signal.ts'
 import type { EventRecord } from '../event/event.ts'
 import type { LogRecord, PartitionHandler, Streams } from '../streams/log.ts'
 import type { RuleSource } from './bundles.ts'
+import { type BundleReach, LEAST_REACH, PartitionFeed } from './partition-feed.ts'
+import { Recent } from './recent.ts'
+import { companyOf } from './side-by-side.ts'
 
-/** The last entry that was handled, and the highest stamp until there. */
-type Place = Pick<Progress, 'offset' | 'ingested'>
-
-/** What a batch did, for the metrics. */
+/** What a batch did, for the metrics and health. */
 export interface MatchReport {
+  readonly partition: number
   readonly events: number
   /** By the rule that they feed. */
   readonly signals: ReadonlyMap<string, number>
+  /** The highest stamp so far, and what is known of the partition there. */
+  readonly ingested: number
+  readonly feed: Feed
 }
 
-const BEGINNING: Place = { offset: -1, ingested: 0 }
+interface Partition {
+  readonly feed: PartitionFeed
+  /** By the bundle that events name. Good as long as the partition's bundles stay the same. */
+  readonly judges: Map<string, Judge>
+  /** Stamp of the last progress record. */
+  told: number
+}
+
+/** Who judges the events of a bundle: its own detector, and where a correlation's parameters have changed, units of others. */
+interface Judge {
+  readonly own: Detector
+  readonly beside: readonly { readonly detector: Detector; readonly units: ReadonlySet<string> }[]
+  readonly until: number
+}
+
+/** Bundles of which the units are remembered: small, unlike their detectors. */
+const UNITS_KEPT = 64
 
 /**
- * Events log → signals log. Stateless but for its place, which it finds in the signals log itself: the progress record that
- * follows each batch's signals says how far they reach, and the highest stamp until there (docs/design.md sections 4 and 5). An
- * event's `ingested` is that running maximum at its entry, so it never goes back, and is the same however often it is read.
+ * Events log → signals log. Each event is judged by the bundle that it names, and beside it by the correlations that another one has
+ * with other parameters, for a while. Stateless but for its place and what the partition's entries say of how it was fed, which it
+ * finds in the signals log itself: the progress record that follows each batch's signals says how far they reach (docs/design.md
+ * sections 4 and 5). An event's `ingested` is the highest stamp up to its entry, so it never goes back, and is the same however often
+ * it is read. So is all that follows: the signals and the feed are a function of the partition's entries.
  */
 export function createMatchWorker(
   streams: Streams,
@@ -26,46 +49,91 @@ export function createMatchWorker(
   report: (report: MatchReport) => void,
 ): PartitionHandler<EventRecord> {
   const signalPartitions = Array.from({ length: streams.partitions('signals') }, (_, at) => at)
-  const stamps = new Map<number, number>()
+  const partitions = new Map<number, Partition>()
+  const known = new Recent<string, Detector['units']>(UNITS_KEPT)
+  const unitsOf = (bundle: string) => known.get(bundle, () => rules.detectorOf(bundle).units)
+
+  function judgeOf({ feed, judges }: Partition, bundle: string): Judge {
+    const judge = judges.get(bundle)
+    if (judge !== undefined && feed.ingested <= judge.until) return judge
+    const { beside, until } = companyOf(bundle, feed.bundles, feed.ingested, unitsOf)
+    const made: Judge = {
+      own: rules.detectorOf(bundle),
+      beside: beside.map(({ bundle: other, units }) => ({ detector: rules.detectorOf(other), units })),
+      until,
+    }
+    judges.set(bundle, made)
+    return made
+  }
 
   return {
     async open(partition) {
-      const isOurs = (value: SignalRecord) => value.kind === 'progress' && value.depth === 0 && value.partition === partition
-      const ends = await Promise.all(signalPartitions.map((at) => streams.last<SignalRecord>('signals', at, isOurs)))
-      const places = ends.map((end): Place => (end === undefined ? BEGINNING : (end.value as Progress)))
-      const { offset, ingested } = places.reduce((least, place) => (place.offset < least.offset ? place : least))
-      stamps.set(partition, ingested)
+      const { offset, ingested, feed } = await lastProgress(streams, partition)
+      await rules.load(feed?.bundles.map(({ id }) => id) ?? [])
+      partitions.set(partition, {
+        feed: new PartitionFeed((bundle) => reachOf(unitsOf(bundle)), ingested, feed),
+        judges: new Map(),
+        told: ingested,
+      })
       return offset + 1
     },
 
     async handle(partition, entries) {
+      const state = partitions.get(partition)!
+      const { feed, judges } = state
       await rules.load(entries.flatMap(({ value }) => (value.kind === 'event' ? [value.bundle] : [])))
       const records: LogRecord<SignalRecord>[] = []
       const signals = new Map<string, number>()
       let events = 0
-      let ingested = stamps.get(partition)!
-      for (const { offset, appended, value } of entries) {
-        ingested = Math.max(ingested, appended)
+      const send = (signal: Signal, { units }: Detector) => {
+        records.push({ key: signalKey(signal), value: signal })
+        const rule = units.get(signal.unit)?.rule ?? signal.unit
+        signals.set(rule, (signals.get(rule) ?? 0) + 1)
+      }
+      const tell = (offset: number) => {
+        const progress: Progress = { kind: 'progress', depth: 0, partition, offset, ingested: feed.ingested, feed: feed.feed }
+        for (const at of signalPartitions) records.push({ key: '', partition: at, value: progress })
+        state.told = feed.ingested
+      }
+      for (const [at, entry] of entries.entries()) {
+        // A batch may span hours of stamps, and a gap in them: it has to be told before it is forgotten.
+        if (at > 0 && entry.appended > state.told + LEAST_REACH) tell(entries[at - 1]!.offset)
+        if (feed.take(entry)) judges.clear()
+        const { offset, value } = entry
         if (value.kind !== 'event') continue
         events++
         // A fact of the record, whatever the sender's or this node's clock says.
-        const detector = rules.detectorOf(value.bundle)
-        for (const signal of detector.detect({ ...value.event, ingested }, { partition, offset })) {
-          records.push({ key: signalKey(signal), value: signal })
-          const rule = detector.units.get(signal.unit)?.rule ?? signal.unit
-          signals.set(rule, (signals.get(rule) ?? 0) + 1)
+        const event = { ...value.event, ingested: feed.ingested }
+        const { own, beside } = judgeOf(state, value.bundle)
+        for (const signal of own.detect(event, { partition, offset })) send(signal, own)
+        for (const { detector, units } of beside) {
+          for (const signal of detector.detect(event, { partition, offset })) if (units.has(signal.unit)) send(signal, detector)
         }
       }
-      const progress: Progress = { kind: 'progress', depth: 0, partition, offset: entries.at(-1)!.offset, ingested }
-      for (const at of signalPartitions) records.push({ key: '', partition: at, value: progress })
+      tell(entries.at(-1)!.offset)
       await streams.append('signals', records)
-      // Only now: a batch that failed comes again, to the same stamps.
-      stamps.set(partition, ingested)
-      report({ events, signals })
+      report({ partition, events, signals, ingested: feed.ingested, feed: feed.feed })
     },
 
     async close(partition) {
-      stamps.delete(partition)
+      partitions.delete(partition)
     },
   }
+}
+
+/** How far all partitions of the signals log have what match made of a partition of the events log: what lacks in one is sent again. */
+async function lastProgress(streams: Streams, partition: number): Promise<Pick<Progress, 'offset' | 'ingested' | 'feed'>> {
+  const isOurs = (value: SignalRecord) => value.kind === 'progress' && value.depth === 0 && value.partition === partition
+  const ends = await Promise.all(
+    Array.from({ length: streams.partitions('signals') }, (_, at) => streams.last<SignalRecord>('signals', at, isOurs)),
+  )
+  const places = ends.map((end) => (end === undefined ? BEGINNING : (end.value as Progress)))
+  return places.reduce((least, place) => (place.offset < least.offset ? place : least))
+}
+
+const BEGINNING: Pick<Progress, 'offset' | 'ingested' | 'feed'> = { offset: -1, ingested: 0 }
+
+function reachOf(units: ReadonlyMap<string, DetectorUnit>): BundleReach {
+  const all = [...units.values()]
+  return { sight: Math.max(0, ...all.map(({ sight }) => sight)), reach: Math.max(0, ...all.map(({ reach }) => reach)) }
 }

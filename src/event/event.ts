@@ -32,8 +32,6 @@ export type EventRecord =
       readonly event: Event
       /** Id of the bundle of rules that was active where the event was taken in: it is judged by these, whenever and wherever. */
       readonly bundle: string
-      /** Digest of the record as it came, where its id is the producer's own: the same id with other content is found by it. */
-      readonly digest?: string
     }
   | {
       readonly kind: 'tick'

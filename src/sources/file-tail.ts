@@ -86,6 +86,10 @@ export class FileTail {
     this.acknowledged = options.resume
   }
 
+  get path(): string {
+    return this.options.path
+  }
+
   /** What the last look at the file ran into; undefined once it can be read again. */
   get problem(): CordonError | undefined {
     return this.lastProblem

@@ -69,7 +69,7 @@ export function run(options: WorldOptions): AlertRevision[] {
     const feed = {
       gaps: known.map((gap) => (gap.to !== null && gap.to <= ingested ? gap : { ...gap, to: null })),
       nodes: [],
-      bundles: bundles.map((id) => ({ id, since: 0 })),
+      bundles: bundles.map((id) => ({ id, since: 0, last: ingested })),
     }
     const progress: Progress = { kind: 'progress', depth: 0, partition, offset: until - 1, ingested, feed }
     for (const log of logs) log.push(progress)

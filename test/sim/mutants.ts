@@ -10,6 +10,7 @@ export interface Mutant {
 }
 
 const MATCH = 'src/engine/match-worker.ts'
+const FEED = 'src/engine/partition-feed.ts'
 const CORRELATE = 'src/engine/correlate-worker.ts'
 const CORRELATOR = 'src/detectors/correlation/correlator.ts'
 const CLOCK = 'src/detectors/correlation/clock.ts'
@@ -26,12 +27,9 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'acknowledge before commit: ingest answers before the log has the events',
     file: 'src/engine/ingest.ts',
-    find: "      const results = await this.settings.streams.append(\n        'events',\n        batches.flatMap(({ records }) => records),\n      )\n",
-    replace: `
-      const sent = batches.flatMap(({ records }) => records)
-      this.settings.streams.append('events', sent).catch(() => {})
-      const results = sent.map((_, offset) => ({ partition: 0, offset, duplicate: false }))
-`,
+    find: "const appended = await settings.streams.append<EventRecord>('events', [...events, ...ticks])",
+    replace: `const appended = events.map(() => ({ duplicate: false }))
+      settings.streams.append('events', [...events, ...ticks]).catch(() => {})`,
   },
   {
     name: 'outbox lost: what was committed and not sent is forgotten at a restart',
@@ -49,9 +47,9 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'wall clock in a window',
-    file: MATCH,
-    find: 'ingested = Math.max(ingested, appended)',
-    replace: 'ingested = Math.max(ingested, Date.now())',
+    file: FEED,
+    find: 'this.stamp = Math.max(this.stamp, appended)',
+    replace: 'this.stamp = Math.max(this.stamp, Date.now())',
   },
   {
     name: 'random id',
@@ -106,14 +104,14 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'tick skipped while idle',
     file: MATCH,
-    find: 'const progress: Progress =',
-    replace: 'if (events === 0) return void stamps.set(partition, ingested)\n      const progress: Progress =',
+    find: 'tell(entries.at(-1)!.offset)',
+    replace: 'if (events === 0) return\n      tell(entries.at(-1)!.offset)',
   },
   {
     name: 'bundle of the worker used instead of that of the event',
     file: MATCH,
-    find: 'rules.detectorOf(value.bundle)',
-    replace: 'rules.detectorOf(rules.active())',
+    find: 'judgeOf(state, value.bundle)',
+    replace: 'judgeOf(state, rules.active())',
   },
   {
     name: 'expired state used because it is still present',
@@ -130,7 +128,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'the stamp maximum lost on restart',
     file: MATCH,
-    find: 'stamps.set(partition, ingested)\n      return offset + 1',
-    replace: 'stamps.set(partition, 0)\n      return offset + 1',
+    find: 'reachOf(unitsOf(bundle)), ingested, feed)',
+    replace: 'reachOf(unitsOf(bundle)), 0, feed)',
   },
 ]
