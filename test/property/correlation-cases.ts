@@ -6,10 +6,9 @@ import type { CorrelationRule, RuleExpression, RuleSet } from '../../src/sigma/a
 import type { Hit } from './correlation-oracle.ts'
 import type { Entry } from './correlation-world.ts'
 
-export const PARTITIONS = 3
+export const MOST_PARTITIONS = 3
 /** The detection rules, which need not exist: an event says which of them it meets. */
 const DETECTIONS = ['a', 'b', 'c'] as const
-const FIELDS = ['host', 'user'] as const
 
 export const ref = (rule: number): RuleExpression => ({ op: 'rule', rule })
 export const not = (rule: number): RuleExpression => ({ op: 'not', operand: ref(rule) })
@@ -70,10 +69,11 @@ export function recorded(bundles: readonly string[], most = 40): fc.Arbitrary<Re
     host: fc.integer({ min: 0, max: 1 }),
     user: fc.integer({ min: 0, max: 2 }),
     meets: fc.subarray([...DETECTIONS], { minLength: 1 }),
-    partition: fc.integer({ min: 0, max: PARTITIONS - 1 }),
+    partition: fc.integer({ min: 0, max: MOST_PARTITIONS - 1 }),
     bundle: fc.constantFrom(...bundles),
   })
-  return fc.array(draft, { minLength: 1, maxLength: most }).map((drafts) => {
+  const spread = fc.integer({ min: 1, max: MOST_PARTITIONS })
+  return fc.tuple(fc.array(draft, { minLength: 1, maxLength: most }), spread).map(([drafts, partitions]) => {
     const known = new Map<number, (typeof drafts)[number]>()
     return drafts
       .map((copy) => {
@@ -83,7 +83,7 @@ export function recorded(bundles: readonly string[], most = 40): fc.Arbitrary<Re
           id: `e${String(id).padStart(2, '0')}`,
           time,
           ingested: time + copy.late,
-          partition: copy.partition,
+          partition: copy.partition % partitions,
           meets,
           fields: { host: `h${host}`, user: `u${user}` },
           bundle: copy.bundle,
@@ -114,7 +114,8 @@ export function record(
   events: readonly Recorded[],
   { rulesOf, bundles, end, beside }: { rulesOf: (bundle: string) => RuleSet; bundles: readonly string[]; end: number; beside: boolean },
 ): { readonly entries: readonly (readonly Entry[])[]; readonly hits: readonly Hit[] } {
-  const entries: Entry[][] = Array.from({ length: PARTITIONS }, () => [])
+  const partitions = 1 + Math.max(...events.map(({ partition }) => partition))
+  const entries: Entry[][] = Array.from({ length: partitions }, () => [])
   const hits: Hit[] = []
   for (const event of events) {
     const partition = entries[event.partition]!
@@ -126,7 +127,7 @@ export function record(
           .filter((id) => id !== event.bundle)
           .flatMap((id) => hitsOf(event, id, partition.length, rulesOf).filter(({ signal }) => !known.has(signal.unit)))
     const all = [...new Map([...own, ...others].map((item) => [item.signal.unit, item])).values()]
-    partition.push({ ingested: event.ingested, signals: all.map(({ signal }) => signal) })
+    partition.push({ ingested: event.ingested, bundle: event.bundle, signals: all.map(({ signal }) => signal) })
     hits.push(...all.map(({ hit }) => hit))
   }
   for (const partition of entries) partition.push({ ingested: end, signals: [] })
@@ -157,8 +158,6 @@ function hitsOf(
     return [{ signal: { kind: 'signal', unit: key, depth: 0, facts: [], entities: [], ...common }, hit: { rule: rule.id, ...common } }]
   })
 }
-
-export { FIELDS }
 
 export function generator(seed: number): () => number {
   let state = seed >>> 0

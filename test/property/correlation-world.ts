@@ -7,15 +7,15 @@ import { Correlator, type CorrelatorHead, rowKey, type StateRow } from '../../sr
 import { type Gap, type Progress, type Signal, type SignalRecord, signalKey } from '../../src/detectors/signal.ts'
 import type { RuleSet } from '../../src/sigma/ast.ts'
 
-/** One entry of an events partition: a stamp, and the signals that match gives for it. */
+/** One entry of an events partition: a stamp, and the signals that match gives for it. A tick names no bundle. */
 export interface Entry {
   readonly ingested: number
+  readonly bundle?: string
   readonly signals: readonly Signal[]
 }
 
 export interface WorldOptions {
   readonly rulesOf: (bundle: string) => RuleSet
-  readonly bundles: readonly string[]
   /** By events partition. Signals name the place of their entry. */
   readonly entries: readonly (readonly Entry[])[]
   readonly gaps: readonly Gap[]
@@ -43,9 +43,11 @@ interface Member {
   next: number
 }
 
+const NAMED_FOR = 5
+
 /** Runs until everything that was recorded has been handled, and answers all revisions that were published. */
 export function run(options: WorldOptions): AlertRevision[] {
-  const { entries, gaps, bundles, signalPartitions, random, crashes } = options
+  const { entries, gaps, signalPartitions, random, crashes } = options
   const logs: SignalRecord[][] = Array.from({ length: signalPartitions }, () => [])
   const published: AlertRevision[] = []
   const partitionOf = (key: string) => [...key].reduce((sum, letter) => (sum * 31 + letter.charCodeAt(0)) >>> 0, 7) % signalPartitions
@@ -66,10 +68,12 @@ export function run(options: WorldOptions): AlertRevision[] {
     if (crashes && chance(0.1)) return
     const { ingested } = batch.at(-1)!
     const known = gaps.filter(({ from }) => from <= ingested)
+    // What has not been named for a while is left out, sooner than match would.
+    const named = all.slice(0, until).filter((entry) => entry.ingested > ingested - NAMED_FOR)
     const feed = {
       gaps: known.map((gap) => (gap.to !== null && gap.to <= ingested ? gap : { ...gap, to: null })),
       nodes: [],
-      bundles: bundles.map((id) => ({ id, since: 0, last: ingested })),
+      bundles: [...new Set(named.flatMap(({ bundle }) => bundle ?? []))].map((id) => ({ id, since: 0, last: ingested })),
     }
     const progress: Progress = { kind: 'progress', depth: 0, partition, offset: until - 1, ingested, feed }
     for (const log of logs) log.push(progress)

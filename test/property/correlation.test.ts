@@ -1,9 +1,10 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import type { AlertRevision } from '../../src/detectors/alert.ts'
 import { Correlator } from '../../src/detectors/correlation/correlator.ts'
 import { unitsOf } from '../../src/detectors/correlation/units.ts'
 import type { CorrelationRule, RuleSet } from '../../src/sigma/ast.ts'
-import { and, correlation, gaps, generator, not, PARTITIONS, record, recorded, ref, ruleSet } from './correlation-cases.ts'
+import { and, correlation, gaps, generator, not, record, recorded, ref, ruleSet } from './correlation-cases.ts'
 import { expectedAlerts, foldedAlerts } from './correlation-oracle.ts'
 import { run } from './correlation-world.ts'
 
@@ -29,6 +30,7 @@ const FLAT: Record<string, CorrelationRule> = {
 }
 
 const pairs = correlation('pairs', { rules: ['a'], groupBy: ['host', 'user'], bounds: [{ operator: 'gte', value: 2 }], silent: true })
+const { silent: _, ...loud } = pairs
 const exactly = correlation('exactly', { rules: ['a'], bounds: [{ operator: 'eq', value: 2 }], silent: true })
 const sequence = correlation('sequence', { type: 'temporal_ordered', rules: ['a', 'b'], timespan: 6, groupBy: ['host', 'user'] })
 
@@ -77,13 +79,51 @@ function clockAt(rules: RuleSet, end: number): (depth: number) => number {
   return clock
 }
 
+/** Several states of the rules, of which every event names one. */
+const CHANGES: Record<string, Record<string, RuleSet>> = {
+  'words and levels': {
+    old: ruleSet(pairs, correlation('top', { type: 'temporal', rules: ['pairs', 'b'] })),
+    new: ruleSet({ ...pairs, level: 'low' }, { ...correlation('top', { type: 'temporal', rules: ['pairs', 'b'] }), title: 'new' }),
+  },
+  'parameters of a correlation': {
+    old: ruleSet(correlation('rule', { bounds: [{ operator: 'gte', value: 3 }] })),
+    new: ruleSet(correlation('rule', { bounds: [{ operator: 'eq', value: 2 }], timespan: 20 })),
+  },
+  'parameters above': {
+    old: ruleSet(pairs, correlation('top', { type: 'temporal', rules: ['pairs', 'b'] })),
+    new: ruleSet(pairs, correlation('top', { type: 'temporal', rules: ['b', 'pairs'], expression: and(ref(0), not(1)) })),
+    none: ruleSet(pairs),
+  },
+  'parameters below': {
+    old: ruleSet(pairs, correlation('top', { rules: ['pairs', 'c'], bounds: [{ operator: 'gte', value: 2 }] })),
+    new: ruleSet(
+      { ...pairs, bounds: [{ operator: 'gte', value: 3 }] },
+      correlation('top', { rules: ['pairs', 'c'], bounds: [{ operator: 'gte', value: 2 }] }),
+    ),
+  },
+  'who alerts, and who is above': {
+    old: ruleSet(pairs, correlation('top', { rules: ['pairs'], bounds: [{ operator: 'gte', value: 2 }] })),
+    new: ruleSet(loud, correlation('other', { type: 'temporal', rules: ['pairs', 'b'] })),
+    none: ruleSet(loud),
+  },
+}
+
+/** Revisions of one number that say different things: a reader takes whichever comes first. */
+function contradictions(revisions: readonly AlertRevision[]): AlertRevision[][] {
+  const byNumber = Map.groupBy(revisions, ({ id, rev }) => `${id}.${rev}`)
+  return [...byNumber.values()].filter((same) => new Set(same.map((revision) => JSON.stringify(revision))).size > 1)
+}
+
 const PAST_EVERYTHING = 1_000
-const runs = (count: number) => ({ numRuns: count })
+/** How often each property is tried: `PROPERTY_EFFORT=50 vitest run test/property` finds what hides. */
+const EFFORT = Number(process.env.PROPERTY_EFFORT ?? 1)
+const runs = (count: number) => ({ numRuns: count * EFFORT })
+const TIMEOUT = 60_000 * EFFORT
 
 describe.each(Object.entries(FLAT))('%s', (_, rule) => {
   const rulesOf = () => ruleSet(rule)
 
-  it('gives the alerts of the definition, whatever the order of arrival', () => {
+  it('gives the alerts of the definition, whatever the order of arrival', { timeout: TIMEOUT }, () => {
     fc.assert(
       fc.property(recorded(['']), fc.integer(), (events, seed) => {
         const { entries, hits } = record(events, { rulesOf, bundles: [''], end: 0, beside: false })
@@ -91,11 +131,11 @@ describe.each(Object.entries(FLAT))('%s', (_, rule) => {
           entries.flat().flatMap(({ signals }) => signals),
           seed,
         )
-        const correlator = new Correlator({ rulesOf, partition: 0, eventPartitions: PARTITIONS, signalPartitions: 1 })
+        const correlator = new Correlator({ rulesOf, partition: 0, eventPartitions: entries.length, signalPartitions: 1 })
         const revisions = shuffled.flatMap((signal, at) => correlator.handle(signal, at).revisions)
         expect(foldedAlerts([...revisions, ...correlator.end(shuffled.length)], rulesOf)).toEqual(expectedAlerts({ rulesOf, hits }))
       }),
-      runs(500),
+      runs(300),
     )
   })
 })
@@ -106,30 +146,47 @@ describe.each([...Object.entries(FLAT).map(([name, rule]) => [name, ruleSet(rule
     const rulesOf = () => rules
     const bundles = ['']
 
-    it('gives the same with crashes, everything sent again, gaps and eviction', () => {
+    it('gives the same with crashes, everything sent again, gaps and eviction', { timeout: TIMEOUT }, () => {
       fc.assert(
         fc.property(recorded(bundles), gaps, fc.integer(), fc.integer({ min: 1, max: 3 }), (events, gaps, seed, signalPartitions) => {
           const { entries, hits } = record(events, { rulesOf, bundles, end: PAST_EVERYTHING, beside: false })
-          const revisions = run({ rulesOf, bundles, entries, gaps, signalPartitions, random: generator(seed), crashes: true })
+          const revisions = run({ rulesOf, entries, gaps, signalPartitions, random: generator(seed), crashes: true })
           expect(foldedAlerts(revisions, rulesOf)).toEqual(expectedAlerts({ rulesOf, hits, gaps }))
+          expect(contradictions(revisions)).toEqual([])
         }),
-        runs(500),
+        runs(100),
       )
     })
 
-    it('is provisional until the clock has passed its window, and never acts before', () => {
+    it('is provisional until the clock has passed its window, and never acts before', { timeout: TIMEOUT }, () => {
       fc.assert(
         fc.property(recorded(bundles), gaps, fc.integer(), fc.integer({ min: 0, max: 200 }), (events, gaps, seed, more) => {
           const end = Math.max(...events.map(({ ingested }) => ingested)) + more
           const { entries, hits } = record(events, { rulesOf, bundles, end, beside: false })
-          const revisions = run({ rulesOf, bundles, entries, gaps, signalPartitions: 2, random: generator(seed), crashes: true })
+          const revisions = run({ rulesOf, entries, gaps, signalPartitions: 2, random: generator(seed), crashes: true })
           expect(foldedAlerts(revisions, rulesOf)).toEqual(expectedAlerts({ rulesOf, hits, gaps, clock: clockAt(rules, end) }))
         }),
-        runs(200),
+        runs(60),
       )
     })
   },
 )
+
+describe.each(Object.entries(CHANGES))('rules change: %s', (_, sets) => {
+  const bundles = Object.keys(sets)
+  const rulesOf = (bundle: string) => sets[bundle]!
+
+  it('every event counts by the rules that it names, and what they have in common is one', { timeout: TIMEOUT }, () => {
+    fc.assert(
+      fc.property(recorded(bundles), gaps, fc.integer(), fc.boolean(), (events, gaps, seed, beside) => {
+        const { entries, hits } = record(events, { rulesOf, bundles, end: PAST_EVERYTHING, beside })
+        const revisions = run({ rulesOf, entries, gaps, signalPartitions: 2, random: generator(seed), crashes: true })
+        expect(foldedAlerts(revisions, rulesOf)).toEqual(expectedAlerts({ rulesOf, hits, gaps }))
+      }),
+      runs(100),
+    )
+  })
+})
 
 function shuffle<T>(items: readonly T[], seed: number): T[] {
   const random = generator(seed)

@@ -1,12 +1,14 @@
-import type { CorrelationRule, DetectionRule, RuleSet } from '../../sigma/ast.ts'
+import type { CorrelationRule, RuleSet } from '../../sigma/ast.ts'
 import type { AlertRevision } from '../alert.ts'
 import type { Progress, Retraction, Signal, SignalRecord } from '../signal.ts'
 import { type Chained, passedOn, takenBack } from './chain.ts'
+import type { Entry, Insertion } from './change.ts'
 import { Clock } from './clock.ts'
 import { Gaps, type KnownGap } from './gaps.ts'
-import { type Entry, Group, type Insertion } from './group.ts'
+import { Group } from './group.ts'
+import { type KnownBundle, KnownRules } from './known-rules.ts'
 import { alertId, revisionOf, singleAlertId } from './revision.ts'
-import { type Unit, unitsOf } from './units.ts'
+import type { Unit } from './units.ts'
 
 /** A row of the correlator's state, as a checkpoint keeps it. */
 export interface StateRow {
@@ -47,14 +49,6 @@ export interface CorrelatorOptions {
   readonly signalPartitions: number
 }
 
-/** A bundle's rules, as far as signals may name them. */
-interface Bundle {
-  readonly units: ReadonlyMap<string, Unit>
-  readonly singles: ReadonlyMap<string, DetectionRule>
-  /** How many signals of it are held. */
-  held: number
-}
-
 /** What is kept of a unit: it is the same for all bundles that have it. */
 interface UnitState {
   readonly unit: Unit
@@ -82,7 +76,7 @@ interface Provisional {
  */
 export class Correlator {
   private readonly options: CorrelatorOptions
-  private readonly bundles = new Map<string, Bundle>()
+  private readonly rules: KnownRules
   private readonly units = new Map<string, UnitState>()
   /** By alert id. */
   private readonly provisional = new Map<string, Provisional>()
@@ -91,11 +85,10 @@ export class Correlator {
   /** By depth: where its windows have been closed up to, and how far its anchors have been said to be complete. */
   private readonly closed: number[] = []
   private readonly told = new Map<number, number>()
-  /** By depth: the longest G of the correlations there that others refer to. */
-  private readonly chainSights = new Map<number, number>()
 
   constructor(options: CorrelatorOptions) {
     this.options = options
+    this.rules = new KnownRules(options.rulesOf)
     this.clock = new Clock((depth) => (depth === 0 ? options.eventPartitions : options.signalPartitions))
   }
 
@@ -114,13 +107,13 @@ export class Correlator {
     for (const progress of head.progress) this.clock.take(progress)
     for (const { partition, ...gap } of head.gaps) this.gaps.take(partition, [gap])
     for (const [depth, ingested] of head.told) this.told.set(depth, ingested)
-    for (const bundle of head.bundles) this.bundle(bundle)
+    for (const bundle of head.bundles) this.name(bundle)
     for (let depth = 1; depth <= this.depth; depth++) this.closed[depth] = this.clock.at(depth)
     for (const { unit, group, ...entry } of rows) {
-      const bundle = this.bundles.get(entry.signal.bundle)
-      if (bundle === undefined || !bundle.units.has(unit)) continue
+      const { bundle } = entry.signal
+      if (!this.name(bundle).units.has(unit)) continue
       groupOf(this.units.get(unit)!, group).restore(entry)
-      bundle.held++
+      this.rules.hold(bundle, 1)
     }
     for (const state of this.units.values())
       for (const group of state.groups.values()) for (const entry of group.anchors()) this.watch(state, group, entry)
@@ -134,12 +127,12 @@ export class Correlator {
   }
 
   get checkpoint(): CorrelatorHead {
-    return { progress: this.clock.progress, gaps: this.gaps.all, bundles: [...this.bundles.keys()], told: [...this.told] }
+    return { progress: this.clock.progress, gaps: this.gaps.all, bundles: this.rules.bundles, told: [...this.told] }
   }
 
   private take(record: Signal | Retraction, offset: number): Outcome {
     if (this.clock.covers(record)) return NOTHING
-    const bundle = this.bundle(record.bundle)
+    const bundle = this.name(record.bundle)
     const state = bundle.units.has(record.unit) ? this.units.get(record.unit) : undefined
     if (state === undefined) return record.kind === 'signal' ? this.single(bundle, record, offset) : NOTHING
     if (record.kind === 'signal' && record.time === null) return NOTHING
@@ -148,8 +141,8 @@ export class Correlator {
     const inserted = record.kind === 'signal' ? group?.insert(record) : group?.retract(record)
     if (group === undefined || inserted === undefined) return NOTHING
     const { entry, taken, released, changed, displaced } = inserted
-    if (taken !== undefined) this.bundles.get(taken.bundle)!.held++
-    if (released !== undefined) this.bundles.get(released.bundle)!.held--
+    if (taken !== undefined) this.rules.hold(taken.bundle, 1)
+    if (released !== undefined) this.rules.hold(released.bundle, -1)
     return {
       ...this.announce(state, group, inserted, offset),
       changed: [...new Set([entry, ...displaced, ...changed])].map((item) => stateRow(state, key, item)),
@@ -158,7 +151,7 @@ export class Correlator {
   }
 
   /** A detection rule that alerts by itself: every signal is an alert, named by its event, so that a copy names the same one. */
-  private single({ singles }: Bundle, signal: Signal, rev: number): Outcome {
+  private single({ singles }: KnownBundle, signal: Signal, rev: number): Outcome {
     const rule = singles.get(signal.unit)
     if (rule === undefined) return NOTHING
     const standing = {
@@ -178,21 +171,25 @@ export class Correlator {
     if (opened.length + withdrawn.length + kept.length + moved.length === 0) return NOTHING
     const told: Told = { revisions: [], chained: [] }
     const successors = new Map<Entry, string>()
+    const horizon = cause.signal.ingested - SIGHTS_KEPT * state.unit.span.sight
     for (const entry of withdrawn) {
-      const successor = group.episodeOf(entry) ?? nearestAfter(opened, entry, state.unit.span.timespan)
+      const successor = group.episodeOf(entry, horizon) ?? nearestAfter(opened, entry, state.unit.span.timespan)
       if (successor !== undefined) successors.set(entry, idOf(state, successor))
     }
     const heirs = new Set(successors.values())
     // An anchor that stays one is told again only if its evidence is another now, or it takes an alert's place.
     const revised = kept.filter(
-      (entry) => displaced.length > 0 || heirs.has(idOf(state, entry)) || group.evidence(entry).includes(cause.signal),
+      (entry) => displaced.length > 0 || entry === cause || heirs.has(idOf(state, entry)) || group.evidence(entry).includes(cause.signal),
     )
     for (const entry of [...opened, ...moved.map(({ to }) => to), ...revised]) {
       const id = idOf(state, entry)
       const supersedes = [...successors].filter(([, heir]) => heir === id).map(([gone]) => idOf(state, gone))
       this.open(state, group, entry, supersedes, offset, told)
     }
-    for (const entry of withdrawn) this.withdraw(state, entry.signal, successors.get(entry), offset, told)
+    for (const entry of withdrawn) {
+      const anchor = entry === cause && released !== undefined ? released : entry.signal
+      this.withdraw(state, anchor, successors.get(entry), offset, told)
+    }
     for (const { from, to } of moved) this.leave(state, from.signal, to.signal, offset, told)
     if (released !== undefined && kept.includes(cause)) this.leave(state, released, cause.signal, offset, told)
     return told
@@ -202,13 +199,13 @@ export class Correlator {
     this.watch(state, group, entry)
     const revision = this.revision(state, group, entry, this.isClosed(state, entry), offset)
     const last = supersedes.length === 0 ? revision : { ...revision, supersedes }
-    const unit = this.unitOf(state, entry.signal)
+    const unit = this.rules.unit(state.unit.key, entry.signal.bundle)
     if (unit.rule.silent !== true) told.revisions.push(last)
     told.chained.push(...passedOn(unit, entry.signal, last))
   }
 
   private withdraw(state: UnitState, anchor: Signal, supersededBy: string | undefined, offset: number, told: Told): void {
-    const unit = this.unitOf(state, anchor)
+    const unit = this.rules.unit(state.unit.key, anchor.bundle)
     const revision = this.withdrawal(state, unit, anchor, supersededBy, offset)
     this.provisional.delete(revision.id)
     if (unit.rule.silent !== true) told.revisions.push(revision)
@@ -217,8 +214,8 @@ export class Correlator {
 
   /** An alert whose anchor is now of another bundle is taken back where only the old bundle would tell of it. */
   private leave(state: UnitState, from: Signal, to: Signal, offset: number, told: Told): void {
-    const old = this.unitOf(state, from)
-    const now = this.unitOf(state, to)
+    const old = this.rules.unit(state.unit.key, from.bundle)
+    const now = this.rules.unit(state.unit.key, to.bundle)
     if (old === now) return
     const revision = this.withdrawal(state, old, from, undefined, offset)
     if (now.rule.silent === true && old.rule.silent !== true) told.revisions.push(revision)
@@ -232,15 +229,16 @@ export class Correlator {
     const { feed, partition } = progress
     if (feed !== undefined) {
       this.gaps.take(partition, feed.gaps)
-      for (const { id } of feed.bundles) this.bundle(id)
+      for (const { id } of feed.bundles) this.name(id)
     }
     const outcome = { revisions: [] as AlertRevision[], chained: [] as Chained[], changed: [], evicted: [] as StateRow[] }
     for (let depth = 1; depth <= this.depth; depth++) {
       const clock = this.clock.at(depth)
-      if (clock <= (this.closed[depth] ?? Number.NEGATIVE_INFINITY)) continue
-      this.closed[depth] = clock
-      outcome.revisions.push(...this.close((item) => item.state.unit.depth === depth && this.isClosed(item.state, item.entry), offset))
-      outcome.evicted.push(...this.sweep(depth, clock))
+      if (clock > (this.closed[depth] ?? Number.NEGATIVE_INFINITY)) {
+        this.closed[depth] = clock
+        outcome.revisions.push(...this.close((item) => item.state.unit.depth === depth && this.isClosed(item.state, item.entry), offset))
+        outcome.evicted.push(...this.sweep(depth, clock))
+      }
       outcome.chained.push(...this.complete(depth, clock, offset))
     }
     this.forget()
@@ -267,7 +265,7 @@ export class Correlator {
       state.sweptAt = clock
       for (const [key, group] of state.groups) {
         for (const entry of group.evict(clock - SIGHTS_KEPT * sight)) {
-          this.bundles.get(entry.signal.bundle)!.held--
+          this.rules.hold(entry.signal.bundle, -1)
           evicted.push(stateRow(state, key, entry))
         }
         if (group.size === 0) state.groups.delete(key)
@@ -282,7 +280,7 @@ export class Correlator {
    * because the correlations above wait for all partitions.
    */
   private complete(depth: number, clock: number, offset: number): Chained[] {
-    const sight = this.chainSights.get(depth)
+    const sight = this.rules.chainSight(depth)
     if (sight === undefined && !this.told.has(depth) && this.clock.depth < depth) return []
     const ingested = clock - 2 * (sight ?? 0)
     if (ingested <= (this.told.get(depth) ?? Number.NEGATIVE_INFINITY)) return []
@@ -296,46 +294,26 @@ export class Correlator {
   private forget(): void {
     const windows = [...this.units.values()].filter(({ unit }) => unit.falsifiable)
     this.gaps.forget(Math.min(...windows.map(({ unit }) => this.clock.at(unit.depth) - 2 * unit.span.sight - unit.reach)))
-    if (this.bundles.size <= 1) return
-    const fed = new Set(this.clock.progress.flatMap(({ feed }) => feed?.bundles.map(({ id }) => id) ?? []))
-    const gone = [...this.bundles].filter(([id, { held }]) => held === 0 && !fed.has(id))
-    if (gone.length === 0) return
-    for (const [id] of gone) this.bundles.delete(id)
-    const named = new Set([...this.bundles.values()].flatMap(({ units }) => [...units.keys()]))
-    for (const key of this.units.keys()) if (!named.has(key)) this.units.delete(key)
-    this.measureChains()
+    if (this.rules.bundles.length <= 1) return
+    const fed = this.clock.progress.flatMap(({ feed }) => feed?.bundles.map(({ id }) => id) ?? [])
+    if (!this.rules.forget(new Set(fed))) return
+    const { units } = this.rules
+    for (const key of this.units.keys()) if (!units.has(key)) this.units.delete(key)
   }
 
   /** The rules of a bundle, whose units are there from the moment that it is named. */
-  private bundle(id: string): Bundle {
-    const known = this.bundles.get(id)
+  private name(id: string): KnownBundle {
+    const known = this.rules.bundle(id)
     if (known !== undefined) return known
-    const rules = this.options.rulesOf(id)
-    const units = unitsOf(rules)
-    const bundle = { units, singles: new Map(rules.detections.map((rule) => [rule.id, rule])), held: 0 }
-    this.bundles.set(id, bundle)
-    for (const [key, unit] of units)
+    const bundle = this.rules.add(id)
+    for (const [key, unit] of bundle.units)
       if (!this.units.has(key)) this.units.set(key, { unit, groups: new Map(), sweptAt: Number.NEGATIVE_INFINITY })
-    this.measureChains()
     return bundle
-  }
-
-  private measureChains(): void {
-    this.chainSights.clear()
-    for (const { units } of this.bundles.values()) {
-      for (const { depth, span, parents } of units.values())
-        if (parents.length > 0) this.chainSights.set(depth, Math.max(span.sight, this.chainSights.get(depth) ?? 0))
-    }
   }
 
   /** The greatest depth whose clock matters here. */
   private get depth(): number {
     return Math.max(this.clock.depth + 1, ...[...this.units.values()].map(({ unit }) => unit.depth))
-  }
-
-  /** The unit as a signal's own bundle has it: with its title, level and mode, and with the correlations above it. */
-  private unitOf({ unit }: UnitState, signal: Signal): Unit {
-    return this.bundles.get(signal.bundle)!.units.get(unit.key)!
   }
 
   private isClosed({ unit }: UnitState, { signal }: Entry): boolean {
@@ -344,14 +322,15 @@ export class Correlator {
 
   private watch(state: UnitState, group: Group, entry: Entry): void {
     const id = idOf(state, entry)
-    if (this.isClosed(state, entry) || this.unitOf(state, entry.signal).rule.silent === true) this.provisional.delete(id)
+    if (this.isClosed(state, entry) || this.rules.unit(state.unit.key, entry.signal.bundle).rule.silent === true)
+      this.provisional.delete(id)
     else this.provisional.set(id, { state, group, entry })
   }
 
   private revision(state: UnitState, group: Group, entry: Entry, closed: boolean, rev: number): AlertRevision {
     const { falsifiable, reach } = state.unit
     const { signal } = entry
-    const { rule } = this.unitOf(state, signal)
+    const { rule } = this.rules.unit(state.unit.key, signal.bundle)
     return revisionOf(
       {
         id: idOf(state, entry),

@@ -1,42 +1,7 @@
 import type { Retraction, Signal } from '../signal.ts'
+import { type Change, type Entry, type Insertion, merge } from './change.ts'
 import type { CorrelationCondition, View } from './condition.ts'
-
-/** One signal in a group's state, with what has been concluded of it. */
-export interface Entry {
-  /** Of an anchor of a correlation below: the newest that was said of it. */
-  signal: Signal
-  /**
-   * False where another copy of the same event was ingested in the G before it, or where an anchor was retracted: it counts for
-   * nothing, but is remembered.
-   */
-  counted: boolean
-  /** The condition holds at this signal. */
-  holds: boolean
-  /** The condition holds here and not at the signal before: this signal is an alert. */
-  anchor: boolean
-}
-
-/** What a change concluded anew; each list in the order of the group. */
-export interface Change {
-  /** Entries whose conclusion is another now. */
-  readonly changed: readonly Entry[]
-  /** Anchors that it made, unmade, or left as they were (though their evidence may be another). */
-  readonly opened: readonly Entry[]
-  readonly withdrawn: readonly Entry[]
-  readonly kept: readonly Entry[]
-}
-
-/** What taking a record in did. A copy that counts for nothing changes nothing, but is remembered. */
-export interface Insertion extends Change {
-  readonly entry: Entry
-  /** The signal that is held now, and the one that it takes the place of; both absent where one was only marked. */
-  readonly taken: Signal | undefined
-  readonly released: Signal | undefined
-  /** What no longer counts: a later copy of the event, anchors that were retracted or whose place this one takes. */
-  readonly displaced: readonly Entry[]
-  /** Anchors that now stand for their alert in place of another copy of their event. */
-  readonly moved: readonly { readonly from: Entry; readonly to: Entry }[]
-}
+import { byEventTime, byIngestion, byPlace } from './order.ts'
 
 /** The parameters of a correlation that decide its alerts (docs/design.md section 5, "What an alert is"). Milliseconds. */
 export interface Span {
@@ -70,9 +35,10 @@ export class Group {
   insert(signal: Signal): Insertion | undefined {
     const copies = this.copies.get(signal.eventId)
     if (copies === undefined) {
-      const entry = newEntry(signal, true)
+      const entry = newEntry(signal)
       this.copies.set(signal.eventId, [entry])
-      return this.settle(entry, { taken: signal, displaced: this.superseded(signal), counts: true })
+      const displaced = this.superseded(signal)
+      return this.insertion({ entry, taken: signal, released: undefined, displaced }, [...this.displace(displaced), this.place(entry)])
     }
     if (signal.depth > 0) return this.renew(copies[0]!, signal)
     if (copies.some((copy) => copy.signal.partition === signal.partition && copy.signal.offset === signal.offset)) return undefined
@@ -87,15 +53,19 @@ export class Group {
     const entry = this.copies.get(eventId)?.[0]
     if (entry === undefined || entry.signal.offset >= offset) return undefined
     const displaced = entry.counted ? [entry] : []
+    const changes = this.displace(displaced)
     entry.signal = { ...entry.signal, offset }
-    return this.settle(entry, { displaced, counts: false })
+    return this.insertion({ entry, taken: undefined, released: undefined, displaced }, changes)
   }
 
   /** Takes a checkpointed entry back as it was concluded, without concluding anew: its neighbours may have been evicted since. */
   restore(entry: Entry): void {
     const copies = this.copies.get(entry.signal.eventId) ?? []
     if (copies.length > 0) this.copied = true
-    this.copies.set(entry.signal.eventId, [...copies, entry].sort(copyOrder))
+    this.copies.set(
+      entry.signal.eventId,
+      [...copies, entry].sort((a, b) => byIngestion(a.signal, b.signal)),
+    )
     if (entry.counted) this.add(entry)
   }
 
@@ -141,30 +111,41 @@ export class Group {
     }
   }
 
-  /** The anchor whose episode the entry now belongs to: the nearest before it from which the condition has held unbroken. */
-  episodeOf(entry: Entry): Entry | undefined {
-    for (let at: Entry | undefined = entry; at?.holds; at = this.before(at)) if (at.anchor) return at
+  /**
+   * The anchor whose episode the entry now belongs to: the nearest before it from which the condition has held unbroken. What was
+   * ingested before `horizon` is passed over even while it is here: when it is evicted must decide nothing.
+   */
+  episodeOf(entry: Entry, horizon: number): Entry | undefined {
+    for (let at: Entry | undefined = entry; at?.holds; at = this.before(at, this.entries.indexOf(at), horizon)) if (at.anchor) return at
     return undefined
   }
 
   private insertCopy(signal: Signal, copies: Entry[]): Insertion {
-    const entry = newEntry(signal, true)
+    const entry = newEntry(signal)
     this.copied = true
     copies.push(entry)
-    copies.sort(copyOrder)
+    copies.sort((a, b) => byIngestion(a.signal, b.signal))
     const at = copies.indexOf(entry)
     entry.counted = !this.follows(copies[at - 1], entry)
     // An earlier copy that comes late takes the place of the next one, if that counted.
     const next = copies[at + 1]
     const displaced = next?.counted && this.follows(entry, next) ? [next] : []
-    return this.settle(entry, { taken: signal, displaced, counts: entry.counted })
+    const changes = [...this.displace(displaced), ...(entry.counted ? [this.place(entry)] : [])]
+    return this.insertion({ entry, taken: signal, released: undefined, displaced }, changes)
   }
 
   /** What is said anew of an anchor of a correlation below counts from now on, whatever was said of it before. */
   private renew(entry: Entry, signal: Signal): Insertion | undefined {
-    if (entry.signal.offset >= signal.offset) return undefined
-    const displaced = [...(entry.counted ? [entry] : []), ...this.superseded(signal)]
-    return this.settle(entry, { taken: signal, released: entry.signal, displaced, counts: true })
+    const { signal: released, counted } = entry
+    if (released.offset >= signal.offset) return undefined
+    // Its id stands for its time and group; of what else counts, only its ingestion can be another, by another copy of its event.
+    const stays = counted && released.ingested === signal.ingested
+    const displaced = [...(counted && !stays ? [entry] : []), ...this.superseded(signal)]
+    const changes = this.displace(displaced)
+    entry.signal = signal
+    entry.counted = true
+    changes.push(stays ? this.conclude(signal) : this.place(entry))
+    return this.insertion({ entry, taken: signal, released, displaced }, changes)
   }
 
   /** Anchors of a correlation below whose place a signal takes. One step, so that never both count, nor neither. */
@@ -172,16 +153,8 @@ export class Group {
     return supersedes.flatMap((id) => this.copies.get(id)?.filter(({ signal, counted }) => counted && signal.offset < offset) ?? [])
   }
 
-  /** Takes out what is displaced, takes the entry in if it counts, and says what that comes to. */
-  private settle(
-    entry: Entry,
-    { taken, released, displaced, counts }: Partial<Insertion> & { readonly displaced: readonly Entry[]; readonly counts: boolean },
-  ): Insertion {
-    const changes = displaced.map((other) => this.displace(other))
-    if (taken !== undefined) entry.signal = taken
-    entry.counted = counts
-    if (counts) changes.push(this.place(entry))
-    return { entry, taken, released, displaced, ...this.byEvent(changes.length === 1 ? changes[0]! : merge(changes)) }
+  private insertion(what: Pick<Insertion, 'entry' | 'taken' | 'released' | 'displaced'>, changes: readonly Change[]): Insertion {
+    return { ...what, ...this.byEvent(changes.length === 1 ? changes[0]! : merge(changes)) }
   }
 
   /**
@@ -221,15 +194,17 @@ export class Group {
     return this.conclude(entry.signal)
   }
 
-  private displace(entry: Entry): Change {
-    entry.counted = false
-    this.entries.splice(this.entries.indexOf(entry), 1)
-    this.countRefs(entry.signal.refs, -1)
-    const wasAnchor = entry.anchor
-    entry.anchor = false
-    entry.holds = false
-    const change = this.conclude(entry.signal)
-    return wasAnchor ? { ...change, withdrawn: [entry, ...change.withdrawn] } : change
+  private displace(entries: readonly Entry[]): Change[] {
+    return entries.map((entry) => {
+      entry.counted = false
+      this.entries.splice(this.entries.indexOf(entry), 1)
+      this.countRefs(entry.signal.refs, -1)
+      const wasAnchor = entry.anchor
+      entry.anchor = false
+      entry.holds = false
+      const change = this.conclude(entry.signal)
+      return wasAnchor ? { ...change, withdrawn: [entry, ...change.withdrawn] } : change
+    })
   }
 
   private add(entry: Entry): void {
@@ -285,11 +260,11 @@ export class Group {
   }
 
   /** The next lower signal that `entry` sees, less than a timespan earlier. */
-  private before(entry: Entry, index = this.entries.indexOf(entry)): Entry | undefined {
+  private before(entry: Entry, index: number, horizon = Number.NEGATIVE_INFINITY): Entry | undefined {
     for (let at = index - 1; at >= 0; at--) {
       const candidate = this.entries[at]!
       if (entry.signal.time! - candidate.signal.time! >= this.span.timespan) return undefined
-      if (this.sees(entry, candidate.signal)) return candidate
+      if (candidate.signal.ingested >= horizon && this.sees(entry, candidate.signal)) return candidate
     }
     return undefined
   }
@@ -338,51 +313,6 @@ export class Group {
   }
 }
 
-function newEntry(signal: Signal, counted: boolean): Entry {
-  return { signal, counted, holds: false, anchor: false }
-}
-
-/** Two changes in a row as one: what the first opened and the second withdrew never was. */
-function merge(changes: readonly Change[]): Change {
-  const before = new Map<Entry, boolean>()
-  const after = new Map<Entry, boolean>()
-  for (const { opened, withdrawn, kept } of changes) {
-    for (const [entries, was, is] of [
-      [opened, false, true],
-      [withdrawn, true, false],
-      [kept, true, true],
-    ] as const) {
-      for (const entry of entries) {
-        if (!before.has(entry)) before.set(entry, was)
-        after.set(entry, is)
-      }
-    }
-  }
-  const those = (was: boolean, is: boolean) =>
-    [...after.keys()].filter((entry) => before.get(entry) === was && after.get(entry) === is).sort(entryOrder)
-  return {
-    changed: [...new Set(changes.flatMap(({ changed }) => changed))],
-    opened: those(false, true),
-    withdrawn: those(true, false),
-    kept: those(true, true),
-  }
-}
-
-/** By event time and, within an instant, by the place in the events log. Where anchors stand in the signals log is chance. */
-function byPlace(a: Signal, b: Signal): number {
-  const ofEvents = a.depth === 0 && b.depth === 0
-  return a.time! - b.time! || (ofEvents ? a.partition - b.partition || a.offset - b.offset : byEventTime(a, b))
-}
-
-const entryOrder = (a: Entry, b: Entry) => byEventTime(a.signal, b.signal)
-const copyOrder = (a: Entry, b: Entry) => byIngestion(a.signal, b.signal)
-
-/** The order of a group: (event time, event id); copies of one event, which may both count if far apart, by ingestion. */
-function byEventTime(a: Signal, b: Signal): number {
-  return a.time! - b.time! || (a.eventId < b.eventId ? -1 : a.eventId > b.eventId ? 1 : byIngestion(a, b))
-}
-
-/** Copies of one event by ingestion; those of one instant by their place in the events log. */
-function byIngestion(a: Signal, b: Signal): number {
-  return a.ingested - b.ingested || a.partition - b.partition || a.offset - b.offset
+function newEntry(signal: Signal): Entry {
+  return { signal, counted: true, holds: false, anchor: false }
 }

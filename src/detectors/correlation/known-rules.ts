@@ -1,0 +1,73 @@
+import type { DetectionRule, RuleSet } from '../../sigma/ast.ts'
+import { type Unit, unitsOf } from './units.ts'
+
+/** A bundle's rules, as far as signals may name them. */
+export interface KnownBundle {
+  /** By their keys. */
+  readonly units: ReadonlyMap<string, Unit>
+  /** Detection rules, which may alert by themselves, by their ids. */
+  readonly singles: ReadonlyMap<string, DetectionRule>
+}
+
+/** The bundles that records have named, compiled, for as long as somebody names them. */
+export class KnownRules {
+  private readonly rulesOf: (bundle: string) => RuleSet
+  private readonly known = new Map<string, KnownBundle & { held: number }>()
+  /** By depth: the longest G of the correlations there that others refer to. */
+  private chainSights = new Map<number, number>()
+
+  constructor(rulesOf: (bundle: string) => RuleSet) {
+    this.rulesOf = rulesOf
+  }
+
+  get bundles(): readonly string[] {
+    return [...this.known.keys()]
+  }
+
+  bundle(id: string): KnownBundle | undefined {
+    return this.known.get(id)
+  }
+
+  add(id: string): KnownBundle {
+    const rules = this.rulesOf(id)
+    const bundle = { units: unitsOf(rules), singles: new Map(rules.detections.map((rule) => [rule.id, rule])), held: 0 }
+    this.known.set(id, bundle)
+    this.measure()
+    return bundle
+  }
+
+  /** A unit as a bundle has it: with its title, level and mode, and with the correlations above it. */
+  unit(key: string, bundle: string): Unit {
+    return this.known.get(bundle)!.units.get(key)!
+  }
+
+  /** One more signal of the bundle is held, or one less. */
+  hold(bundle: string, by: 1 | -1): void {
+    this.known.get(bundle)!.held += by
+  }
+
+  /** Forgets the bundles of which nothing is held, but for those still `named`. Answers whether a unit may have gone with them. */
+  forget(named: ReadonlySet<string>): boolean {
+    const gone = [...this.known].filter(([id, { held }]) => held === 0 && !named.has(id))
+    for (const [id] of gone) this.known.delete(id)
+    if (gone.length > 0) this.measure()
+    return gone.length > 0
+  }
+
+  /** The units of all bundles, each once. */
+  get units(): ReadonlyMap<string, Unit> {
+    return new Map([...this.known.values()].flatMap(({ units }) => [...units]))
+  }
+
+  /** The longest G of the correlations of a depth that others refer to; undefined if there are none. */
+  chainSight(depth: number): number | undefined {
+    return this.chainSights.get(depth)
+  }
+
+  private measure(): void {
+    const chained = [...this.known.values()].flatMap(({ units }) => [...units.values()]).filter(({ parents }) => parents.length > 0)
+    this.chainSights = new Map(
+      [...Map.groupBy(chained, ({ depth }) => depth)].map(([depth, units]) => [depth, Math.max(...units.map(({ span }) => span.sight))]),
+    )
+  }
+}
