@@ -105,9 +105,9 @@ export function feedChecks({ progress }: MatchStage): readonly Check[] {
   ]
 }
 
-/** What can keep a file source from being read. */
-export function sourceChecks({ tails }: IngestStage): readonly Check[] {
-  return tails.map((tail) => ({
+/** What can keep a configured source from being read. */
+export function sourceChecks({ tails, polls }: IngestStage): readonly Check[] {
+  const files = tails.map((tail) => ({
     name: `source ${tail.path}`,
     look: async () => {
       if (!existsSync(tail.path)) return { detail: 'there is no such file', remedy: 'check the path, and that its program runs' }
@@ -115,6 +115,11 @@ export function sourceChecks({ tails }: IngestStage): readonly Check[] {
       return problem && { detail: problem.message, remedy: problem.hint ?? 'check the path' }
     },
   }))
+  const indices = [...polls].map(([name, poll]) => ({
+    name: `source ${name}`,
+    look: async () => poll.problem && { detail: poll.problem.message, remedy: poll.problem.hint ?? 'see the log' },
+  }))
+  return [...files, ...indices]
 }
 
 function hintOf(problem: unknown): string | undefined {

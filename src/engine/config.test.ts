@@ -21,22 +21,24 @@ function keysOf(schema: unknown, path = ''): readonly string[] {
   if (schema instanceof z.ZodObject)
     return Object.entries(schema.shape).flatMap(([key, inner]) => keysOf(inner, path === '' ? key : `${path}.${key}`))
   const item = schema instanceof z.ZodArray ? schema.element : undefined
-  return item instanceof z.ZodObject ? [path, ...keysOf(item, `${path}[]`)] : [path]
+  return item instanceof z.ZodObject || item instanceof z.ZodUnion ? [path, ...keysOf(item, `${path}[]`)] : [path]
 }
 
-/** Entries with all that they need. */
-const WHOLE = {
-  sources: [{ type: 'file', path: 'x' }],
-  streams: { kind: 'kafka', brokers: ['a:1'], sasl: { mechanism: 'plain', username: 'u', password: { env: 'P' } } },
-  store: { kind: 'elasticsearch', urls: ['http://a:1'] },
-} as const
+/** What keys need besides, where they need something: the first whose keys these are. */
+const WHOLE: readonly (readonly [keys: RegExp, config: Record<string, unknown>])[] = [
+  [/^sources\[\]\.(?:type|path|source|device|from)$/, { sources: [{ type: 'file', path: 'x' }] }],
+  [/^sources\[\]/, { sources: [{ type: 'elasticsearch', urls: ['http://a:1'], index: 'logs' }] }],
+  [
+    /^streams\.(?!kind|partitions)/,
+    { streams: { kind: 'kafka', brokers: ['a:1'], sasl: { mechanism: 'plain', username: 'u', password: { env: 'P' } } } },
+  ],
+  [/^store\.(?!kind)/, { store: { kind: 'elasticsearch', urls: ['http://a:1'] } }],
+]
 
 /** A configuration with a value at a key, or without one, and with what the entry needs besides. */
 function written(key: string, value: unknown): Record<string, unknown> {
   const path = key.replace('[]', '.0').split('.')
-  const [first] = path as [keyof typeof WHOLE]
-  const isDistributed = (first === 'streams' || first === 'store') && !['streams.kind', 'streams.partitions', 'store.kind'].includes(key)
-  const config: Record<string, unknown> = first === 'sources' || isDistributed ? structuredClone({ [first]: WHOLE[first] }) : {}
+  const config = structuredClone(WHOLE.find(([keys]) => keys.test(key))?.[1] ?? {})
   let at = config
   for (const name of path.slice(0, -1)) {
     at[name] ??= {}
@@ -139,6 +141,9 @@ describe('a configuration', () => {
       message: expect.stringContaining('embedded or kafka'),
       where: { line: 2 },
     })
+    const index = '{type: elasticsearch, urls: ["http://a:1"], index: logs}'
+    expect(problemOf(`sources: [${index}, ${index}]`)).toMatchObject({ message: expect.stringContaining('a name each') })
+    expect(problemOf('retention: {indices: {at: daily}}')).toMatchObject({ message: expect.stringContaining('cron expression') })
     expect(problemOf('node: [')).toMatchObject({ code: 'CONFIG_YAML' })
     expect(() => loadConfig(join(folder, 'none.yml'))).toThrow(expect.objectContaining({ code: 'CONFIG_NOT_FOUND' }))
     expect(() => loadConfig(join(folder, 'none.yml'))).toThrow(CordonError)

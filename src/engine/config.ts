@@ -28,16 +28,15 @@ const listener = (defaultPort: number) =>
     hosts: z.array(z.string()).default([]),
   })
 
-const fileSource = z.strictObject({
-  type: z.literal('file'),
-  path: z.string(),
+const anySource = {
   /** Normaliser: `linux.auditd`, `ecs.passthrough` … Recognised by itself where it is left out. */
   source: z.string().optional(),
   /** Device id of records that name none, such as a host's own audit log. */
   device: z.string().optional(),
-  /** Where a file that was never read before begins. */
+  /** Where what was never read before begins. */
   from: z.enum(['start', 'end']).default('end'),
-})
+}
+const fileSource = z.strictObject({ type: z.literal('file'), path: z.string(), ...anySource })
 
 /** Paths of PEM files. Without `ca` the system's authorities are trusted. */
 const tlsFiles = z.strictObject({
@@ -78,6 +77,21 @@ const cluster = {
   tls: tlsFiles.optional(),
   compression: z.boolean().default(false),
 }
+const elasticsearchSource = z.strictObject({
+  type: z.literal('elasticsearch'),
+  /** The sender of its events: another name makes others of the same documents. */
+  name: z.string().min(1).optional(),
+  ...cluster,
+  /** Index, alias, data stream or pattern. */
+  index: z.string().min(1),
+  query: z.string().optional(),
+  time_field: z.string().default('event.ingested'),
+  /** Between two looks. */
+  every: duration.default(10_000),
+  /** Longest time from a document's time until it can be found. */
+  overlap: duration.default(60_000),
+  ...anySource,
+})
 const embeddedStore = z.strictObject({ kind: z.literal('embedded').default('embedded') })
 const elasticsearchStore = z.strictObject({
   kind: z.literal('elasticsearch'),
@@ -99,7 +113,10 @@ export const configSchema = z.strictObject({
   /** The tokens' file, where nodes share one. */
   tokens: z.string().optional(),
   listen: z.strictObject({ ingest: listener(4318).prefault({}), api: listener(4319).prefault({}) }).prefault({}),
-  sources: z.array(fileSource).default([]),
+  sources: z
+    .array(z.discriminatedUnion('type', [fileSource, elasticsearchSource], { error: 'expected type: file or elasticsearch' }))
+    .default([])
+    .refine(haveOwnNames, 'two sources of the same index need a name each'),
   rules: z.array(z.string()).default([BUILTIN, './rules']),
   policy: z.string().default('./policy'),
   inventory: z.string().optional(),
@@ -130,8 +147,20 @@ export const configSchema = z.strictObject({
 
 export type Config = Readonly<z.infer<typeof configSchema>>
 export type KafkaConfig = z.infer<typeof kafkaStreams>
+export type FileSourceConfig = z.infer<typeof fileSource>
+export type ElasticsearchSourceConfig = z.infer<typeof elasticsearchSource>
 export type ClusterConfig = z.infer<z.ZodObject<typeof cluster>>
 export type TlsConfig = z.infer<typeof tlsFiles>
+
+/** Under which a poll source's events and its progress are known. */
+export function pollName({ name, index }: Pick<ElasticsearchSourceConfig, 'name' | 'index'>): string {
+  return `elasticsearch:${name ?? index}`
+}
+
+function haveOwnNames(sources: readonly (FileSourceConfig | ElasticsearchSourceConfig)[]): boolean {
+  const names = sources.flatMap((source) => (source.type === 'elasticsearch' ? [pollName(source)] : []))
+  return new Set(names).size === names.length
+}
 
 /**
  * Reads and checks a configuration. Relative paths in it are resolved from its own folder.
@@ -158,7 +187,9 @@ function resolvePaths(config: z.infer<typeof configSchema>, folder: string): Con
   return {
     ...config,
     data: resolve(folder, config.data),
-    sources: config.sources.map((source) => ({ ...source, path: resolve(folder, source.path) })),
+    sources: config.sources.map((source) =>
+      source.type === 'file' ? { ...source, path: resolve(folder, source.path) } : clusterPaths(source, folder),
+    ),
     rules: config.rules.map((path) => from(path, 'rules')),
     policy: from(config.policy, 'policy'),
     streams: config.streams.kind === 'kafka' ? kafkaPaths(config.streams, folder) : config.streams,

@@ -9,6 +9,8 @@ export interface DataPaths {
   readonly streams: string
   readonly ledger: string
   readonly ingest: string
+  /** How far poll sources have come. */
+  readonly polls: string
   readonly tokens: string
   readonly deadLetterKey: string
   correlate(partition: number): string
@@ -20,6 +22,7 @@ export function dataPaths(folder: string): DataPaths {
     streams: join(folder, 'streams'),
     ledger: join(folder, 'ledger.db'),
     ingest: join(folder, 'ingest.db'),
+    polls: join(folder, 'polls.db'),
     tokens: join(folder, 'tokens.json'),
     deadLetterKey: join(folder, 'dead-letters.key'),
     correlate: (partition) => join(folder, 'correlate', `${partition}.db`),

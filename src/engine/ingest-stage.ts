@@ -1,11 +1,16 @@
 import { ProcessTree } from '../context/process-tree.ts'
 import { CordonError } from '../event/error.ts'
+import { ElasticsearchPoll } from '../sources/elasticsearch.ts'
 import { FileTail } from '../sources/file-tail.ts'
 import type { Intake } from '../sources/source.ts'
+import { pollName } from './config.ts'
 import { DeadLetters } from './dead-letters.ts'
+import { connectElasticsearch } from './elasticsearch.ts'
 import { Ingest } from './ingest.ts'
 import { IngestStore } from './ingest-store.ts'
 import type { Parts } from './parts.ts'
+import { PollMemories } from './poll-memory.ts'
+import { polledIndex } from './polled-index.ts'
 import { activeAgents } from './rules.ts'
 import { Ticking } from './ticking.ts'
 
@@ -16,6 +21,8 @@ const QUIET = 60_000
 export interface IngestStage {
   readonly intake: Intake
   readonly tails: readonly FileTail[]
+  /** By name. */
+  readonly polls: ReadonlyMap<string, ElasticsearchPoll>
 }
 
 /**
@@ -48,7 +55,8 @@ export function startIngest(parts: Parts): IngestStage {
     },
   })
 
-  const tails = config.sources.map(({ path, source, device, from }) => {
+  const files = config.sources.filter((source) => source.type === 'file')
+  const tails = files.map(({ path, source, device, from }) => {
     const name = `file:${path}`
     return new FileTail({
       path,
@@ -60,18 +68,47 @@ export function startIngest(parts: Parts): IngestStage {
       onProblem: (problem) => observer.onError(`source ${path}`, problem),
     })
   })
+  const polls = openPolls(parts, ingest)
+  const sources = [...tails, ...polls.values()]
   const ticking = new Ticking({
     node: config.node,
     send: (tick) => ingest.tick(tick),
-    paused: () => ingest.paused || tails.some(({ problem }) => problem !== undefined),
+    paused: () => ingest.paused || sources.some(({ problem }) => problem !== undefined),
     onError: (error) => observer.onError('tick', error),
   })
   onClose(() => ticking.leave())
-  for (const tail of tails) {
-    tail.start()
-    onClose(() => tail.stop())
+  for (const source of sources) {
+    source.start()
+    onClose(() => source.stop())
   }
-  return { intake: ingest.intake(), tails }
+  return { intake: ingest.intake(), tails, polls }
+}
+
+function openPolls({ config, paths, observer, onClose }: Parts, ingest: Ingest): ReadonlyMap<string, ElasticsearchPoll> {
+  const configured = config.sources.flatMap((source, at) => (source.type === 'elasticsearch' ? [{ ...source, at }] : []))
+  if (configured.length === 0) return new Map()
+  const memories = new PollMemories(paths.polls)
+  onClose(() => memories.close())
+  return new Map(
+    configured.map((poll) => {
+      const { at, source, device, index, query, time_field: timeField, from, every, overlap } = poll
+      const name = pollName(poll)
+      const elasticsearch = connectElasticsearch(poll, '', `sources[${at}]`)
+      onClose(() => elasticsearch.close())
+      const reader = new ElasticsearchPoll({
+        name,
+        source,
+        intake: ingest.intake(device),
+        index: polledIndex(elasticsearch, { index, query, timeField }),
+        memory: memories.of(name),
+        from,
+        every,
+        overlap,
+        onProblem: (problem) => observer.onError(`source ${name}`, problem),
+      })
+      return [name, reader]
+    }),
+  )
 }
 
 /** Passes on the first problem of each kind in a while: a million bad lines are one line of the log, and a number in the metrics. */
