@@ -126,6 +126,8 @@ export const configSchema = z.strictObject({
   store: z
     .discriminatedUnion('kind', [embeddedStore, elasticsearchStore], { error: 'expected kind: embedded or elasticsearch' })
     .prefault({}),
+  /** How often correlation state leaves the node. */
+  checkpoints: z.strictObject({ every: duration.default(60_000) }).prefault({}),
   retention: z
     .strictObject({
       events: z.strictObject({ age: duration.default(7 * 86_400_000), size: bytes.default(20e9) }).prefault({}),

@@ -1,7 +1,13 @@
 import type { CrashPoint as ResponseCrashPoint } from '../response/runner.ts'
 
 /** The moments at which a crash is hardest to survive. Fault tests kill the process exactly there. */
-export type CrashPoint = 'batch-accepted' | 'alert-committed' | ResponseCrashPoint
+export type CrashPoint =
+  | 'batch-accepted'
+  | 'alert-committed'
+  | 'outbox-sent'
+  | 'generation-chunks'
+  | 'generation-written'
+  | ResponseCrashPoint
 
 /**
  * Reads `CORDON_CRASH_AT=<point>:<n>` and answers a function that kills the process with SIGKILL, as a power cut would, when

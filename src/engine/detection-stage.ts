@@ -2,26 +2,46 @@ import type { SignalRecord } from '../detectors/signal.ts'
 import type { EventRecord } from '../event/event.ts'
 import { openCheckpointFile } from '../streams/checkpoint-file.ts'
 import type { PartitionHandler } from '../streams/log.ts'
-import { createCorrelateWorker } from './correlate-worker.ts'
+import { type CorrelateStatus, createCorrelateWorker } from './correlate-worker.ts'
 import { createMatchWorker, type MatchReport } from './match-worker.ts'
+import type { Metrics } from './metrics.ts'
 import type { Parts } from './parts.ts'
 
 /** Signals log → alerts log. */
-export function correlateStage({ streams, bundles, metrics, paths, observer, probe }: Parts): PartitionHandler<SignalRecord> {
-  const held = new Map<number, number>()
-  metrics.observe('cordon_signals_held', 'Signals in correlation state', async () =>
-    [...held].map(([partition, value]) => ({ value, attributes: { partition } })),
-  )
-  return createCorrelateWorker({
+export function correlateStage({ config, streams, bundles, metrics, paths, observer, probe }: Parts): PartitionHandler<SignalRecord> {
+  const onError = (error: unknown) => observer.onError('checkpoint', error)
+  const worker = createCorrelateWorker({
     streams,
     rules: bundles,
-    openCheckpoint: (partition) => openCheckpointFile(paths.correlate(partition), (error) => observer.onError('checkpoint', error)),
+    openCheckpoint: (partition) => openCheckpointFile(paths.correlate(partition), onError),
     probe,
-    report: ({ partition, revisions, signalsHeld }) => {
-      metrics.revisions.add(revisions)
-      held.set(partition, signalsHeld)
-    },
+    report: ({ revisions }) => metrics.revisions.add(revisions),
+    onError,
+    generationEvery: config.checkpoints.every,
   })
+  observeCorrelation(metrics, () => worker.status())
+  return worker
+}
+
+function observeCorrelation(metrics: Metrics, look: () => readonly CorrelateStatus[]): void {
+  const observe = (name: string, description: string, read: (status: CorrelateStatus) => number | undefined) =>
+    metrics.observe(name, description, async () =>
+      look().flatMap((status) => {
+        const value = read(status)
+        return value === undefined ? [] : [{ value, attributes: { partition: status.partition } }]
+      }),
+    )
+  const age = (since: number | undefined) => (since === undefined ? undefined : (Date.now() - since) / 1_000)
+  observe('cordon_signals_held', 'Signals in correlation state', ({ signalsHeld }) => signalsHeld)
+  observe('cordon_correlate_lag_seconds', 'How long ago the events were ingested that have all been correlated', ({ clock }) =>
+    age(Number.isFinite(clock) ? clock : undefined),
+  )
+  observe('cordon_state_rows', 'Rows of correlation state in the checkpoint', ({ size }) => size.rows)
+  observe('cordon_state_bytes', 'Bytes of the checkpoint', ({ size }) => size.bytes)
+  observe('cordon_outbox_age_seconds', 'Age of the oldest output that the logs have not taken, 0 if there is none', ({ unsentSince }) =>
+    unsentSince === undefined ? 0 : age(unsentSince),
+  )
+  observe('cordon_generation_age_seconds', 'Time since this node wrote a generation of the state', ({ generationAt }) => age(generationAt))
 }
 
 export interface MatchStage {

@@ -6,7 +6,7 @@ import type { RecordingPorts } from '../response/recording.ts'
 import type { RuleSet } from '../sigma/ast.ts'
 import { createIngestApp } from '../sources/ingest-app.ts'
 import { openEmbeddedLedger } from '../stores/embedded-ledger.ts'
-import { observeRules, startActivation } from './activation.ts'
+import { startActivation } from './activation.ts'
 import { openBundles } from './bundles.ts'
 import { checksOf, feedChecks, responseChecks, sourceChecks } from './checks.ts'
 import type { Config } from './config.ts'
@@ -80,7 +80,6 @@ async function openParts(config: Config, roles: ReadonlySet<Role>, observer: Eng
   const streams = await openStreams(opened)
   const bundles = await openBundles(streams)
   onClose(() => bundles.close())
-  observeRules({ ...opened, bundles })
   return { ...opened, streams, bundles }
 }
 

@@ -34,16 +34,17 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'outbox lost: what was committed and not sent is forgotten at a restart',
     file: CORRELATE,
-    find: '      await checkpoint.drain(send)\n      return next',
-    replace: '      await checkpoint.drain(async () => {})\n      return next',
+    find: '    await this.drain()\n  }',
+    replace: '    await this.checkpoint.drain(async () => {})\n  }',
   },
   {
     name: 'outbox sent twice under new ids',
     file: CORRELATE,
-    find: '      await checkpoint.drain(send)\n      return next',
-    replace: `      const renamed = (value) => ({ ...value, id: value.id + "'" })
-      await checkpoint.drain((log, records) => send(log, records.map((record) => ({ key: record.key, value: renamed(record.value) }))))
-      return next`,
+    find: '    await this.drain()\n  }',
+    replace: `    const renamed = (value) => ({ ...value, id: value.id + "'" })
+    await this.checkpoint.drain((log, records) =>
+      this.settings.streams.append(log, records.map((record) => ({ key: record.key, value: renamed(record.value) }))))
+  }`,
   },
   {
     name: 'wall clock in a window',
@@ -122,8 +123,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'rev by a counter',
     file: CORRELATE,
-    find: 'const outcome = correlator.handle(value, offset)',
-    replace: 'const outcome = correlator.handle(value, (state.revs = (state.revs ?? 0) + 1))',
+    find: 'this.correlator.handle(record, offset)',
+    replace: 'this.correlator.handle(record, (this.revs = (this.revs ?? 0) + 1))',
   },
   {
     name: 'the stamp maximum lost on restart',

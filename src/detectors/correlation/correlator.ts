@@ -29,6 +29,8 @@ export interface CorrelatorHead {
   readonly bundles: readonly string[]
   /** By depth, how far its own anchors have been said to be complete. */
   readonly told: readonly (readonly [depth: number, ingested: number])[]
+  /** The state was made again from a log that may lack some of what was ingested before this. */
+  readonly rebuiltFrom?: number
 }
 
 /** What handling a record changed: what to write, what to delete, what to publish. All of it belongs in one transaction. */
@@ -85,6 +87,7 @@ export class Correlator {
   /** By depth: where its windows have been closed up to, and how far its anchors have been said to be complete. */
   private readonly closed: number[] = []
   private readonly told = new Map<number, number>()
+  private rebuiltFrom: number | undefined
 
   constructor(options: CorrelatorOptions) {
     this.options = options
@@ -107,6 +110,7 @@ export class Correlator {
     for (const progress of head.progress) this.clock.take(progress)
     for (const { partition, ...gap } of head.gaps) this.gaps.take(partition, [gap])
     for (const [depth, ingested] of head.told) this.told.set(depth, ingested)
+    this.rebuiltFrom = head.rebuiltFrom
     for (const bundle of head.bundles) this.name(bundle)
     for (let depth = 1; depth <= this.depth; depth++) this.closed[depth] = this.clock.at(depth)
     for (const { unit, group, ...entry } of rows) {
@@ -126,8 +130,20 @@ export class Correlator {
     return size
   }
 
+  /** All events ingested before this have been taken; minus infinity where not every partition has been heard of. */
+  get ingested(): number {
+    return this.clock.at(1)
+  }
+
   get checkpoint(): CorrelatorHead {
-    return { progress: this.clock.progress, gaps: this.gaps.all, bundles: this.rules.bundles, told: [...this.told] }
+    const { rebuiltFrom } = this
+    return {
+      progress: this.clock.progress,
+      gaps: this.gaps.all,
+      bundles: this.rules.bundles,
+      told: [...this.told],
+      ...(rebuiltFrom === undefined ? {} : { rebuiltFrom }),
+    }
   }
 
   private take(record: Signal | Retraction, offset: number): Outcome {
@@ -162,6 +178,7 @@ export class Correlator {
       group: {},
       provisional: false,
       unknown: [],
+      rebuilt: false,
     }
     return { ...NOTHING, revisions: [revisionOf(standing, { partition: this.options.partition, rev })] }
   }
@@ -328,7 +345,7 @@ export class Correlator {
   }
 
   private revision(state: UnitState, group: Group, entry: Entry, closed: boolean, rev: number): AlertRevision {
-    const { falsifiable, reach } = state.unit
+    const { falsifiable, reach, span } = state.unit
     const { signal } = entry
     const { rule } = this.rules.unit(state.unit.key, signal.bundle)
     return revisionOf(
@@ -340,6 +357,7 @@ export class Correlator {
         group: groupFields(rule, signal),
         provisional: !closed,
         unknown: falsifiable && closed ? this.gaps.within(signal.ingested - reach, signal.ingested + reach) : [],
+        rebuilt: this.rebuiltFrom !== undefined && signal.ingested < this.rebuiltFrom + SIGHTS_KEPT * span.sight,
       },
       { partition: this.options.partition, rev },
     )
@@ -347,7 +365,7 @@ export class Correlator {
 
   private withdrawal(state: UnitState, { rule }: Unit, anchor: Signal, supersededBy: string | undefined, rev: number): AlertRevision {
     const id = alertId(rule.id, state.unit.key, anchor)
-    const last = { id, rule, anchor, signals: [anchor], group: groupFields(rule, anchor), provisional: false, unknown: [] }
+    const last = { id, rule, anchor, signals: [anchor], group: groupFields(rule, anchor), provisional: false, unknown: [], rebuilt: false }
     const revision = { ...revisionOf(last, { partition: this.options.partition, rev }), state: 'withdrawn' as const }
     return supersededBy === undefined ? revision : { ...revision, supersededBy }
   }

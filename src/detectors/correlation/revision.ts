@@ -24,11 +24,13 @@ export interface Standing {
   readonly group: AlertRevision['group']
   readonly provisional: boolean
   readonly unknown: readonly Gap[]
+  /** What it rests on may reach back beyond what its state was made again from. */
+  readonly rebuilt: boolean
 }
 
 /** @param cause the place in the signals log of the record that caused it */
 export function revisionOf(
-  { id, rule, anchor, signals, group, provisional, unknown }: Standing,
+  { id, rule, anchor, signals, group, provisional, unknown, rebuilt }: Standing,
   cause: Pick<AlertRevision, 'partition' | 'rev'>,
 ): AlertRevision {
   const { mode, grace } = rule.extension
@@ -48,6 +50,7 @@ export function revisionOf(
     late: evidence.some(({ time, ingested }) => time !== null && ingested - time > grace),
     provisional,
     ...(unknown.length === 0 ? {} : { unknown }),
+    ...(rebuilt ? { rebuilt } : {}),
     ...(expired === undefined ? {} : { expiredEntry: expired }),
     entities: entitiesOf(anchor, signals),
   }

@@ -171,6 +171,8 @@ export class Node {
             : this.disk.open(partition),
         probe: () => {},
         report: () => {},
+        onError: (error) => onError('checkpoint', error),
+        generationEvery: 20_000,
       })
       await this.begin(streams.consume('signals', 'correlate', worker))
     }

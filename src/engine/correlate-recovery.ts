@@ -1,0 +1,156 @@
+import type { AlertRevision } from '../detectors/alert.ts'
+import type { CorrelatorHead, StateRow } from '../detectors/correlation/correlator.ts'
+import { unitsOf } from '../detectors/correlation/units.ts'
+import { bundlesNamed, type SignalRecord } from '../detectors/signal.ts'
+import { CordonError } from '../event/error.ts'
+import { stringifyJson } from '../event/json.ts'
+import { formatTime } from '../event/time.ts'
+import type { Checkpoint, CheckpointImage } from '../streams/checkpoint.ts'
+import type { Generations } from '../streams/generations.ts'
+import type { LogEntry, Streams } from '../streams/log.ts'
+import type { RuleSource } from './bundles.ts'
+
+/** What a correlate worker keeps beside its rows. */
+export interface WorkerHead {
+  readonly correlator: CorrelatorHead
+  /** While what is in the log already is handled once more: what of its outputs has been sent before. */
+  readonly sent?: Sent
+}
+
+/** By the offsets of the records that caused them. */
+export interface Sent {
+  /** Alert revisions before this one; it may not have been the last that its record caused. */
+  readonly revisions: number
+  /** Anchors for other correlations up to here, this one included. */
+  readonly chained: number
+}
+
+interface Recovering {
+  readonly streams: Streams
+  readonly rules: Pick<RuleSource, 'load' | 'rulesOf'>
+  readonly partition: number
+  readonly checkpoint: Checkpoint<StateRow>
+  readonly generations: Generations
+  /** Told of what cannot be had again. */
+  readonly onError: (error: CordonError) => void
+}
+
+/**
+ * How many G the log is read back behind the place from which on something is to be said, to come to exactly the state that was lost:
+ * what comes turns conditions at signals up to G old, and anchors up to 2G old; an anchor rests on the condition at the signal before it,
+ * which may be 3G old, reads up to 4G back, and counts a copy there by what was 5G ago. One more for what was under way at the time.
+ */
+const SIGHTS = 6
+const PAGE = 500
+
+/**
+ * Puts into the checkpoint what its worker goes on from: what this node has kept, or the newest generation off the node where that stands
+ * further on (another member may have had the partition), or with neither a state to be made again from the log.
+ */
+export async function recover(recovering: Recovering): Promise<void> {
+  const { streams, partition, checkpoint, generations } = recovering
+  const newer = await generations.read(checkpoint.head()?.next ?? -1)
+  if (newer !== undefined) checkpoint.replace(newer)
+  const [oldest] = await streams.read<SignalRecord>('signals', partition, 0, 1)
+  const { next } = checkpoint.head() ?? { next: -1 }
+  // A state whose next record is gone has missed something: it is worth no more than none.
+  if (next < (oldest?.offset ?? 0)) checkpoint.replace(await fromLog(recovering, oldest))
+}
+
+/** An empty state, at a place in the log from which on the records come to the one that was lost. */
+async function fromLog(recovering: Recovering, oldest: LogEntry<SignalRecord> | undefined): Promise<CheckpointImage> {
+  const { streams, partition, onError } = recovering
+  const isClock = (value: SignalRecord) => value.kind === 'progress' && value.depth === 0
+  const newest = await streams.last<SignalRecord>('signals', partition, isClock)
+  const chains = (await reachOf(recovering, newest === undefined ? [] : bundlesNamed(newest.value))).depth > 1
+  const end = await streams.last<SignalRecord>('signals', partition, () => true)
+  const sent: Sent = { revisions: await lastRevision(recovering), chained: chains ? await lastChained(recovering) : -1 }
+  // Signals that were made anew are not what was numbered before: nothing of theirs has been sent.
+  if (sent.revisions > (end?.offset ?? -1)) return emptyState({ next: sent.revisions + 1 }, sent)
+  const resume = chains ? Math.min(sent.revisions, sent.chained) : sent.revisions
+  const beginning = resume < 0 ? undefined : await beginningFor(recovering, resume, oldest?.offset ?? 0)
+  if (beginning !== undefined) return emptyState(beginning, sent)
+  if (oldest === undefined || oldest.offset === 0) return emptyState({ next: 0 }, sent)
+  // What is missing was appended before this, and ingested before it was appended.
+  onError(
+    new CordonError('STATE_INCOMPLETE', `partition ${partition} of the signals log begins later than its lost state reaches back`, {
+      hint: `alerts that rest on what was ingested before ${formatTime(oldest.appended)} may be told twice or not at all; the first are marked as rebuilt. Keep the logs longer (retention.events.age)`,
+    }),
+  )
+  return emptyState({ next: oldest.offset, rebuiltFrom: oldest.appended }, sent)
+}
+
+/** Where to begin, and from which stamp on everything is there; without one it all is. */
+type Beginning = { readonly next: number } & Pick<CorrelatorHead, 'rebuiltFrom'>
+
+function emptyState({ next, rebuiltFrom }: Beginning, sent: Sent): CheckpointImage {
+  const correlator = { progress: [], gaps: [], bundles: [], told: [], ...(rebuiltFrom === undefined ? {} : { rebuiltFrom }) }
+  return { next, head: stringifyJson({ correlator, sent } satisfies WorkerHead), rows: [] }
+}
+
+/** The offset of the record that caused the newest revision in the alerts log that is of this partition; -1 if there is none. */
+async function lastRevision({ streams, partition }: Recovering): Promise<number> {
+  const newest = await streams.last<AlertRevision>('alerts', 0, (revision) => revision.partition === partition)
+  return newest?.value.rev ?? -1
+}
+
+/** The offset up to which anchors of this partition have been sent, to whatever partition they go; -1 if none have. */
+async function lastChained({ streams, partition }: Recovering): Promise<number> {
+  const isOwn = (value: SignalRecord) => value.kind === 'progress' && value.depth > 0 && value.partition === partition
+  const newest = await Promise.all(
+    Array.from({ length: streams.partitions('signals') }, (_, at) => streams.last<SignalRecord>('signals', at, isOwn)),
+  )
+  return Math.min(...newest.map((entry) => entry?.value.offset ?? -1))
+}
+
+/**
+ * The place before `resume` from which on the log holds all that what comes after `resume` can rest on: there match had got no further, on
+ * any partition, than that many G behind the slowest of the clocks at `resume`. Undefined if the log begins later.
+ */
+async function beginningFor(recovering: Recovering, resume: number, low: number): Promise<Beginning | undefined> {
+  const { streams, partition } = recovering
+  const named = new Set<string>()
+  let reach = await reachOf(recovering, named)
+  /** By depth and partition, as of `resume`. */
+  const clocks = new Map<string, number>()
+  /** By partition of the events log, as of the place that is looked at. */
+  const here = new Map<number, number>()
+  for await (const { offset, value } of backwards(streams, partition, resume + 1, low)) {
+    const known = named.size
+    for (const bundle of bundlesNamed(value)) named.add(bundle)
+    if (named.size > known) reach = await reachOf(recovering, named)
+    if (value.kind !== 'progress') continue
+    const source = `${value.depth}/${value.partition}`
+    if (!clocks.has(source)) clocks.set(source, value.ingested)
+    if (value.depth > 0) continue
+    here.set(value.partition, value.ingested)
+    if (clocks.size < streams.partitions('events') + (reach.depth - 1) * streams.partitions('signals')) continue
+    const rebuiltFrom = Math.min(...clocks.values()) - SIGHTS * reach.sight
+    if (Math.max(...here.values()) < rebuiltFrom) return { next: offset, rebuiltFrom }
+  }
+  return undefined
+}
+
+/** The longest G of the correlations of some bundles, and how many of them stand above one another. */
+interface Reach {
+  readonly sight: number
+  readonly depth: number
+}
+
+async function reachOf({ rules }: Recovering, bundles: Iterable<string>): Promise<Reach> {
+  const ids = [...bundles]
+  await rules.load(ids)
+  const units = ids.flatMap((id) => [...unitsOf(rules.rulesOf(id)).values()])
+  return {
+    sight: Math.max(0, ...units.map(({ span }) => span.sight)),
+    depth: Math.max(1, ...units.map(({ depth }) => depth)),
+  }
+}
+
+/** The entries from offset `low` to before `end`, the last one first. */
+async function* backwards(streams: Streams, partition: number, end: number, low: number): AsyncIterable<LogEntry<SignalRecord>> {
+  for (let before = end; before > low; before -= PAGE) {
+    const page = await streams.read<SignalRecord>('signals', partition, Math.max(0, before - PAGE), PAGE)
+    yield* page.filter(({ offset }) => offset < before).toReversed()
+  }
+}
