@@ -27,6 +27,7 @@ const importsOf = (room: string) => [...rooms.filter((other) => other !== room).
 const probes = new Map<string, readonly string[]>([
   ...rooms.map((room) => [room, importsOf(room)] as const),
   ['detectors/correlation', ['../../event/x.ts', '../../sigma/x.ts', '../alert.ts', '../match/x.ts', '../../response/x.ts']],
+  ['stores/elasticsearch', ['../../event/x.ts', '../ledger.ts', '../../response/x.ts', '../../engine/x.ts', '../../sources/x.ts']],
   ['streams/kafka', ['../../event/x.ts', '../log.ts', '../../engine/x.ts', '../../detectors/x.ts']],
   ['detectors/match/regex', ['../../../event/x.ts', '../text.ts', '../../alert.ts', '../../../engine/x.ts', '../../../stores/x.ts']],
 ])
@@ -59,6 +60,7 @@ test.each(rooms)('the linter lets %s import what the table allows, and refuses t
 })
 
 test('the folders within a room are of that room', () => {
+  expect(refused('stores/elasticsearch')).toEqual(['../../engine/x.ts', '../../sources/x.ts'])
   expect(refused('streams/kafka')).toEqual(['../../detectors/x.ts', '../../engine/x.ts'])
   expect(refused('detectors/correlation')).toEqual(['../../response/x.ts'])
   expect(refused('detectors/match/regex')).toEqual(['../../../engine/x.ts', '../../../stores/x.ts'])

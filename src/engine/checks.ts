@@ -1,9 +1,9 @@
 import { existsSync, statfsSync } from 'node:fs'
-import { CordonError, messageOf } from '../event/error.ts'
+import { messageOf } from '../event/error.ts'
 import { formatTime } from '../event/time.ts'
 import type { RuleFiles } from './activation.ts'
 import type { MatchStage } from './detection-stage.ts'
-import type { Check, Finding } from './health.ts'
+import { type Check, type Finding, hintOf } from './health.ts'
 import type { IngestStage } from './ingest-stage.ts'
 import type { Parts, ResponseParts } from './parts.ts'
 import type { Backlog, Readers } from './readers.ts'
@@ -49,6 +49,13 @@ export function checksOf({ config, site, streams, bundles }: Parts, readers: Rea
 export function responseChecks({ site, ledger }: ResponseParts): readonly Check[] {
   const { policy, links } = site
   return [
+    {
+      name: 'ledger',
+      look: async () => {
+        const problem = await ledger.problem()
+        return problem && { detail: problem.message, remedy: problem.hint ?? 'see the log' }
+      },
+    },
     {
       name: 'policy',
       look: async () =>
@@ -120,10 +127,6 @@ export function sourceChecks({ tails, polls }: IngestStage): readonly Check[] {
     look: async () => poll.problem && { detail: poll.problem.message, remedy: poll.problem.hint ?? 'see the log' },
   }))
   return [...files, ...indices]
-}
-
-function hintOf(problem: unknown): string | undefined {
-  return problem instanceof CordonError ? problem.hint : undefined
 }
 
 function when(wrong: boolean, detail: string, remedy: string): Finding | undefined {

@@ -5,7 +5,6 @@ import { keepReceipts } from '../response/receipts.ts'
 import type { RecordingPorts } from '../response/recording.ts'
 import type { RuleSet } from '../sigma/ast.ts'
 import { createIngestApp } from '../sources/ingest-app.ts'
-import { openEmbeddedLedger } from '../stores/embedded-ledger.ts'
 import { startActivation } from './activation.ts'
 import { openBundles } from './bundles.ts'
 import { checksOf, feedChecks, responseChecks, sourceChecks } from './checks.ts'
@@ -17,6 +16,7 @@ import { type Door, openDoor } from './door.ts'
 import { connectElasticsearch } from './elasticsearch.ts'
 import { type Check, healthOf } from './health.ts'
 import { type IngestStage, startIngest } from './ingest-stage.ts'
+import { openLedger } from './ledger.ts'
 import { listen } from './listener.ts'
 import { Metrics } from './metrics.ts'
 import type { EngineObserver } from './observer.ts'
@@ -83,10 +83,9 @@ async function openParts(config: Config, roles: ReadonlySet<Role>, observer: Eng
   return { ...opened, streams, bundles }
 }
 
-function openResponse(parts: Parts): ResponseParts {
-  const { paths, metrics, onClose } = parts
-  const ledger = openEmbeddedLedger(paths.ledger)
-  onClose(() => ledger.close())
+async function openResponse(parts: Parts): Promise<ResponseParts> {
+  const { metrics } = parts
+  const ledger = await openLedger(parts)
   metrics.observe('cordon_effects', 'Effects in the ledger, by verb and state', async () =>
     (await ledger.countEffects()).map(({ verb, state, count }) => ({ value: count, attributes: { verb, state } })),
   )
@@ -101,7 +100,7 @@ async function startStages(parts: Parts): Promise<Omit<Engine, 'stop'>> {
   const { config, roles, site, bundles } = parts
   const ruleFiles = roles.has('ingest') ? await startActivation(parts) : undefined
   const readers = new Readers(parts)
-  const shared = roles.has('respond') || roles.has('api') ? openResponse(parts) : undefined
+  const shared = roles.has('respond') || roles.has('api') ? await openResponse(parts) : undefined
   const recording = shared && recordingOf(shared)
   const dispatcher = shared && recording && roles.has('respond') ? await startResponse(shared, recording, readers) : undefined
   if (roles.has('correlate')) await readers.begin('signals', 'correlate', correlateStage(parts))
@@ -132,9 +131,11 @@ async function startStages(parts: Parts): Promise<Omit<Engine, 'stop'>> {
 
 async function startResponse(parts: ResponseParts, recording: RecordingPorts, readers: Readers): Promise<Dispatcher> {
   const { dispatcher, worker } = createResponse(parts, recording)
-  await readers.begin('alerts', 'respond', worker)
-  // The lock on the data folder says that whoever held leases of this node before is dead.
-  await dispatcher.reclaim(`${parts.config.node}/`)
+  const begun = readers.begin('alerts', 'respond', worker)
+  // A cluster that is gone says where the worker stood when it is back: the stages before go on until then.
+  if (parts.elasticsearch === undefined) await begun
+  // The lock on the data folder says that whoever held leases of this node before is dead. Where the store is gone, they run out.
+  await dispatcher.reclaim(`${parts.config.node}/`).catch((error: unknown) => parts.observer.onError('dispatcher', error))
   dispatcher.start()
   parts.onClose(() => dispatcher.stop())
   return dispatcher

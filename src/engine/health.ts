@@ -1,4 +1,4 @@
-import { messageOf } from '../event/error.ts'
+import { CordonError, messageOf } from '../event/error.ts'
 
 /** What is wrong and what to do about it. Without a remedy nothing is wrong, and it is only good to know. */
 export interface Finding {
@@ -27,9 +27,15 @@ export interface Health {
 export async function healthOf(checks: readonly Check[]): Promise<Health> {
   const results = await Promise.all(
     checks.map(async ({ name, look }) => {
-      const finding = await look().catch((error: unknown): Finding => ({ detail: messageOf(error), remedy: 'see the log' }))
+      const finding = await look().catch(
+        (error: unknown): Finding => ({ detail: messageOf(error), remedy: hintOf(error) ?? 'see the log' }),
+      )
       return { name, status: finding?.remedy === undefined ? ('ok' as const) : ('degraded' as const), ...finding }
     }),
   )
   return { status: results.every(({ status }) => status === 'ok') ? 'ok' : 'degraded', checks: results }
+}
+
+export function hintOf(problem: unknown): string | undefined {
+  return problem instanceof CordonError ? problem.hint : undefined
 }

@@ -1,13 +1,11 @@
-import { existsSync } from 'node:fs'
 import { CordonError } from '../event/error.ts'
 import { INCIDENT_STATUSES, type IncidentStatus } from '../incidents/incident.ts'
 import { EFFECT_STATES, type EffectState } from '../response/effect.ts'
 import { fullId, requestUndo, startActions, stopActions } from '../response/operator.ts'
 import type { RecordingPorts } from '../response/recording.ts'
-import { openEmbeddedLedger } from '../stores/embedded-ledger.ts'
 import type { AlertQuery } from '../stores/ledger.ts'
 import type { Config } from './config.ts'
-import { dataPaths } from './data-folder.ts'
+import { withLedger } from './ledger.ts'
 import { actionView, alertView, incidentView } from './views.ts'
 
 export { INCIDENT_STATUSES, type IncidentStatus }
@@ -76,19 +74,8 @@ export class Operations {
  *
  * @throws CordonError `LEDGER_MISSING` if the node never ran
  */
-export async function withOperations<T>(config: Config, work: (operations: Operations) => Promise<T>): Promise<T> {
-  const { ledger: path } = dataPaths(config.data)
-  if (!existsSync(path)) {
-    throw new CordonError('LEDGER_MISSING', `there is no ledger in ${config.data}`, {
-      hint: 'start the node once with "cordon run", or name its configuration with --config',
-    })
-  }
-  const ledger = openEmbeddedLedger(path)
-  try {
-    return await work(new Operations({ ledger, now: Date.now, observe: () => {} }))
-  } finally {
-    await ledger.close()
-  }
+export function withOperations<T>(config: Config, work: (operations: Operations) => Promise<T>): Promise<T> {
+  return withLedger(config, (ledger) => work(new Operations({ ledger, now: Date.now, observe: () => {} })))
 }
 
 function stateNamed(text: string): EffectState {

@@ -227,7 +227,12 @@ export class FakeVendor {
   }
 }
 
-/** A worker and a dispatcher on one database file, with a clock of their own; they can be crashed and started again. */
+/** A ledger of a site; `folder` is the site's own. Called again after each crash. */
+export type OpenLedger = (folder: string) => Ledger
+
+const embedded: OpenLedger = (folder) => openEmbeddedLedger(join(folder, 'ledger.db'))
+
+/** A worker and a dispatcher on one ledger, with a clock of their own; they can be crashed and started again. */
 export class Site {
   readonly changes: Change[] = []
   readonly folder = mkdtempSync(join(tmpdir(), 'cordon-response-'))
@@ -244,13 +249,21 @@ export class Site {
   #file!: Ledger
   #offset = 0
   #crashed: Promise<void> = Promise.resolve()
-  readonly #links: readonly Link[]
+  readonly links: readonly Link[]
   readonly #rule: () => DetectionRule
   readonly #placing: AlertsWorkerPorts['placing']
+  readonly #open: OpenLedger
   #starts = 0
 
-  constructor(links: readonly Link[], rule: DetectionRule | (() => DetectionRule), policy: Policy, placing?: AlertsWorkerPorts['placing']) {
-    this.#links = links
+  constructor(
+    links: readonly Link[],
+    rule: DetectionRule | (() => DetectionRule),
+    policy: Policy,
+    placing?: AlertsWorkerPorts['placing'],
+    open: OpenLedger = embedded,
+  ) {
+    this.links = links
+    this.#open = open
     this.#rule = typeof rule === 'function' ? rule : () => rule
     this.policy = policy
     this.#placing = placing
@@ -260,14 +273,14 @@ export class Site {
   start(): void {
     const alive = { yes: true }
     this.#alive = alive
-    this.#file = openEmbeddedLedger(join(this.folder, 'ledger.db'))
+    this.#file = this.#open(this.folder)
     this.ledger = mortal(this.#file, alive)
     const crashed = Promise.withResolvers<void>()
     this.#crashed = crashed.promise
     const ports: RecordingPorts = { ledger: this.ledger, now: () => this.now, observe: (change) => this.changes.push(change) }
     this.dispatcher = new Dispatcher({
       ...ports,
-      links: this.#links,
+      links: this.links,
       owner: `engine-${++this.#starts}`,
       policy: () => this.policy,
       assets: (id) => this.assets(id),
@@ -286,7 +299,7 @@ export class Site {
       ...ports,
       ruleOf: (id) => (id === this.#rule().id ? this.#rule() : undefined),
       policy: () => this.policy,
-      responders: this.#links,
+      responders: this.links,
       ...(this.#placing === undefined ? {} : { placing: this.#placing }),
     })
   }
@@ -320,7 +333,7 @@ export class Site {
   async passTo(until: number): Promise<void> {
     for (;;) {
       await this.run()
-      const due = (await Promise.all(this.#links.map(({ name }) => this.ledger.nextDue(name)))).filter((time) => time !== undefined)
+      const due = (await Promise.all(this.links.map(({ name }) => this.ledger.nextDue(name)))).filter((time) => time !== undefined)
       const next = Math.min(...due, until)
       if (next >= until) break
       this.now = Math.max(this.now, next)
@@ -343,7 +356,9 @@ export class Site {
 const sites: Site[] = []
 
 /** A site with one MDM and one pager, whose rule asks to notify and to quarantine. {@link closeSites} closes it. */
-export function setUp(options: { readonly honoursKeys?: boolean; readonly most?: number; readonly tell?: boolean } = {}) {
+export function setUp(
+  options: { readonly honoursKeys?: boolean; readonly most?: number; readonly tell?: boolean; readonly open?: OpenLedger } = {},
+) {
   const rule = ruleWith({ response: [...(options.tell === false ? [] : [{ do: 'notify' } as const]), { do: 'quarantine_device' }] })
   let site: Site | undefined
   const clock = () => site?.now ?? START
@@ -354,6 +369,8 @@ export function setUp(options: { readonly honoursKeys?: boolean; readonly most?:
     links,
     rule,
     policyWith([grantFor(rule)], { limits: [{ verb: 'quarantine_device', most: options.most ?? 10, per: HOUR }] }),
+    undefined,
+    options.open,
   )
   sites.push(site)
   return { site, rule, mdm, pager }

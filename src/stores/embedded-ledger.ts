@@ -116,10 +116,10 @@ class Reader implements LedgerReader {
     return this.one<Effect>('SELECT document FROM effects WHERE id = ?', id)
   }
 
-  async effects({ states, responder, due, limit }: EffectQuery) {
+  async effects({ states, responder, awaits, due, limit }: EffectQuery) {
     return this.many<Effect>(
       'SELECT document FROM effects',
-      [['responder = ?', responder], isOneOf('state', states), ['due_at <= ?', due]],
+      [['responder = ?', responder], isOneOf('state', states), hasOneOf('$.awaits', awaits), ['due_at <= ?', due]],
       due === undefined ? 'proposed DESC, id' : 'due_at, id',
       limit,
     )
@@ -194,15 +194,16 @@ function isOneOf(column: string, values: readonly string[] | undefined): Filter 
   return [`${column} IN (SELECT value FROM json_each(?))`, values === undefined ? undefined : JSON.stringify(values)]
 }
 
+/** An array in the document has one of the values. */
+function hasOneOf(path: string, values: readonly string[] | undefined): Filter {
+  const sql = `EXISTS (SELECT 1 FROM json_each(document, '${path}') AS item WHERE item.value IN (SELECT value FROM json_each(?)))`
+  return [sql, values === undefined ? undefined : JSON.stringify(values)]
+}
+
 class Writer extends Reader implements LedgerTransaction {
   async addAlert(revision: AlertRevision) {
-    const { changes } = this.statement('INSERT OR IGNORE INTO alerts (id, rev, time, document) VALUES (?, ?, ?, ?)').run(
-      revision.id,
-      revision.rev,
-      revision.time,
-      stringifyJson(revision),
-    )
-    return changes === 1
+    const insert = this.statement('INSERT OR IGNORE INTO alerts (id, rev, time, document) VALUES (?, ?, ?, ?)')
+    insert.run(revision.id, revision.rev, revision.time, stringifyJson(revision))
   }
 
   async putStanding(standing: Standing) {
@@ -293,6 +294,10 @@ class EmbeddedLedger extends Reader implements Ledger {
       this.#waiting.push({ work, resolve: resolve as Waiting['resolve'], reject })
       this.#running ??= this.#runAll()
     })
+  }
+
+  async problem() {
+    return undefined
   }
 
   async close(): Promise<void> {

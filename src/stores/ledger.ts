@@ -1,4 +1,5 @@
 import type { AlertRevision } from '../detectors/alert.ts'
+import type { CordonError } from '../event/error.ts'
 import type { Incident, IncidentStatus, Standing } from '../incidents/incident.ts'
 import type { Receipt } from '../responders/responder.ts'
 import type { Effect, EffectState } from '../response/effect.ts'
@@ -27,6 +28,8 @@ export interface IncidentQuery {
 export interface EffectQuery {
   readonly states?: readonly EffectState[]
   readonly responder?: string
+  /** Only what waits for a receipt under one of these keys. */
+  readonly awaits?: readonly string[]
   /** Only what is due at this time, the longest due first; else the newest proposal first. */
   readonly due?: number
   readonly limit: number
@@ -60,12 +63,14 @@ export interface LedgerReader {
 
 /**
  * Writes are compare-and-set: a document with version n replaces exactly version n - 1 (1 is new), else `LEDGER_CONFLICT` is
- * thrown. Callers order their writes so that a store which cannot make several documents one transaction may apply them one by
- * one: what is written first is harmless alone (a reserved limit before the claim that uses it), and the offset comes last.
+ * thrown.
  */
 export interface LedgerTransaction extends LedgerReader {
-  /** Append-only, by id and rev: false if it is there already. */
-  addAlert(revision: AlertRevision): Promise<boolean>
+  /**
+   * Append-only, by id and rev: one that is there already stays as it is. A revision is a fact of the alerts log, so it may be found
+   * although its transaction failed.
+   */
+  addAlert(revision: AlertRevision): Promise<void>
   putStanding(standing: Standing): Promise<void>
   putIncident(incident: Incident): Promise<void>
   putEffect(effect: Effect): Promise<void>
@@ -77,9 +82,12 @@ export interface LedgerTransaction extends LedgerReader {
 /** What incidents and response need of a store: embedded (SQLite) here, Elasticsearch behind the same interface. */
 export interface Ledger extends LedgerReader {
   /**
-   * Runs `work` and makes its writes durable together, before the promise resolves; none of them if it rejects. Transactions
-   * of one ledger run one after another: `work` uses the transaction only, never the ledger, and waits for nothing else.
+   * Runs `work` and makes its writes durable together, before the promise resolves; none of them if `work` rejects. Where the store
+   * does not answer, the promise rejects with nobody knowing whether they are. Transactions run one after another, those of other
+   * processes too: `work` uses the transaction only, never the ledger, waits for nothing else, and may be run again from its beginning.
    */
   transaction<T>(work: (transaction: LedgerTransaction) => Promise<T>): Promise<T>
+  /** What keeps it from being written to, if anything does, with its remedy. */
+  problem(): Promise<CordonError | undefined>
   close(): Promise<void>
 }

@@ -27,6 +27,9 @@ export interface RequestLimits {
   readonly patience?: number
 }
 
+/** One request, by a call of the client, which must be given the options. */
+export type Send<T> = (client: Client, options: TransportRequestOptions) => Promise<T>
+
 /** One cluster, by all of its nodes that are configured. It may be gone and come back at any time. */
 export class Elasticsearch {
   /** Before the name of everything that is ours there. */
@@ -50,14 +53,9 @@ export class Elasticsearch {
    * repeated: a read, or a write that names its document and what it replaces.
    *
    * @param what for the message of an error: `reading effect e1`
-   * @param send must hand the options on to the client
    * @throws CordonError `STORE_…` (docs/reference/errors.md)
    */
-  request<T>(
-    what: string,
-    send: (client: Client, options: TransportRequestOptions) => Promise<T>,
-    { timeout = TIMEOUT, patience }: RequestLimits = {},
-  ): Promise<T> {
+  request<T>(what: string, send: Send<T>, { timeout = TIMEOUT, patience }: RequestLimits = {}): Promise<T> {
     const attempt = async () => {
       try {
         return await send(this.#client, { requestTimeout: timeout })

@@ -18,6 +18,8 @@ interface Named {
 }
 
 const TLS_TROUBLE = /certificate|altnames|wrong version number|packet length too long|SSL routines|\bTLS\b/i
+/** Of a part of an answer whose whole is a success. */
+const NOT_READY = /^(?:cluster_block|no_shard_available_action|unavailable_shards|illegal_index_shard_state|shard_not_found)_exception$/
 const FIELD_TYPES =
   /^(?:document_parsing|mapper_parsing|mapper|strict_dynamic_mapping|illegal_argument|invalid_alias_name|invalid_index_template)_exception$/
 
@@ -37,7 +39,7 @@ const NAMED: readonly Named[] = [
   },
   {
     code: 'STORE_NOT_READY',
-    when: ({ status, type }) => status === 503 || type === 'cluster_block_exception',
+    when: ({ status, type }) => status === 503 || NOT_READY.test(type),
     says: 'Elasticsearch cannot take it yet',
     hint: 'wait for the cluster to have a master and its shards: GET _cluster/health says which are missing; it is tried again by itself',
   },
@@ -46,6 +48,12 @@ const NAMED: readonly Named[] = [
     when: ({ status }) => status === 403,
     says: 'Elasticsearch forbids it',
     hint: 'give the user of store.auth the rights monitor, manage_index_templates, and all on the indices of store.prefix',
+  },
+  {
+    code: 'STORE_CONFLICT',
+    when: ({ status }) => status === 409,
+    says: 'somebody else changed it first',
+    hint: 'it is read again and decided anew',
   },
   {
     code: 'STORE_VERSION',
@@ -76,6 +84,12 @@ const NAMED: readonly Named[] = [
     when: ({ type }) => type === 'index_not_found_exception',
     says: 'an index does not exist',
     hint: 'it is made when it is first written to; action.auto_create_index must allow the indices of store.prefix',
+  },
+  {
+    code: 'STORE_INDEX_EXISTS',
+    when: ({ type }) => type === 'resource_already_exists_exception',
+    says: 'there is such an index already',
+    hint: 'another node was faster',
   },
   {
     code: 'STORE_MAPPING',

@@ -1,4 +1,3 @@
-import type { Client, TransportRequestOptions } from '@elastic/elasticsearch'
 import { CordonError } from '../../event/error.ts'
 import { type JsonObject, stringifyJson } from '../../event/json.ts'
 import { type BulkWrite, type Written, writeAll } from './bulk.ts'
@@ -6,7 +5,7 @@ import type { Elasticsearch } from './client.ts'
 import { reducedDocument } from './documents.ts'
 import { eventsTemplate } from './events-template.ts'
 import { type Profile, probeProfile } from './profile.ts'
-import { dailyIndex, type IndexTemplate, putTemplate } from './templates.ts'
+import { createIndex, dailyIndex, type IndexTemplate, putTemplate } from './templates.ts'
 
 /** An event as it is to be stored. */
 export interface EventDocument {
@@ -129,19 +128,8 @@ export class EventsStore {
       this.onProfile(this.profile)
     }
     await putTemplate(this.elasticsearch, template ?? eventsTemplate(this.profile))
-    await this.elasticsearch.request(`creating the index ${index}`, (client, options) => createIndex(client, options, index), {
-      timeout: 30_000,
-    })
+    await createIndex(this.elasticsearch, index)
     this.ready.add(index)
     return index
-  }
-}
-
-async function createIndex(client: Client, options: TransportRequestOptions, index: string): Promise<void> {
-  try {
-    await client.indices.create({ index }, options)
-  } catch (error) {
-    const { type } = (error as { body?: { error?: { type?: string } } }).body?.error ?? {}
-    if (type !== 'resource_already_exists_exception') throw error
   }
 }

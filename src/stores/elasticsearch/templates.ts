@@ -1,4 +1,5 @@
 import type { estypes } from '@elastic/elasticsearch'
+import { CordonError } from '../../event/error.ts'
 import type { Elasticsearch } from './client.ts'
 
 /** What an index is like when it is first written to. */
@@ -34,16 +35,17 @@ const PRIORITY = 200
  * Puts a template where there is none or an older one. Indices that exist stay as they are. What it leaves open, such as shards, tiers
  * and further fields, a site says in a component template `<name>@custom`.
  *
+ * @returns whether it was put
  * @throws CordonError `STORE_MAPPING` where Elasticsearch refuses it, and as {@link Elasticsearch.request}
  */
-export async function putTemplate(store: Elasticsearch, template: IndexTemplate): Promise<void> {
+export async function putTemplate(store: Elasticsearch, template: IndexTemplate): Promise<boolean> {
   const name = store.prefix + template.name
   const known = await store.request(`reading the template ${name}`, (client, options) =>
     client.indices.getIndexTemplate({ name }, { ...options, ignore: [404] }),
   )
   // With 404 ignored, what is not there comes as an answer without templates.
   const version = known.index_templates?.[0]?.index_template.version ?? 0
-  if (version >= template.version) return
+  if (version >= template.version) return false
   const { pattern, settings, mappings, alias } = template
   const custom = `${name}@custom`
   const mark: IndexMark = { kind: template.name, version: template.version }
@@ -65,4 +67,18 @@ export async function putTemplate(store: Elasticsearch, template: IndexTemplate)
       options,
     ),
   )
+  return true
+}
+
+/**
+ * Makes an index from its template where there is none. Left to the first write, its failure would look like the document's.
+ *
+ * @param index its whole name
+ */
+export async function createIndex(store: Elasticsearch, index: string): Promise<void> {
+  try {
+    await store.request(`creating the index ${index}`, (client, options) => client.indices.create({ index }, options), { timeout: 30_000 })
+  } catch (error) {
+    if (!(error instanceof CordonError && error.code === 'STORE_INDEX_EXISTS')) throw error
+  }
 }

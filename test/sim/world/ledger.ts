@@ -76,10 +76,11 @@ class Reader implements LedgerReader {
     return this.get<Effect>('effect', id)
   }
 
-  async effects({ states, responder, due, limit }: EffectQuery) {
+  async effects({ states, responder, awaits, due, limit }: EffectQuery) {
     return this.all<Effect>('effect')
       .filter(({ state }) => states === undefined || states.includes(state))
       .filter((effect) => responder === undefined || effect.responder === responder)
+      .filter((effect) => awaits === undefined || awaits.some((key) => effect.awaits?.includes(key)))
       .filter(({ dueAt }) => due === undefined || dueAt <= due)
       .sort((a, b) => (due === undefined ? b.times.proposed - a.times.proposed : a.dueAt - b.dueAt) || (a.id < b.id ? -1 : 1))
       .slice(0, limit)
@@ -164,9 +165,7 @@ class Writer extends Reader implements LedgerTransaction {
 
   async addAlert(revision: AlertRevision) {
     const name = `${revision.id}.${revision.rev}`
-    if (this.layers.some(({ alerts }) => alerts.has(name))) return false
-    this.written.alerts.set(name, revision)
-    return true
+    if (!this.layers.some(({ alerts }) => alerts.has(name))) this.written.alerts.set(name, revision)
   }
 
   async putStanding(standing: Standing) {
@@ -267,6 +266,10 @@ export class VirtualLedger extends Reader implements Ledger {
     const turn = this.running.then(run, run)
     this.running = turn.catch(() => {})
     return turn
+  }
+
+  async problem() {
+    return undefined
   }
 
   async close(): Promise<void> {}

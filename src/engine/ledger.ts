@@ -1,0 +1,55 @@
+import { existsSync } from 'node:fs'
+import { CordonError } from '../event/error.ts'
+import { isPassing } from '../stores/elasticsearch/errors.ts'
+import { openElasticsearchLedger } from '../stores/elasticsearch/ledger.ts'
+import { openEmbeddedLedger } from '../stores/embedded-ledger.ts'
+import type { Ledger } from '../stores/ledger.ts'
+import type { Config } from './config.ts'
+import { dataPaths } from './data-folder.ts'
+import { connectElasticsearch } from './elasticsearch.ts'
+import type { Parts } from './parts.ts'
+
+/**
+ * Opens the ledger of a node. A store that is gone for a while does not keep the node from starting: what needs it waits.
+ *
+ * @throws CordonError `LEDGER_UNUSABLE`; `STORE_…` for what does not pass by itself
+ */
+export async function openLedger({ paths, elasticsearch, observer, onClose }: Parts): Promise<Ledger> {
+  const ledger = elasticsearch === undefined ? openEmbeddedLedger(paths.ledger) : openElasticsearchLedger(elasticsearch)
+  onClose(() => ledger.close())
+  const problem = await ledger.problem()
+  if (problem !== undefined && !isPassing(problem)) throw problem
+  if (problem !== undefined) observer.onError('ledger', problem)
+  return ledger
+}
+
+/**
+ * Runs `work` on the ledger of a configuration, whether its node runs or not.
+ *
+ * @throws CordonError `LEDGER_MISSING` if no node ever ran with it
+ */
+export async function withLedger<T>({ data, store }: Config, work: (ledger: Ledger) => Promise<T>): Promise<T> {
+  if (store.kind === 'elasticsearch') {
+    const cluster = connectElasticsearch(store, store.prefix, 'store')
+    try {
+      return await closing(openElasticsearchLedger(cluster, { create: false }), work)
+    } finally {
+      await cluster.close()
+    }
+  }
+  const { ledger: path } = dataPaths(data)
+  if (!existsSync(path)) {
+    throw new CordonError('LEDGER_MISSING', `there is no ledger in ${data}`, {
+      hint: 'start the node once with "cordon run", or name its configuration with --config',
+    })
+  }
+  return closing(openEmbeddedLedger(path), work)
+}
+
+async function closing<T>(ledger: Ledger, work: (ledger: Ledger) => Promise<T>): Promise<T> {
+  try {
+    return await work(ledger)
+  } finally {
+    await ledger.close()
+  }
+}

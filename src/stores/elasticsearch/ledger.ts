@@ -1,0 +1,165 @@
+import { setImmediate, setTimeout as sleep } from 'node:timers/promises'
+import type { estypes } from '@elastic/elasticsearch'
+import { CordonError } from '../../event/error.ts'
+import type { Ledger, LedgerTransaction } from '../ledger.ts'
+import { AlertArchive } from './alert-archive.ts'
+import type { Elasticsearch } from './client.ts'
+import { after, Journal, Moved, type Position, type Writes } from './journal.ts'
+import { type Documents, idOf, type Kept, type Kind } from './ledger-documents.ts'
+import { Reader } from './ledger-reader.ts'
+import type { Search } from './ledger-search.ts'
+import { Batch, Transaction } from './ledger-transaction.ts'
+import { Memory } from './memory.ts'
+import { problemOf } from './problem.ts'
+
+/** Transactions that share one commit, at most. */
+const GROUP = 256
+const REMEMBERED = 5_000
+/** After so many commits lost to others a ledger asks for its turn; after so many it gives up. */
+const LOSSES = { asks: 2, fails: 40 }
+const BACK_OFF = 20
+
+/**
+ * Opens the ledger in a cluster. Nothing is asked of it before the first use: it may be gone, and come back.
+ *
+ * @param options.create whether the ledger is made where there is none; else each use rejects with `LEDGER_MISSING`
+ */
+export function openElasticsearchLedger(store: Elasticsearch, options: { readonly create: boolean } = { create: true }): Ledger {
+  return new ElasticsearchLedger(store, options)
+}
+
+/** A transaction that waits for its turn, and whom to tell how it went. */
+interface Waiting {
+  readonly work: (transaction: LedgerTransaction) => Promise<unknown>
+  readonly resolve: (result: unknown) => void
+  readonly reject: (error: unknown) => void
+}
+
+class ElasticsearchLedger extends Reader implements Ledger {
+  readonly #store: Elasticsearch
+  readonly #journal: Journal
+  readonly #memory = new Memory(REMEMBERED)
+  readonly #waiting: Waiting[] = []
+  #running: Promise<void> | undefined
+  /** The latest commit on its way to be applied. Who commits is told at once: a commit is durable before. */
+  #applying: Promise<void> = Promise.resolve()
+  /** The state after our own latest commit, unless others are known to have committed since. */
+  #position: Position | undefined
+
+  constructor(store: Elasticsearch, options: { readonly create: boolean }) {
+    super(new AlertArchive(store))
+    this.#store = store
+    this.#journal = new Journal(store, options)
+  }
+
+  transaction<T>(work: (transaction: LedgerTransaction) => Promise<T>): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      this.#waiting.push({ work, resolve: resolve as Waiting['resolve'], reject })
+      this.#running ??= this.#runAll()
+    })
+  }
+
+  async close(): Promise<void> {
+    await this.#running
+    await this.#applying
+  }
+
+  async problem(): Promise<CordonError | undefined> {
+    return problemOf(this.#store)
+  }
+
+  protected async readAll<K extends Kind>(kind: K, keys: readonly string[]) {
+    await this.#applying
+    const { documents } = await this.#journal.look(keys.map((key) => idOf(kind, key)))
+    return (documents as readonly (Kept<K> | undefined)[]).map((kept) => kept?.document)
+  }
+
+  protected async search<A>(query: Omit<estypes.SearchRequest, 'index'>): Promise<estypes.SearchResponse<Kept, A>> {
+    await this.#applying
+    return this.#journal.search<A>(query)
+  }
+
+  protected async find<K extends Kind>(search: Search<K>): Promise<readonly Documents[K][]> {
+    return (await this.committed(search)).map(({ document }) => document)
+  }
+
+  async #runAll(): Promise<void> {
+    while (this.#waiting.length > 0) {
+      // Whoever comes in the same turn of the event loop shares the commit.
+      await setImmediate()
+      await this.#runGroup(this.#waiting.splice(0, GROUP))
+    }
+    this.#running = undefined
+  }
+
+  /** Runs transactions until their commit is not overtaken by another ledger's, and tells how they went. */
+  async #runGroup(group: readonly Waiting[]): Promise<void> {
+    try {
+      for (let losses = 0; ; losses++) {
+        const settled = await this.#attempt(group).catch(unlessMoved)
+        if (settled !== undefined) {
+          for (const tell of settled) tell()
+          return
+        }
+        await this.#standBack(losses)
+      }
+    } catch (error) {
+      for (const { reject } of group) reject(error)
+    }
+  }
+
+  /** Nobody is told before it is known that what was decided was decided on the newest state. */
+  async #attempt(group: readonly Waiting[]): Promise<readonly (() => void)[]> {
+    await this.#applying
+    const known = this.#position
+    this.#position = undefined
+    const position = known ?? (await this.#journal.begin())
+    this.#memory.moveTo(position.version)
+    const batch = new Batch(this.#journal, position, this.#memory)
+    const settled: (() => void)[] = []
+    for (const waiting of group) {
+      settled.push(await this.#runOne(waiting, batch))
+      if (batch.trouble !== undefined) throw batch.trouble
+    }
+    await this.archive.add(batch.alerts)
+    if (batch.writes.size > 0) await this.#commit(position, batch.writes)
+    else if (known !== undefined) await this.#journal.read(position, [])
+    return settled
+  }
+
+  async #commit(position: Position, writes: Writes): Promise<void> {
+    const commit = await this.#journal.commit(position, writes)
+    this.#memory.advance(commit.version, writes)
+    this.#position = after(commit)
+    // Where it fails, whoever reads next finds it not applied, and applies it.
+    this.#applying = this.#journal.apply(commit).catch(() => {
+      this.#position = undefined
+    })
+  }
+
+  async #runOne({ work, resolve, reject }: Waiting, batch: Batch): Promise<() => void> {
+    const transaction = new Transaction(this.archive, batch)
+    try {
+      const result = await work(transaction)
+      transaction.succeed()
+      return () => resolve(result)
+    } catch (error) {
+      return () => reject(error)
+    }
+  }
+
+  /** Whoever loses again and again, because its transactions take long, asks the others to wait for it. */
+  async #standBack(losses: number): Promise<void> {
+    if (losses >= LOSSES.fails) {
+      throw new CordonError('LEDGER_CONFLICT', `the ledger was changed ${losses} times while a transaction ran`, {
+        hint: 'it is tried again; should it go on, look for nodes that commit without end',
+      })
+    }
+    if (losses >= LOSSES.asks) await this.#journal.askForTurn().catch(unlessMoved)
+    else await sleep(BACK_OFF * Math.random())
+  }
+}
+
+function unlessMoved(error: unknown): undefined {
+  if (!(error instanceof Moved)) throw error
+}
