@@ -1,7 +1,7 @@
 import type { Event } from '../event/event.ts'
 import type { RuleSet } from '../sigma/ast.ts'
 import { alertingDetections } from '../sigma/load.ts'
-import { unitsOf } from './correlation/units.ts'
+import { type Unit, unitsOf } from './correlation/units.ts'
 import { expiredEntry } from './match/expiry.ts'
 import { facts } from './match/explain.ts'
 import { compileMatcher } from './match/matcher.ts'
@@ -21,6 +21,8 @@ export interface DetectorUnit {
   readonly sight: number
   /** How far from an anchor's ingestion the events may have been ingested that it depends on. Milliseconds. */
   readonly reach: number
+  /** The keys of the correlations above it. */
+  readonly above: ReadonlySet<string>
 }
 
 /** A rule set, compiled: what the match stage runs on every event. */
@@ -65,13 +67,19 @@ export function compileDetector(
   return {
     rules,
     bundle,
-    units: new Map([...units].map(([key, { rule, depth, span, reach }]) => [key, { key, rule: rule.id, depth, sight: span.sight, reach }])),
+    units: new Map([...units.values()].map((unit) => [unit.key, detectorUnit(unit)])),
     isSingle,
     detect(event, place) {
       const matched = matcher.match(event)
       return matched.length === 0 ? NONE : signalsOf(event, matched, place)
     },
   }
+}
+
+function detectorUnit(unit: Unit): DetectorUnit {
+  const { key, rule, depth, span, reach } = unit
+  const above = (below: Unit): readonly string[] => below.parents.flatMap((parent) => [parent.key, ...above(parent)])
+  return { key, rule: rule.id, depth, sight: span.sight, reach, above: new Set(above(unit)) }
 }
 
 const NONE: readonly Signal[] = []

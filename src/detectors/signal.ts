@@ -8,6 +8,8 @@ export interface Signal {
   readonly kind: 'signal'
   /** The bundle of rules that the event names: what the hit means. */
   readonly bundle: string
+  /** Other bundles that have the unit, too, and beside whose correlations above it the event counts: they changed a while ago. */
+  readonly also?: readonly string[]
   /** What it feeds, as `unitKey` names it: a correlation with its parameters, or a detection rule that alerts by itself. */
   readonly unit: string
   /** Values of the unit's group-by fields, in their order; empty for a single-event rule. */
@@ -96,5 +98,6 @@ export function signalKey({ unit, group }: Pick<Signal, 'unit' | 'group'>): stri
 
 /** The bundles of rules that one must have to make sense of a record. */
 export function bundlesNamed(record: SignalRecord): readonly string[] {
-  return record.kind === 'progress' ? (record.feed?.bundles.map(({ id }) => id) ?? []) : [record.bundle]
+  if (record.kind === 'progress') return record.feed?.bundles.map(({ id }) => id) ?? []
+  return record.kind === 'signal' && record.also !== undefined ? [record.bundle, ...record.also] : [record.bundle]
 }

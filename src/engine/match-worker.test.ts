@@ -18,10 +18,15 @@ const rule = (value: string) =>
 const count = (id: string, timespan: string) =>
   `---\ntitle: ${id}\nid: ${id}\ncorrelation: {type: event_count, rules: [hit], group-by: [user.name], timespan: ${timespan}, condition: {gte: 2}}\nx-cordon: {time: {grace: 2s}}\n`
 
-/** Four states of the rules: a correlation's parameters change, it goes, it comes back; the rule under it is tuned; one stays as it is. */
+const above = (timespan: string) => count('above', timespan).replace('[hit]', '[same]')
+
+/**
+ * Four states of the rules: a correlation's parameters change, it goes, it comes back; the rule under it is tuned; one stays as it is, and
+ * another above it changes.
+ */
 const TEXTS: Readonly<Record<string, string>> = {
-  first: rule('[x, y]') + count('changing', '10s') + count('same', '30s'),
-  changed: rule('[x, y]') + count('changing', '5s') + count('same', '30s'),
+  first: rule('[x, y]') + count('changing', '10s') + count('same', '30s').replace('id: same', 'id: same\nname: same') + above('20s'),
+  changed: rule('[x, y]') + count('changing', '5s') + count('same', '30s').replace('id: same', 'id: same\nname: same') + above('40s'),
   gone: rule('[x, y]') + count('same', '30s'),
   tuned: rule('x') + count('changing', '10s') + count('same', '30s'),
 }
@@ -88,7 +93,6 @@ function expectedSignals(entries: readonly LogEntry<EventRecord>[]): string[] {
       DETECTORS.get(bundle)!
         .detect({ ...taken.event, ingested: stamp }, { partition, offset })
         .filter(accept)
-        .map((signal) => JSON.stringify(signal))
     const unitAt = (at: number, rule: string) => [...DETECTORS.get(live[at]!.id)!.units.values()].find((unit) => unit.rule === rule)
     const others = [...DETECTORS.get(taken.bundle)!.units.values()].flatMap((mine) => {
       let from = own
@@ -106,10 +110,17 @@ function expectedSignals(entries: readonly LogEntry<EventRecord>[]): string[] {
         return takes ? [{ key, bundle: live[having.at(-1)!.at]!.id }] : []
       })
     })
-    return [
-      ...signalsOf(taken.bundle, () => true),
-      ...others.flatMap(({ key, bundle }) => signalsOf(bundle, ({ unit }) => unit === key)),
-    ].sort()
+    // Where another bundle has the unit as well, and a changed one above it that takes the event, it takes the unit's anchors.
+    const alsoOf = ({ unit, bundle }: Signal) =>
+      others
+        .filter((other) => other.bundle !== bundle && DETECTORS.get(other.bundle)!.units.get(unit)?.above.has(other.key))
+        .map((other) => other.bundle)
+    return [...signalsOf(taken.bundle, () => true), ...others.flatMap(({ key, bundle }) => signalsOf(bundle, ({ unit }) => unit === key))]
+      .map((signal) => {
+        const also = [...new Set(alsoOf(signal))]
+        return JSON.stringify(also.length === 0 ? signal : { ...signal, also })
+      })
+      .sort()
   })
 }
 

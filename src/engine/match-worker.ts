@@ -85,9 +85,10 @@ export function createMatchWorker(
       const records: LogRecord<SignalRecord>[] = []
       const signals = new Map<string, number>()
       let events = 0
-      const send = (signal: Signal, { units }: Detector) => {
-        records.push({ key: signalKey(signal), value: signal })
-        const rule = units.get(signal.unit)?.rule ?? signal.unit
+      const send = (signal: Signal, detector: Detector, { beside }: Judge) => {
+        const also = beside.length === 0 ? NONE : changedAbove(signal.unit, detector, beside)
+        records.push({ key: signalKey(signal), value: also.length === 0 ? signal : { ...signal, also } })
+        const rule = detector.units.get(signal.unit)?.rule ?? signal.unit
         signals.set(rule, (signals.get(rule) ?? 0) + 1)
       }
       const tell = (offset: number) => {
@@ -104,10 +105,10 @@ export function createMatchWorker(
         events++
         // A fact of the record, whatever the sender's or this node's clock says.
         const event = { ...value.event, ingested: feed.ingested }
-        const { own, beside } = judgeOf(state, value.bundle)
-        for (const signal of own.detect(event, { partition, offset })) send(signal, own)
-        for (const { detector, units } of beside) {
-          for (const signal of detector.detect(event, { partition, offset })) if (units.has(signal.unit)) send(signal, detector)
+        const judge = judgeOf(state, value.bundle)
+        for (const signal of judge.own.detect(event, { partition, offset })) send(signal, judge.own, judge)
+        for (const { detector, units } of judge.beside) {
+          for (const signal of detector.detect(event, { partition, offset })) if (units.has(signal.unit)) send(signal, detector, judge)
         }
       }
       tell(entries.at(-1)!.offset)
@@ -119,6 +120,17 @@ export function createMatchWorker(
       partitions.delete(partition)
     },
   }
+}
+
+const NONE: readonly string[] = []
+
+/** The bundles that have the unit, too, with others above it: these take its anchors beside those of the signal's own bundle. */
+function changedAbove(unit: string, own: Detector, beside: Judge['beside']): readonly string[] {
+  const others = beside.filter(({ detector, units }) => {
+    const above = detector === own ? undefined : detector.units.get(unit)?.above
+    return above !== undefined && !above.isDisjointFrom(units)
+  })
+  return others.map(({ detector }) => detector.bundle)
 }
 
 /** How far all partitions of the signals log have what match made of a partition of the events log: what lacks in one is sent again. */

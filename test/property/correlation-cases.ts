@@ -1,6 +1,6 @@
 /** Rule sets and recorded events for the properties of correlation: few ids, times and groups, so that copies, ties and shared windows are common. */
 import fc from 'fast-check'
-import { unitsOf } from '../../src/detectors/correlation/units.ts'
+import { type Unit, unitsOf } from '../../src/detectors/correlation/units.ts'
 import type { Gap, Signal } from '../../src/detectors/signal.ts'
 import type { CorrelationRule, RuleExpression, RuleSet } from '../../src/sigma/ast.ts'
 import type { Hit } from './correlation-oracle.ts'
@@ -108,7 +108,8 @@ export const gaps: fc.Arbitrary<Gap[]> = fc.array(
 /**
  * The events log: the entries of each partition, then ticks up to `end`.
  *
- * @param beside whether match also evaluates an event by another bundle, for the correlations that its own does not have
+ * @param beside whether match also evaluates an event by another bundle, for the correlations that its own does not have, and says of
+ * those that it has which other bundles have others above them
  */
 export function record(
   events: readonly Recorded[],
@@ -126,12 +127,22 @@ export function record(
       : bundles
           .filter((id) => id !== event.bundle)
           .flatMap((id) => hitsOf(event, id, partition.length, rulesOf).filter(({ signal }) => !known.has(signal.unit)))
-    const all = [...new Map([...own, ...others].map((item) => [item.signal.unit, item])).values()]
+    const all = [...new Map([...others, ...own].map((item) => [item.signal.unit, item])).values()].map(({ signal, hit }) => {
+      const also = beside ? bundles.filter((id) => id !== signal.bundle && hasOthersAbove(rulesOf(id), signal.unit, known)) : []
+      return also.length === 0 ? { signal, hit } : { signal: { ...signal, also }, hit: { ...hit, also } }
+    })
     partition.push({ ingested: event.ingested, bundle: event.bundle, signals: all.map(({ signal }) => signal) })
     hits.push(...all.map(({ hit }) => hit))
   }
   for (const partition of entries) partition.push({ ingested: end, signals: [] })
   return { entries, hits }
+}
+
+/** Whether rules have a unit, and above it one that is not among those known. */
+function hasOthersAbove(rules: RuleSet, key: string, known: ReadonlySet<string>): boolean {
+  const isNew = (unit: Unit): boolean => unit.parents.some((parent) => !known.has(parent.key) || isNew(parent))
+  const unit = unitsOf(rules).get(key)
+  return unit !== undefined && isNew(unit)
 }
 
 function hitsOf(

@@ -12,7 +12,7 @@ import type { CorrelationRule, RuleExpression, RuleSet } from '../../src/sigma/a
 
 /** What one entry of the events log is to one rule that alerts by itself, or to one correlation over detection rules. */
 export interface Hit
-  extends Pick<Signal, 'bundle' | 'group' | 'eventId' | 'time' | 'ingested' | 'partition' | 'offset' | 'refs' | 'value'> {
+  extends Pick<Signal, 'bundle' | 'also' | 'group' | 'eventId' | 'time' | 'ingested' | 'partition' | 'offset' | 'refs' | 'value'> {
   /** Id of the rule, in the rule set of the hit's bundle. */
   readonly rule: string
 }
@@ -55,11 +55,10 @@ export function expectedAlerts(recorded: Recorded): SetAlert[] {
       const { unit } = placed[0]!
       if (unit.depth !== level) continue
       for (const anchor of anchorsOf(unit, placed)) {
-        const set = rulesOf(anchor.bundle)
-        const rule = set.correlations.find((candidate) => candidate.id === unit.rule.id)!
+        const rule = rulesOf(anchor.bundle).correlations.find((candidate) => candidate.id === unit.rule.id)!
         const alert = alertOf(unit, rule, anchor, recorded)
         if (rule.silent !== true) alerts.push(alert)
-        queue.push(...passedOn(rule, alert.id, anchor, set))
+        queue.push(...passedOn(unit, alert.id, anchor, rulesOf))
       }
     }
   }
@@ -179,23 +178,32 @@ function alertOf(
   }
 }
 
-/** What an anchor is to the correlations above its own. */
-function passedOn(child: CorrelationRule, id: string, anchor: Hit, set: Rules): Placed[] {
-  return set.correlations
-    .filter(({ rules, extension }) => rules.includes(child.id) && extension.mode !== 'off')
-    .map((parent) => {
-      const groupValue = (name: string) => anchor.group[child.groupBy.indexOf(parent.aliases[name]?.[child.id] ?? name)]!
-      const values = parent.fields.map(groupValue)
-      return {
-        ...anchor,
-        rule: parent.id,
-        unit: unitOf(parent, set),
-        eventId: id,
-        group: parent.groupBy.map(groupValue),
-        refs: 2 ** parent.rules.indexOf(child.id),
-        ...(values.length === 0 ? {} : { value: values.length === 1 ? values[0]! : JSON.stringify(values.map((value) => [value])) }),
-      }
-    })
+/** What an anchor is to the correlations above its own: in its event's bundle, and in those beside it that have the same one, too. */
+function passedOn(child: Unit, id: string, anchor: Hit, rulesOf: Recorded['rulesOf']): Placed[] {
+  const bundles = [anchor.bundle, ...(anchor.also ?? [])]
+  const parents = bundles.flatMap((bundle): Placed[] => {
+    const set = rulesOf(bundle)
+    const rule = set.correlations.find((candidate) => candidate.id === child.rule.id)
+    if (rule === undefined || unitOf(rule, set).key !== child.key) return []
+    return set.correlations
+      .filter(({ rules, extension }) => rules.includes(rule.id) && extension.mode !== 'off')
+      .map((parent) => {
+        const groupValue = (name: string) => anchor.group[rule.groupBy.indexOf(parent.aliases[name]?.[rule.id] ?? name)]!
+        const values = parent.fields.map(groupValue)
+        return {
+          ...anchor,
+          bundle,
+          also: bundles.filter((other) => other !== bundle),
+          rule: parent.id,
+          unit: unitOf(parent, set),
+          eventId: id,
+          group: parent.groupBy.map(groupValue),
+          refs: 2 ** parent.rules.indexOf(rule.id),
+          ...(values.length === 0 ? {} : { value: values.length === 1 ? values[0]! : JSON.stringify(values.map((value) => [value])) }),
+        }
+      })
+  })
+  return parents.filter((parent, at) => parents.findIndex(({ unit }) => unit.key === parent.unit.key) === at)
 }
 
 function single({ rule, time, eventId }: Hit): SetAlert {

@@ -1,5 +1,6 @@
 import type { AlertRevision, Entity } from '../alert.ts'
-import { type Retraction, type Signal, type SignalRecord, signalKey } from '../signal.ts'
+import { bundlesNamed, type Retraction, type Signal, type SignalRecord, signalKey } from '../signal.ts'
+import type { Parent } from './known-rules.ts'
 import type { Unit } from './units.ts'
 
 /** A record for the signals log, as that log takes it. */
@@ -12,21 +13,23 @@ export interface Chained {
   readonly durable: true
 }
 
-/** What an anchor is to the correlations that refer to its own, told as often as what is said of it changes. */
-export function passedOn(unit: Unit, anchor: Signal, revision: AlertRevision): readonly Chained[] {
+/** What an anchor is to the correlations above its own, told as often as what is said of it changes. */
+export function passedOn(unit: Unit, parents: readonly Parent[], anchor: Signal, revision: AlertRevision): readonly Chained[] {
   const { supersedes, evidence, expiredEntry } = revision
-  return unit.parents.map((parent) => {
-    const valueAt = groupValues(unit, parent, anchor)
-    const value = parent.rule.fields.length === 0 ? undefined : countedValue(parent.rule.fields.map(valueAt))
+  return parents.map((parent) => {
+    const { rule } = parent.unit
+    const value = rule.fields.length === 0 ? undefined : countedValue(rule.fields.map(groupValues(unit, parent.unit, anchor)))
+    const also = bundlesNamed(anchor).filter((bundle) => bundle !== parent.bundle)
     return record({
       kind: 'signal',
       ...addressed(unit, parent, anchor, revision),
+      ...(also.length === 0 ? {} : { also }),
       time: anchor.time,
       ingested: anchor.ingested,
-      refs: 1 << parent.rule.rules.indexOf(unit.rule.id),
+      refs: 1 << rule.rules.indexOf(unit.rule.id),
       ...(value === undefined ? {} : { value }),
       facts: [],
-      entities: entitiesFor(parent, unit, anchor, revision.entities),
+      entities: entitiesFor(parent.unit, unit, anchor, revision.entities),
       evidence,
       ...(supersedes === undefined ? {} : { supersedes }),
       ...(expiredEntry === undefined ? {} : { expiredEntry }),
@@ -34,8 +37,8 @@ export function passedOn(unit: Unit, anchor: Signal, revision: AlertRevision): r
   })
 }
 
-/** As {@link passedOn}, of an anchor that is none any more, to some or all of the unit's parents. */
-export function takenBack(unit: Unit, parents: readonly Unit[], anchor: Signal, revision: AlertRevision): readonly Chained[] {
+/** As {@link passedOn}, of an anchor that is none any more. */
+export function takenBack(unit: Unit, parents: readonly Parent[], anchor: Signal, revision: AlertRevision): readonly Chained[] {
   return parents.map((parent) => record({ kind: 'retraction', ...addressed(unit, parent, anchor, revision) }))
 }
 
@@ -43,11 +46,11 @@ function record(value: Signal | Retraction): Chained {
   return { key: signalKey(value), value, durable: true }
 }
 
-function addressed(unit: Unit, parent: Unit, anchor: Signal, { id, rev, partition }: AlertRevision): Omit<Retraction, 'kind'> {
+function addressed(unit: Unit, parent: Parent, anchor: Signal, { id, rev, partition }: AlertRevision): Omit<Retraction, 'kind'> {
   return {
-    bundle: anchor.bundle,
-    unit: parent.key,
-    group: parent.rule.groupBy.map(groupValues(unit, parent, anchor)),
+    bundle: parent.bundle,
+    unit: parent.unit.key,
+    group: parent.unit.rule.groupBy.map(groupValues(unit, parent.unit, anchor)),
     eventId: id,
     depth: unit.depth,
     partition,

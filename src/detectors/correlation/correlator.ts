@@ -1,6 +1,6 @@
 import type { CorrelationRule, RuleSet } from '../../sigma/ast.ts'
 import type { AlertRevision } from '../alert.ts'
-import type { Progress, Retraction, Signal, SignalRecord } from '../signal.ts'
+import { bundlesNamed, type Progress, type Retraction, type Signal, type SignalRecord } from '../signal.ts'
 import { type Chained, passedOn, takenBack } from './chain.ts'
 import type { Entry, Insertion } from './change.ts'
 import { Clock } from './clock.ts'
@@ -114,10 +114,9 @@ export class Correlator {
     for (const bundle of head.bundles) this.name(bundle)
     for (let depth = 1; depth <= this.depth; depth++) this.closed[depth] = this.clock.at(depth)
     for (const { unit, group, ...entry } of rows) {
-      const { bundle } = entry.signal
-      if (!this.name(bundle).units.has(unit)) continue
+      if (!this.named(entry.signal).units.has(unit)) continue
       groupOf(this.units.get(unit)!, group).restore(entry)
-      this.rules.hold(bundle, 1)
+      this.rules.hold(entry.signal, 1)
     }
     for (const state of this.units.values())
       for (const group of state.groups.values()) for (const entry of group.anchors()) this.watch(state, group, entry)
@@ -148,7 +147,7 @@ export class Correlator {
 
   private take(record: Signal | Retraction, offset: number): Outcome {
     if (this.clock.covers(record)) return NOTHING
-    const bundle = this.name(record.bundle)
+    const bundle = this.named(record)
     const state = bundle.units.has(record.unit) ? this.units.get(record.unit) : undefined
     if (state === undefined) return record.kind === 'signal' ? this.single(bundle, record, offset) : NOTHING
     if (record.kind === 'signal' && record.time === null) return NOTHING
@@ -157,8 +156,8 @@ export class Correlator {
     const inserted = record.kind === 'signal' ? group?.insert(record) : group?.retract(record)
     if (group === undefined || inserted === undefined) return NOTHING
     const { entry, taken, released, changed, displaced } = inserted
-    if (taken !== undefined) this.rules.hold(taken.bundle, 1)
-    if (released !== undefined) this.rules.hold(released.bundle, -1)
+    if (taken !== undefined) this.rules.hold(taken, 1)
+    if (released !== undefined) this.rules.hold(released, -1)
     return {
       ...this.announce(state, group, inserted, offset),
       changed: [...new Set([entry, ...displaced, ...changed])].map((item) => stateRow(state, key, item)),
@@ -216,28 +215,28 @@ export class Correlator {
     this.watch(state, group, entry)
     const revision = this.revision(state, group, entry, this.isClosed(state, entry), offset)
     const last = supersedes.length === 0 ? revision : { ...revision, supersedes }
-    const unit = this.rules.unit(state.unit.key, entry.signal.bundle)
+    const unit = this.rules.unit(state.unit.key, entry.signal)
     if (unit.rule.silent !== true) told.revisions.push(last)
-    told.chained.push(...passedOn(unit, entry.signal, last))
+    told.chained.push(...passedOn(unit, this.rules.parents(unit.key, entry.signal), entry.signal, last))
   }
 
   private withdraw(state: UnitState, anchor: Signal, supersededBy: string | undefined, offset: number, told: Told): void {
-    const unit = this.rules.unit(state.unit.key, anchor.bundle)
+    const unit = this.rules.unit(state.unit.key, anchor)
     const revision = this.withdrawal(state, unit, anchor, supersededBy, offset)
     this.provisional.delete(revision.id)
     if (unit.rule.silent !== true) told.revisions.push(revision)
-    told.chained.push(...takenBack(unit, unit.parents, anchor, revision))
+    told.chained.push(...takenBack(unit, this.rules.parents(unit.key, anchor), anchor, revision))
   }
 
   /** An alert whose anchor is now of another bundle is taken back where only the old bundle would tell of it. */
   private leave(state: UnitState, from: Signal, to: Signal, offset: number, told: Told): void {
-    const old = this.rules.unit(state.unit.key, from.bundle)
-    const now = this.rules.unit(state.unit.key, to.bundle)
-    if (old === now) return
+    if (bundlesNamed(from).join() === bundlesNamed(to).join()) return
+    const { key } = state.unit
+    const old = this.rules.unit(key, from)
     const revision = this.withdrawal(state, old, from, undefined, offset)
-    if (now.rule.silent === true && old.rule.silent !== true) told.revisions.push(revision)
-    const stay = new Set(now.parents.map(({ key }) => key))
-    const left = old.parents.filter(({ key }) => !stay.has(key))
+    if (this.rules.unit(key, to).rule.silent === true && old.rule.silent !== true) told.revisions.push(revision)
+    const stay = new Set(this.rules.parents(key, to).map(({ unit }) => unit.key))
+    const left = this.rules.parents(key, from).filter(({ unit }) => !stay.has(unit.key))
     told.chained.push(...takenBack(old, left, from, revision))
   }
 
@@ -282,7 +281,7 @@ export class Correlator {
       state.sweptAt = clock
       for (const [key, group] of state.groups) {
         for (const entry of group.evict(clock - SIGHTS_KEPT * sight)) {
-          this.rules.hold(entry.signal.bundle, -1)
+          this.rules.hold(entry.signal, -1)
           evicted.push(stateRow(state, key, entry))
         }
         if (group.size === 0) state.groups.delete(key)
@@ -318,6 +317,12 @@ export class Correlator {
     for (const key of this.units.keys()) if (!units.has(key)) this.units.delete(key)
   }
 
+  /** The rules of the bundle that a record is of; others that it names are there, too. */
+  private named(record: Signal | Retraction): KnownBundle {
+    if (record.kind === 'signal') for (const bundle of record.also ?? []) this.name(bundle)
+    return this.name(record.bundle)
+  }
+
   /** The rules of a bundle, whose units are there from the moment that it is named. */
   private name(id: string): KnownBundle {
     const known = this.rules.bundle(id)
@@ -339,15 +344,14 @@ export class Correlator {
 
   private watch(state: UnitState, group: Group, entry: Entry): void {
     const id = idOf(state, entry)
-    if (this.isClosed(state, entry) || this.rules.unit(state.unit.key, entry.signal.bundle).rule.silent === true)
-      this.provisional.delete(id)
+    if (this.isClosed(state, entry) || this.rules.unit(state.unit.key, entry.signal).rule.silent === true) this.provisional.delete(id)
     else this.provisional.set(id, { state, group, entry })
   }
 
   private revision(state: UnitState, group: Group, entry: Entry, closed: boolean, rev: number): AlertRevision {
     const { falsifiable, reach, span } = state.unit
     const { signal } = entry
-    const { rule } = this.rules.unit(state.unit.key, signal.bundle)
+    const { rule } = this.rules.unit(state.unit.key, signal)
     return revisionOf(
       {
         id: idOf(state, entry),

@@ -1,4 +1,5 @@
 import type { DetectionRule, RuleSet } from '../../sigma/ast.ts'
+import { bundlesNamed, type Signal } from '../signal.ts'
 import { type Unit, unitsOf } from './units.ts'
 
 /** A bundle's rules, as far as signals may name them. */
@@ -7,6 +8,12 @@ export interface KnownBundle {
   readonly units: ReadonlyMap<string, Unit>
   /** Detection rules, which may alert by themselves, by their ids. */
   readonly singles: ReadonlyMap<string, DetectionRule>
+}
+
+/** A correlation that takes anchors of another, as a bundle has it. */
+export interface Parent {
+  readonly unit: Unit
+  readonly bundle: string
 }
 
 /** The bundles that records have named, compiled, for as long as somebody names them. */
@@ -36,14 +43,23 @@ export class KnownRules {
     return bundle
   }
 
-  /** A unit as a bundle has it: with its title, level and mode, and with the correlations above it. */
-  unit(key: string, bundle: string): Unit {
+  /** A unit as the signal's bundle has it: with its title, level and mode. */
+  unit(key: string, { bundle }: Signal): Unit {
     return this.known.get(bundle)!.units.get(key)!
   }
 
-  /** One more signal of the bundle is held, or one less. */
-  hold(bundle: string, by: 1 | -1): void {
-    this.known.get(bundle)!.held += by
+  /** The correlations above a unit that take an anchor, each with the bundle that says so. */
+  parents(key: string, anchor: Signal): readonly Parent[] {
+    const parents = bundlesNamed(anchor).flatMap((bundle) =>
+      (this.known.get(bundle)!.units.get(key)?.parents ?? []).map((unit): [string, Parent] => [unit.key, { unit, bundle }]),
+    )
+    // Where several bundles have the same one, the first counts: that of the event.
+    return [...new Map(parents.toReversed()).values()].toReversed()
+  }
+
+  /** The signal is held, or let go. */
+  hold(signal: Signal, by: 1 | -1): void {
+    for (const bundle of bundlesNamed(signal)) this.known.get(bundle)!.held += by
   }
 
   /** Forgets the bundles of which nothing is held, but for those still `named`. Answers whether a unit may have gone with them. */
