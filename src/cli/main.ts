@@ -7,9 +7,11 @@ import { alertsCommand } from './alerts.ts'
 import { incidentsCommand } from './incidents.ts'
 import { initCommand } from './init.ts'
 import { type CommandFactory, EXIT, type ExitCode, formatError, type Io, processIo } from './io.ts'
+import { nodesCommand } from './nodes.ts'
 import { normaliseCommand } from './normalise.ts'
 import { policyCommand } from './policy.ts'
 import { replayCommand } from './replay.ts'
+import { rulesCommand } from './rules.ts'
 import { runCommand } from './run.ts'
 import { testCommand } from './test.ts'
 import { topicsCommand } from './topics.ts'
@@ -26,6 +28,8 @@ const COMMANDS: readonly CommandFactory[] = [
   incidentsCommand,
   actionsCommand,
   policyCommand,
+  rulesCommand,
+  nodesCommand,
   topicsCommand,
 ]
 

@@ -4,9 +4,10 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { CordonError } from '../event/error.ts'
 import { EmbeddedStreams } from '../streams/embedded.ts'
-import { type RuleFiles, refusalOf, startActivation } from './activation.ts'
+import { observeRules, type RuleFiles, refusalOf, startActivation } from './activation.ts'
 import { type Bundles, openBundles } from './bundles.ts'
 import { loadConfig } from './config.ts'
+import { Metrics } from './metrics.ts'
 import type { Parts } from './parts.ts'
 import { detectorOf } from './rules.ts'
 
@@ -52,6 +53,8 @@ describe('the rule files of a node with embedded logs', () => {
   let bundles: Bundles
   let closing: (() => Promise<void> | void)[]
   const said: string[] = []
+  const notes: string[] = []
+  let metrics: Metrics
   beforeEach(async () => {
     folder = mkdtempSync(join(tmpdir(), 'cordon-activation-'))
     mkdirSync(join(folder, 'rules'))
@@ -60,6 +63,8 @@ describe('the rule files of a node with embedded logs', () => {
     bundles = await openBundles(streams)
     closing = []
     said.length = 0
+    notes.length = 0
+    metrics = new Metrics()
   })
   afterEach(async () => {
     for (const close of closing.reverse()) await close()
@@ -72,13 +77,20 @@ describe('the rule files of a node with embedded logs', () => {
   const start = async (): Promise<RuleFiles> => {
     const observer = {
       onAlert: () => {},
-      onNote: () => {},
+      onNote: (_: string, text: string) => void notes.push(text),
       onChange: () => {},
       onError: (_: string, error: unknown) => void said.push((error as CordonError).code),
     }
+    observeRules({ bundles, metrics, observer })
     const onClose = (close: () => Promise<void> | void) => void closing.push(close)
     const config = loadConfig(join(folder, 'cordon.yml'))
-    const files = await startActivation({ config, bundles, observer, onClose } satisfies Partial<Parts> as unknown as Parts)
+    const files = await startActivation({
+      config,
+      bundles,
+      observer,
+      onClose,
+      metrics,
+    } satisfies Partial<Parts> as unknown as Parts)
     return files!
   }
   const active = () => bundles.rulesOf(bundles.active()).detections.map(({ id }) => id)
@@ -142,5 +154,23 @@ describe('the rule files of a node with embedded logs', () => {
     streams.append = append
     await expect.poll(active, soon).toEqual(['a2'])
     expect(files.problem()).toBeUndefined()
+  })
+
+  test('show in the log and the metrics when others come into force', async () => {
+    write('a.yml', rule('a'))
+    write('b.yml', 'title: [')
+    const files = await start()
+    write('c.yml', rule('c'))
+    await files.look()
+    const bundle = bundles.active()
+    expect(notes.at(-1)).toMatch(new RegExp(`^${bundle}, activated by .+@.+, is in force: 2 rules; 1 do not load$`))
+    const text = await metrics.text()
+    expect(text).toMatch(new RegExp(`^cordon_active_bundle{bundle="${bundle}".*} 1$`, 'm'))
+    expect(text).toMatch(/^cordon_rules{state="loaded".*} 2$/m)
+    expect(text).toMatch(/^cordon_rule_files_refused{.*} 0$/m)
+    write('a.yml', 'title: [')
+    await files.look()
+    expect(await metrics.text()).toMatch(/^cordon_rule_files_refused{.*} 1$/m)
+    expect(notes).toHaveLength(2)
   })
 })

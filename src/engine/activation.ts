@@ -31,19 +31,44 @@ export interface RuleFiles {
   look(): Promise<void>
 }
 
+/** Says in the log and the metrics which rules are in force on this node, and when others are. */
+export function observeRules({ bundles, metrics, observer }: Pick<Parts, 'bundles' | 'metrics' | 'observer'>): void {
+  bundles.onActivation(({ bundle, by }) => {
+    const { detections, correlations, refused } = bundles.rulesOf(bundle)
+    const left = refused === 0 ? '' : `; ${refused} do not load`
+    observer.onNote('rules', `${bundle}, activated by ${by}, is in force: ${detections.length + correlations.length} rules${left}`)
+  })
+  const active = () => bundles.activation()?.bundle
+  metrics.observe('cordon_active_bundle', '1 for the bundle of rules that is in force on this node', async () =>
+    [active()].flatMap((bundle) => (bundle === undefined ? [] : [{ value: 1, attributes: { bundle } }])),
+  )
+  metrics.observe('cordon_rules', 'Rules of the bundle in force, by whether they load', async () => {
+    const bundle = active()
+    if (bundle === undefined) return []
+    const { detections, correlations, refused } = bundles.rulesOf(bundle)
+    return [
+      { value: detections.length + correlations.length, attributes: { state: 'loaded' } },
+      { value: refused, attributes: { state: 'refused' } },
+    ]
+  })
+}
+
 /**
  * Sees to it that rules are active before events are taken in. On embedded logs they are the files on this node's disk, which are
  * followed from here on. On Kafka nodes share what was activated by command: only the first node of all activates its own.
  *
  * @throws CordonError `RULES_NOT_FOUND`, and as `Bundles.activate`
  */
-export async function startActivation({ config, bundles, observer, onClose }: Parts): Promise<RuleFiles | undefined> {
+export async function startActivation({ config, bundles, metrics, observer, onClose }: Parts): Promise<RuleFiles | undefined> {
   if (config.streams.kind === 'kafka') {
     if (bundles.activation() === undefined) await bundles.activate(readPortableRuleFiles(config.rules), localAccount())
     return undefined
   }
   const files = new WatchedRules(config.rules, bundles, (error) => observer.onError('rules', error))
   await files.begin()
+  metrics.observe('cordon_rule_files_refused', '1 while the rule files on disk are not in force', async () => [
+    { value: files.problem() === undefined ? 0 : 1 },
+  ])
   const sighup = () => void files.look()
   process.on('SIGHUP', sighup)
   onClose(async () => {

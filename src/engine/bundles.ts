@@ -75,6 +75,7 @@ export class Bundles implements RuleSource {
   /** Asked for by records, and not in the log. */
   private readonly missing = new Set<string>()
   private failure: CordonError | undefined
+  private readonly listeners: ((activation: Activation) => void)[] = []
   private next = 0
   private reading: Promise<void> = Promise.resolve()
   private readonly closing = new AbortController()
@@ -164,6 +165,11 @@ export class Bundles implements RuleSource {
     return turn
   }
 
+  /** Calls `told` with every activation that this node takes up from now on. */
+  onActivation(told: (activation: Activation) => void): void {
+    this.listeners.push(told)
+  }
+
   /** Looks at the log again and again until {@link close}; what goes wrong is in {@link problem}. */
   follow(): void {
     const { signal } = this.closing
@@ -191,12 +197,19 @@ export class Bundles implements RuleSource {
         for (const { value } of entries) this.take(value)
         this.next = last.offset + 1
       }
-      if (this.newest !== undefined && this.isWhole(this.newest.bundle)) this.current = this.newest
+      this.settle()
       this.failure = undefined
     } catch (error) {
       this.failure = error instanceof CordonError ? error : new CordonError('BUNDLES_UNREADABLE', messageOf(error))
       throw error
     }
+  }
+
+  private settle(): void {
+    const { newest } = this
+    if (newest === undefined || newest === this.current || !this.isWhole(newest.bundle)) return
+    this.current = newest
+    for (const told of this.listeners) told(newest)
   }
 
   /** Files and manifests that are not what their name says are passed over, as if they were not there. */

@@ -2,10 +2,11 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer, type Server } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { loadConfig } from './config.ts'
 import { type Engine, startEngine } from './engine.ts'
 import type { EngineObserver } from './observer.ts'
+import { activeRules } from './rule-orders.ts'
 
 const observer: EngineObserver = { onAlert: () => {}, onChange: () => {}, onError: () => {}, onNote: () => {} }
 let folder: string
@@ -20,10 +21,10 @@ afterEach(async () => {
   rmSync(folder, { recursive: true })
 })
 
-function configure({ ingest = 0, sources = '[]' } = {}) {
+function configure({ ingest = 0, sources = '[]', rules = '[builtin]' } = {}) {
   mkdirSync(join(folder, 'policy'), { recursive: true })
   const file = join(folder, 'cordon.yml')
-  const text = `{listen: {ingest: {port: ${ingest}}, api: {port: 0}}, rules: [builtin], sources: ${sources}}`
+  const text = `{listen: {ingest: {port: ${ingest}}, api: {port: 0}}, rules: ${rules}, sources: ${sources}}`
   writeFileSync(file, text)
   return loadConfig(file)
 }
@@ -65,4 +66,40 @@ test('health says which source has no file, or one that cannot be read', async (
   const checkOf = async (path: string) => (await get('/health', api)).checks.find(({ name }) => name === `source ${path}`)
   expect(await checkOf(missing)).toMatchObject({ status: 'degraded', detail: 'there is no such file' })
   await expect.poll(() => checkOf(unreadable)).toMatchObject({ status: 'degraded' })
+})
+
+describe('rule files', () => {
+  const RULE = (id: string) =>
+    `title: Rule ${id}\nid: ${id}\nlogsource: {category: test}\ndetection: {s: {a: x}, condition: s}\nlevel: high\n`
+  const soon = { timeout: 10_000, interval: 100 }
+  /** Sends an event, and answers the rules that have alerted so far. */
+  const alertsAfterOneMore = async () => {
+    const { ingest, api } = engine!.freshTokens!
+    await fetch(`${engine!.ingestUrl}/v1/events`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${ingest}`, 'content-type': 'application/json' },
+      body: JSON.stringify({ '@timestamp': new Date().toISOString(), logsource: { category: 'test' }, a: 'x' }),
+    })
+    await engine!.drained()
+    const { items } = (await (await fetch(`${engine!.apiUrl}/v1/alerts`, { headers: { authorization: `Bearer ${api}` } })).json()) as {
+      items: { rule: { id: string } }[]
+    }
+    return [...new Set(items.map(({ rule }) => rule.id))].sort()
+  }
+
+  test('are taken up while the node runs, other processes see which are active, and health says what is refused', async () => {
+    mkdirSync(join(folder, 'rules'))
+    writeFileSync(join(folder, 'rules', 'one.yml'), RULE('one'))
+    const config = configure({ rules: '[./rules]' })
+    engine = await startEngine(config, observer)
+    expect(await alertsAfterOneMore()).toEqual(['one'])
+    writeFileSync(join(folder, 'rules', 'two.yml'), RULE('two'))
+    await expect.poll(alertsAfterOneMore, soon).toEqual(['one', 'two'])
+    expect((await activeRules(config))?.rules.detections.map(({ id }) => id)).toEqual(['one', 'two'])
+    writeFileSync(join(folder, 'rules', 'one.yml'), 'title: [')
+    const { api } = engine.freshTokens!
+    const rules = async () => (await get('/health', api)).checks.find(({ name }) => name === 'rules')
+    await expect.poll(rules, soon).toMatchObject({ status: 'degraded', detail: expect.stringContaining('Rule one') })
+    expect((await activeRules(config))?.rules.detections).toHaveLength(2)
+  })
 })

@@ -5,7 +5,7 @@ import { keepReceipts } from '../response/receipts.ts'
 import type { RecordingPorts } from '../response/recording.ts'
 import type { RuleSet } from '../sigma/ast.ts'
 import { createIngestApp } from '../sources/ingest-app.ts'
-import { startActivation } from './activation.ts'
+import { observeRules, startActivation } from './activation.ts'
 import { openBundles } from './bundles.ts'
 import { checksOf, feedChecks, responseChecks, sourceChecks } from './checks.ts'
 import type { Config } from './config.ts'
@@ -80,6 +80,7 @@ async function openParts(config: Config, roles: ReadonlySet<Role>, observer: Eng
   const streams = await openStreams(opened)
   const bundles = await openBundles(streams)
   onClose(() => bundles.close())
+  observeRules({ ...opened, bundles })
   return { ...opened, streams, bundles }
 }
 

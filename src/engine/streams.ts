@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { CordonError } from '../event/error.ts'
 import { readSecret } from '../responders/secret.ts'
 import { openEmbeddedStreams } from '../streams/embedded.ts'
@@ -5,6 +6,7 @@ import type { KafkaSettings } from '../streams/kafka/settings.ts'
 import { openKafkaStreams, prepareTopics, type TopicReport } from '../streams/kafka.ts'
 import type { LogName, Streams } from '../streams/log.ts'
 import type { Config, KafkaConfig } from './config.ts'
+import { dataPaths, lockDataFolder } from './data-folder.ts'
 import type { Parts } from './parts.ts'
 import { startRetention } from './retention.ts'
 import { tlsOf } from './tls-files.ts'
@@ -28,6 +30,40 @@ export async function openStreams({ config, paths, metrics, observer, onClose }:
   onClose(() => streams.close())
   onClose(startRetention(streams, config.retention.events, (error) => observer.onError('retention', error)))
   return streams
+}
+
+/**
+ * Runs `work` on the logs of the configured node, beside it or without it. The embedded ones are one process's own: they can be read
+ * beside the node, and written only while it is stopped.
+ *
+ * @throws CordonError `STREAMS_MISSING` if the node never ran; `DATA_IN_USE` where it runs and `append` is wanted; as {@link openStreams}
+ */
+export async function withStreams<T>(
+  config: Config,
+  { append }: { readonly append: boolean },
+  work: (streams: Streams) => Promise<T>,
+): Promise<T> {
+  if (config.streams.kind === 'kafka') return closingAfter(await openKafkaStreams(kafkaSettings(config, config.streams)), work)
+  const { streams: folder } = dataPaths(config.data)
+  if (!existsSync(folder)) {
+    throw new CordonError('STREAMS_MISSING', `there are no logs in ${config.data}`, {
+      hint: 'start the node once with "cordon run", or name its configuration with --config',
+    })
+  }
+  const unlock = append ? lockDataFolder(config.data) : () => {}
+  try {
+    return await closingAfter(openEmbeddedStreams({ folder, partitions: config.streams.partitions }), work)
+  } finally {
+    unlock()
+  }
+}
+
+async function closingAfter<T>(streams: Streams, work: (streams: Streams) => Promise<T>): Promise<T> {
+  try {
+    return await work(streams)
+  } finally {
+    await streams.close()
+  }
 }
 
 /**

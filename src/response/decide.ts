@@ -9,7 +9,7 @@ export type Decision = 'granted' | 'shadow' | 'approval' | 'recommend'
 /**
  * What becomes of a rule's request (docs/design.md section 3, "A rule requests, a policy grants").
  *
- * @param rule the rule as it is loaded now; undefined if it is not
+ * @param rule the rule that made the alert, as the alert's bundle has it; undefined if it has none of that id
  */
 export function decide(
   request: ResponseRequest,
