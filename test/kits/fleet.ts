@@ -87,9 +87,9 @@ export function bodies(start: number): string[] {
 }
 
 /** Resolves when every device has its three effects, confirmed. */
-export async function settle({ site }: World): Promise<void> {
+export async function settle({ site }: World, seconds = 45): Promise<void> {
   let states = 'none'
-  await until('every effect confirmed', 45, async () => {
+  await until('every effect confirmed', seconds, async () => {
     const actions = await site.read((node) => node.actions({ limit: 1_000 })).catch(() => [])
     states = actions.map(({ verb, state, reason }) => `${verb} ${state}: ${reason}`).join('\n')
     return actions.length === 3 * DEVICES.length && actions.every(({ state }) => state === 'CONFIRMED')
