@@ -48,6 +48,6 @@ describe.skipIf(kafka.server === undefined || elasticsearch.server === undefined
       for (const body of all.slice(9)) await site.send('/v1/events', body)
       await settle(given, 120)
       expect(await outcome(given)).toEqual(alone)
-    })
+    }, 400_000)
   },
 )
