@@ -1,11 +1,11 @@
 import { loadConfig } from '../../src/engine/config.ts'
 import { startEngine } from '../../src/engine/engine.ts'
 import type { EngineObserver } from '../../src/engine/observer.ts'
-import { EmbeddedSite } from './embedded-site.ts'
-import { difference, type Outcome, withoutArrival } from './outcome.ts'
+import { difference, type Outcome, outcomeOf, withoutArrival } from './outcome.ts'
 import type { RecordPlan } from './record.ts'
 import type { Report, Say } from './report.ts'
 import { type ProofRules, proofRules } from './rules.ts'
+import { RecordedSite } from './site.ts'
 
 export interface ArrivalPlan {
   readonly seed: number
@@ -45,14 +45,15 @@ const quiet: EngineObserver = {
 }
 
 async function run(plan: RecordPlan, rules: ProofRules): Promise<Outcome> {
-  const site = await EmbeddedSite.create(plan, rules)
+  const site = await RecordedSite.create(plan, rules)
   try {
-    const member = await site.member()
-    const engine = await startEngine(loadConfig(member.config), quiet)
+    const begun = await site.embedded()
+    const { config } = await begun.member('proof')
+    const engine = await startEngine(loadConfig(config), quiet)
     await engine.drained()
     await engine.stop()
-    return await site.outcome(member)
+    return await begun.look(outcomeOf)
   } finally {
-    site.remove()
+    await site.remove()
   }
 }

@@ -1,31 +1,88 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import kafkajs, { type Admin, type Message } from 'kafkajs'
 import { Bundles } from '../../src/engine/bundles.ts'
+import { stringifyJson } from '../../src/event/json.ts'
 import { openEmbeddedStreams } from '../../src/streams/embedded.ts'
+import type { KafkaSettings } from '../../src/streams/kafka/settings.ts'
+import { topicOf } from '../../src/streams/kafka/topics.ts'
+import { openKafkaStreams, prepareTopics } from '../../src/streams/kafka.ts'
 import type { Streams } from '../../src/streams/log.ts'
 import { BEGIN } from './happenings.ts'
 import { type RecordedEntry, readRecord } from './record.ts'
 import type { ProofRules } from './rules.ts'
 
-/** Makes embedded logs whose events log is the recorded one, stamps included. Resolves with the entries of each partition. */
-export async function loadEmbedded(folder: string, partitions: number, record: string, rules: ProofRules): Promise<readonly number[]> {
-  const counts = Array<number>(partitions).fill(0)
+const { Kafka, Partitioners, logLevel } = kafkajs
+
+/** Makes embedded logs whose events log is the recorded one, stamps included. */
+export async function loadEmbedded(folder: string, partitions: number, record: string, rules: ProofRules): Promise<void> {
   let now = BEGIN
   const streams = openEmbeddedStreams({ folder, partitions, now: () => now })
   try {
     await loadBundles(streams, rules)
-    for await (const entries of byStamp(readRecord(record))) {
+    for await (const entries of together(readRecord(record), (one, next) => one.stamp === next.stamp)) {
       now = entries[0]!.stamp
-      for (const { partition } of entries) counts[partition]!++
       // Without ids: a copy that was taken in is in the record, and so it is here.
       await streams.append(
         'events',
         entries.map(({ partition, value }) => ({ key: '', partition, value })),
       )
     }
-    return counts
   } finally {
     await streams.close()
   }
 }
+
+const REQUEST = 2_000
+
+/**
+ * Makes topics whose events log is the recorded one. While it is loaded the events topic takes the stamps that producers give; what is
+ * written then keeps them when it goes back to what Cordon asks for.
+ */
+export async function loadKafka(settings: KafkaSettings, record: string, rules: ProofRules): Promise<void> {
+  await prepareTopics(settings, { create: true })
+  const topic = topicOf(settings, 'events')
+  const kafka = new Kafka({ brokers: [...settings.brokers], logLevel: logLevel.NOTHING })
+  const admin = kafka.admin()
+  const producer = kafka.producer({ idempotent: true, maxInFlightRequests: 1, createPartitioner: Partitioners.DefaultPartitioner })
+  try {
+    await admin.connect()
+    await producer.connect()
+    await stamp(admin, topic, 'CreateTime')
+    let count = 0
+    for await (const entries of together(readRecord(record), () => ++count % REQUEST !== 0)) {
+      await producer.send({ topic, acks: -1, messages: entries.map(messageOf) })
+    }
+    await stamp(admin, topic, 'LogAppendTime')
+  } finally {
+    await producer.disconnect()
+    await admin.disconnect()
+  }
+  const streams = await openKafkaStreams(settings)
+  try {
+    await loadBundles(streams, rules)
+  } finally {
+    await streams.close()
+  }
+}
+
+function messageOf({ partition, stamp: timestamp, value }: RecordedEntry): Message {
+  return { key: '', partition, timestamp: String(timestamp), value: stringifyJson(value) }
+}
+
+/** Changes by what records of a topic are stamped. Kafka's request replaces all settings of a topic, so the others are said again. */
+async function stamp(admin: Admin, topic: string, by: 'CreateTime' | 'LogAppendTime'): Promise<void> {
+  const name = 'message.timestamp.type'
+  const settings = async () => {
+    const { resources } = await admin.describeConfigs({ includeSynonyms: false, resources: [{ type: TOPIC, name: topic }] })
+    return resources[0]!.configEntries
+  }
+  const own = (await settings()).filter(({ isDefault, configName }) => !isDefault && configName !== name)
+  const entries = [...own.map(({ configName, configValue }) => ({ name: configName, value: configValue })), { name, value: by }]
+  await admin.alterConfigs({ validateOnly: false, resources: [{ type: TOPIC, name: topic, configEntries: entries }] })
+  while ((await settings()).find(({ configName }) => configName === name)?.configValue !== by) await sleep(50)
+}
+
+const TOPIC = kafkajs.ConfigResourceTypes.TOPIC
 
 /** The bundles that the recorded events name. The first is the one that is active in the end: a node that starts has its files. */
 async function loadBundles(streams: Streams, { first, tuned, changed }: ProofRules): Promise<void> {
@@ -33,15 +90,18 @@ async function loadBundles(streams: Streams, { first, tuned, changed }: ProofRul
   for (const { files } of [changed, tuned, first]) await bundles.activate(files, 'proof')
 }
 
-/** Entries of one stamp together. */
-async function* byStamp(entries: AsyncIterable<RecordedEntry>): AsyncGenerator<readonly RecordedEntry[]> {
-  let together: RecordedEntry[] = []
+/** Entries in a row that belong together. */
+async function* together(
+  entries: AsyncIterable<RecordedEntry>,
+  belong: (one: RecordedEntry, next: RecordedEntry) => boolean,
+): AsyncGenerator<readonly RecordedEntry[]> {
+  let row: RecordedEntry[] = []
   for await (const entry of entries) {
-    if (together.length > 0 && together[0]!.stamp !== entry.stamp) {
-      yield together
-      together = []
+    if (row.length > 0 && !belong(row.at(-1)!, entry)) {
+      yield row
+      row = []
     }
-    together.push(entry)
+    row.push(entry)
   }
-  if (together.length > 0) yield together
+  if (row.length > 0) yield row
 }

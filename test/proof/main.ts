@@ -1,16 +1,33 @@
 import { parseArgs } from 'node:util'
+import { type RealKafka, startKafka } from '../real/servers/kafka.ts'
 import { arrivalsOnEmbeddedLogs } from './arrival.ts'
-import { killsOnEmbeddedLogs } from './kills.ts'
+import { killsOnEmbeddedLogs, killsOnKafka } from './kills.ts'
 import type { Report, Say } from './report.ts'
 
-/** What can be proven, at the scale of every change and at the full one: name → run. */
-const ITEMS: Readonly<Record<string, (full: boolean, seed: number, say: Say) => Promise<Report>>> = {
-  arrival: (full, seed, say) => arrivalsOnEmbeddedLogs({ seed, events: 16_000, orders: full ? 1_000 : 16 }, say),
+type Item = (full: boolean, seed: number, say: Say) => Promise<Report>
+
+/** What can be proven, at the scale of minutes and at the full one: name → run. */
+const ITEMS: Readonly<Record<string, Item>> = {
+  arrival: (full, seed, say) => arrivalsOnEmbeddedLogs({ seed, events: 18_000, orders: full ? 1_000 : 16 }, say),
   kills: (full, seed, say) => killsOnEmbeddedLogs({ seed, events: full ? 1_000_000 : 100_000, partitions: 3, kills: full ? 100 : 12 }, say),
+  'kills-kafka': (full, seed, say) =>
+    withKafka(({ broker }) => killsOnKafka(broker, { seed, events: full ? 1_000_000 : 100_000, partitions: 4, kills: full ? 20 : 4 }, say)),
+}
+
+async function withKafka<T>(work: (server: RealKafka) => Promise<T>): Promise<T> {
+  const server = await startKafka()
+  try {
+    return await work(server)
+  } finally {
+    await server.stop()
+  }
 }
 
 const SHOWN = 10
 const LENGTH = 4_000
+
+// What it has started ends with it.
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1))
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,

@@ -6,6 +6,9 @@ import { openTokens } from '../../src/engine/tokens.ts'
 import { freePort } from '../kits/site.ts'
 
 const CORDON = join(resolve(import.meta.dirname, '../..'), 'bin', 'cordon.mjs')
+const DAY = 86_400_000
+/** What was recorded is old, and has to stay. Milliseconds. */
+export const RETENTION = 36_500 * DAY
 /** How much of what a member wrote is kept for the message of a failed run. */
 const KEPT = 20_000
 
@@ -40,8 +43,7 @@ export class Member {
     mkdirSync(this.data, { recursive: true })
     this.token = openTokens(join(this.data, 'tokens.json')).fresh!.api
     const listen = { ingest: { port: ports.ingest }, api: { port: ports.api } }
-    // What was recorded is old: it has to stay.
-    const retention = { events: { age: '36500d', size: '200GB' } }
+    const retention = { events: { age: `${RETENTION / DAY}d`, size: '200GB' } }
     writeFileSync(this.config, JSON.stringify({ data: this.data, node: name, listen, rules, streams, retention, ...config }))
   }
 
@@ -67,7 +69,7 @@ export class Member {
 
 /** What a member tells of itself. */
 export interface Standing {
-  /** Entries that it has yet to handle, by log and partition: of its own partitions only. */
+  /** Entries that it has yet to handle, by log and partition (`events 0`): of its own partitions only. */
   readonly lag: ReadonlyMap<string, number>
   /** Signals in windows that are open; undefined until it knows. */
   readonly held: number | undefined

@@ -49,7 +49,8 @@ export function expectedAlerts(recorded: Recorded): SetAlert[] {
     return rule === undefined ? [] : [{ ...hit, unit: unitOf(rule, rulesOf(hit.bundle)) }]
   })
   const alerts = hits.flatMap((hit) => (rulesOf(hit.bundle).detections.some(({ id }) => id === hit.rule) ? [single(hit)] : []))
-  const deepest = Math.max(0, ...hits.flatMap(({ bundle }) => rulesOf(bundle).correlations.map((rule) => depth(rule, rulesOf(bundle)))))
+  const sets = [...new Set(hits.map(({ bundle }) => bundle))].map(rulesOf)
+  const deepest = Math.max(0, ...sets.flatMap((set) => set.correlations.map((rule) => depth(rule, set))))
   for (let level = 1; level <= deepest; level++) {
     for (const placed of Map.groupBy(queue, (hit) => JSON.stringify([hit.unit.key, hit.group])).values()) {
       const { unit } = placed[0]!

@@ -15,8 +15,9 @@ import { documentOf, storedDocument } from '../../src/stores/elasticsearch/docum
 import { type EventDocument, EventsStore } from '../../src/stores/elasticsearch/events.ts'
 import { deleteExpired } from '../../src/stores/elasticsearch/retention.ts'
 import { type Hit, search } from '../../src/stores/elasticsearch/search.ts'
-import { EmbeddedSite } from '../proof/embedded-site.ts'
+import { outcomeOf } from '../proof/outcome.ts'
 import { proofRules } from '../proof/rules.ts'
+import { RecordedSite } from '../proof/site.ts'
 import { startElasticsearch } from './servers/elasticsearch.ts'
 import { realOrSkip } from './servers/server.ts'
 
@@ -202,15 +203,16 @@ describe.skipIf(server === undefined)(`events in Elasticsearch 9.2.0${note}`, ()
     const { first } = proofRules()
     // One state of the rules: a replay knows no other.
     const rules = { first, tuned: first, changed: first }
-    const site = await EmbeddedSite.create({ seed: 4, events: 8_000, partitions: 3, shuffle: 1 }, rules)
+    const site = await RecordedSite.create({ seed: 4, events: 8_000, partitions: 3, shuffle: 1 }, rules)
     closing.push(async () => site.remove())
-    const member = await site.member()
+    const run = await site.embedded()
+    const member = await run.member('proof')
     const store = { kind: 'elasticsearch' as const, urls: [server!.url], prefix: `t${randomUUID().slice(0, 8)}-`, compression: false }
     const config = { ...loadConfig(member.config), store }
     const engine = await startEngine(config, quiet)
     await engine.drained()
     await engine.stop()
-    const live = await site.outcome(member)
+    const live = await run.look(outcomeOf)
     expect(live.alerts.size).toBeGreaterThan(80)
 
     const elasticsearch = new Elasticsearch(store)

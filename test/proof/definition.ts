@@ -1,0 +1,134 @@
+import type { Gap } from '../../src/detectors/signal.ts'
+import type { Event, EventRecord } from '../../src/event/event.ts'
+import { canonicalJson, getText } from '../../src/event/json.ts'
+import type { CorrelationRule, DetectionRule, RuleSet } from '../../src/sigma/ast.ts'
+import { loadRuleSet } from '../../src/sigma/load.ts'
+import { expectedAlerts, foldedAlerts, type Hit, type SetAlert } from '../property/correlation-oracle.ts'
+import type { Outcome } from './outcome.ts'
+import type { RecordedEntry } from './record.ts'
+import type { ProofRules } from './rules.ts'
+
+/** A node is missed so long after its last tick. Milliseconds. */
+const SILENT = 5_000
+/** Whose failed log-ins rules/tuning.yml takes out. */
+const SCANNERS: ReadonlySet<string | undefined> = new Set(['device-1', 'device-8', 'device-15', 'device-22'])
+
+type RulesOf = (bundle: string) => RuleSet
+
+/**
+ * What differs between the alert set of a run and the one that its recorded log means by the definitions, for people. One pass over
+ * the record, all of it in memory, rules read off by eye: nothing of the engine decides here.
+ */
+export async function againstDefinition(record: AsyncIterable<RecordedEntry>, rules: ProofRules, { alerts }: Outcome): Promise<string[]> {
+  const sets = new Map(Object.values(rules).map(({ id, files }) => [id, loadRuleSet(files)]))
+  const rulesOf: RulesOf = (bundle) => sets.get(bundle)!
+  const partitions: PartitionPass[] = []
+  for await (const { partition, stamp, value } of record) {
+    partitions[partition] ??= new PartitionPass(partition, rulesOf)
+    partitions[partition].take(value, stamp)
+  }
+  const recorded = { rulesOf, hits: partitions.flatMap(({ hits }) => hits), gaps: partitions.flatMap((pass) => pass.gaps()) }
+  const defined = byId(expectedAlerts(recorded))
+  const found = byId(foldedAlerts([...alerts.values()], rulesOf))
+  return [...new Set([...defined.keys(), ...found.keys()])].flatMap((id) =>
+    defined.get(id) === found.get(id) ? [] : [`by the definition: ${defined.get(id) ?? 'none'}\n  but is: ${found.get(id) ?? 'none'}`],
+  )
+}
+
+/** The rules that may alert and did not: what a proof does not speak of. */
+export function unheard(rules: ProofRules, { alerts }: Outcome): string[] {
+  const sets = Object.values(rules).map(({ files }) => loadRuleSet(files))
+  const heard = new Set([...alerts.values()].map(({ rule }) => rule.id))
+  const all = sets.flatMap(({ detections, correlations }) => [...detections, ...correlations])
+  const silent = all.filter((rule) => rule.silent !== true && !heard.has(rule.id))
+  return [...new Set(silent.map(({ title }) => `no alert of the rule "${title}"`))]
+}
+
+const byId = (alerts: readonly SetAlert[]) => new Map(alerts.map((alert) => [alert.id, canonicalJson(alert)]))
+
+/** What a partition's entries are to the rules, and when a node was missed in it. */
+class PartitionPass {
+  readonly hits: Hit[] = []
+  private readonly partition: number
+  private readonly rulesOf: RulesOf
+  private readonly since = new Map<string, number>()
+  private readonly ticks = new Map<string, { readonly stamp: number; readonly tick: Extract<EventRecord, { kind: 'tick' }> }[]>()
+  private offset = 0
+
+  constructor(partition: number, rulesOf: RulesOf) {
+    this.partition = partition
+    this.rulesOf = rulesOf
+  }
+
+  take(value: EventRecord, stamp: number): void {
+    const offset = this.offset++
+    if (value.kind === 'tick') {
+      this.ticks.set(value.node, [...(this.ticks.get(value.node) ?? []), { stamp, tick: value }])
+      return
+    }
+    const { bundle: own, event } = value
+    if (!this.since.has(own)) this.since.set(own, stamp)
+    for (const bundle of this.since.keys()) {
+      const judged = bundle === own ? () => true : this.besides(own, bundle, stamp)
+      for (const { rule, group, refs } of meetings(this.rulesOf(bundle), event, judged)) {
+        const host = getText(event.ecs, 'destination.ip')
+        const at = { eventId: event.id, time: event.time, ingested: stamp, partition: this.partition, offset }
+        this.hits.push({ bundle, rule, group, refs, ...at, ...(host === undefined ? {} : { value: host }) })
+      }
+    }
+  }
+
+  /**
+   * Whether another bundle's rule takes an event beside those of its own: where it has other parameters there, for G after the first
+   * stamp of the bundle that changed them, in the newest bundle that has it so.
+   */
+  private besides(own: string, other: string, stamp: number): (rule: CorrelationRule | DetectionRule) => boolean {
+    // Bundles come one after the other here, and none comes again.
+    const bundles = [...this.since.keys()]
+    const [here, there] = [bundles.indexOf(own), bundles.indexOf(other)]
+    return (rule) => {
+      if (rule.kind === 'detection') return false
+      const keys = bundles.map((bundle) => keyIn(this.rulesOf(bundle), rule.id))
+      if (keys[here] === keys[there] || keys.lastIndexOf(keys[there]!) !== there) return false
+      const change = bundles[there < here ? there + 1 : keys.indexOf(keys[there]!)]!
+      return stamp <= this.since.get(change)! + rule.timespan + rule.extension.grace
+    }
+  }
+
+  gaps(): Gap[] {
+    return [...this.ticks].flatMap(([node, all]) =>
+      all.flatMap(({ stamp, tick }, at): Gap[] => {
+        const next = all[at + 1]?.stamp ?? null
+        if (tick.leaving) return []
+        if (tick.paused) return [{ node, why: 'paused', from: stamp, to: next }]
+        return (next ?? Number.POSITIVE_INFINITY) > stamp + SILENT ? [{ node, why: 'silent', from: stamp + SILENT, to: next }] : []
+      }),
+    )
+  }
+}
+
+/** The rules that alert by themselves, and the correlations, that an event means something to. */
+function meetings(set: RuleSet, event: Event, judged: (rule: CorrelationRule | DetectionRule) => boolean) {
+  const met = set.detections.filter((rule) => meets(rule, event))
+  if (met.length === 0) return []
+  const singles = met.filter((rule) => rule.silent !== true && judged(rule)).map(({ id }) => ({ rule: id, group: [], refs: 1 }))
+  const correlations = set.correlations.filter(judged).flatMap((rule) => {
+    const refs = met.reduce((bits, { id }) => (rule.rules.includes(id) ? bits | (1 << rule.rules.indexOf(id)) : bits), 0)
+    return refs === 0 ? [] : [{ rule: rule.id, group: rule.groupBy.map((name) => getText(event.ecs, name)!), refs }]
+  })
+  return [...singles, ...correlations]
+}
+
+function meets({ name, filters }: DetectionRule, { ecs }: Event): boolean {
+  if (getText(ecs, 'event.action') !== name!.replaceAll('_', '-')) return false
+  return filters.length === 0 || !SCANNERS.has(getText(ecs, 'device.id'))
+}
+
+/** The parameters of a correlation, with those under it, in a rule set. */
+function keyIn(set: RuleSet, id: string): string {
+  const rule = set.correlations.find((correlation) => correlation.id === id)
+  if (rule === undefined) return id
+  const { type, rules, groupBy, aliases, timespan, bounds, fields, expression, extension } = rule
+  const under = rules.map((child) => keyIn(set, child))
+  return canonicalJson({ id, type, under, groupBy, aliases, timespan, bounds, fields, expression, grace: extension.grace })
+}
