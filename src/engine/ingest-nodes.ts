@@ -49,10 +49,9 @@ export function retireNode(config: Config, node: string): Promise<void> {
 
 /** Of each node what the partition says that heard it last. */
 async function nodesOf(streams: Streams): Promise<readonly IngestNode[]> {
-  const partitions = Array.from({ length: streams.partitions('events') }, (_, partition) => partition)
   const nodes = new Map<string, IngestNode>()
-  for (const progress of await Promise.all(partitions.map((partition) => newestProgress(streams, partition)))) {
-    const { feed, ingested } = progress ?? NOTHING
+  for (let partition = 0; partition < streams.partitions('events'); partition++) {
+    const { feed, ingested } = (await newestProgress(streams, partition)) ?? NOTHING
     // Where nobody ticks any more, stamps do not tell of the silence.
     const stale = Date.now() - ingested > STALE
     for (const { node, heard, paused } of feed?.nodes ?? []) {
