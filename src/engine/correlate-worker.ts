@@ -37,6 +37,7 @@ export interface CorrelateStatus {
 }
 
 export interface CorrelateWorker extends PartitionHandler<SignalRecord> {
+  resume(partition: number): Promise<void>
   status(): readonly CorrelateStatus[]
 }
 
@@ -64,6 +65,7 @@ export function createCorrelateWorker(settings: CorrelateSettings): CorrelateWor
       partitions.set(partition, opened)
       return opened.next
     },
+    resume: (partition) => of(partition).resume(),
     handle: (partition, entries) => of(partition).handle(entries),
     async close(partition) {
       const closing = of(partition)
@@ -90,7 +92,7 @@ class Partition {
   private uncommitted = 0
   private committedAt: number
   /** No batch is half handled, and everything that was committed has been sent. */
-  private sound = true
+  private sound = false
   /** What the newest generation of this node lacks, and when it was begun. */
   private readonly unsaved = { rows: false, from: 0, since: 0 }
   private saving: Promise<void> | undefined
@@ -136,6 +138,12 @@ class Partition {
     }
   }
 
+  /** Sends what was committed before a crash and not sent. */
+  async resume(): Promise<void> {
+    await this.drain()
+    this.sound = true
+  }
+
   async handle(entries: readonly LogEntry<SignalRecord>[]): Promise<void> {
     const { rules, probe, report } = this.settings
     await rules.load(entries.flatMap(({ value }) => bundlesNamed(value)))
@@ -179,7 +187,6 @@ class Partition {
     this.sent = head.sent
     this.next = next
     Object.assign(this.unsaved, { from: next, since: this.now() })
-    await this.drain()
   }
 
   private take(record: SignalRecord, offset: number, outbox: Outgoing[]): void {

@@ -19,7 +19,7 @@ interface Settings {
   readonly streams: Streams
   readonly deadLetters: DeadLetters
   readonly tree: ProcessTree
-  readonly store: IngestStore
+  readonly store: Pick<IngestStore, 'save' | 'digestOf' | 'savePosition'>
   /** The inventory as it is now: it is read again while the engine runs. */
   readonly inventory: () => Inventory
   readonly probe: (point: CrashPoint) => void

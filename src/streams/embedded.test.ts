@@ -2,9 +2,10 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
+import { setTimeout as sleep } from 'node:timers/promises'
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { collector, eventually, numbered, streamsConformance } from '../../test/kits/streams.ts'
+import { collector, eventually, type Numbered, numbered, streamsConformance } from '../../test/kits/streams.ts'
 import { type EmbeddedStreams, openEmbeddedStreams } from './embedded.ts'
 
 streamsConformance('embedded', async () => {
@@ -65,6 +66,32 @@ describe('embedded streams', () => {
     await streams.append('bundles', [{ key: 'k2', value: { n: 1 } }])
     expect(streams.trim('bundles', { before: clock, maxBytes: 1 })).toBe(1)
     expect(entries()).toEqual([1, 0])
+  })
+
+  it('takes what a worker sends at its start behind the places of all, though a power cut took what they had handled', async () => {
+    await streams.append('signals', numbered(4))
+    const handled: string[] = []
+    const opened: number[] = []
+    const consumer = streams.consume<Numbered>('signals', 'late', {
+      open: async (partition) => {
+        if (partition === 1) await sleep(50)
+        opened.push(partition)
+        return 100 + partition
+      },
+      resume: async (partition) => {
+        expect(opened).toEqual([0, 1])
+        await streams.append(
+          'signals',
+          [0, 1].map((to) => ({ key: '', partition: to, value: { n: 10 * partition + to } })),
+        )
+      },
+      handle: async (partition, entries) => void handled.push(...entries.map(({ value }) => `${partition} has ${value.n}`)),
+      close: async () => {},
+    })
+    await consumer.started()
+    await consumer.drained()
+    await consumer.stop()
+    expect(handled.sort()).toEqual(['0 has 0', '0 has 10', '1 has 1', '1 has 11'])
   })
 
   it('refuses files of another version', async () => {

@@ -90,11 +90,17 @@ export class EmbeddedStreams implements Streams {
   consume<T>(log: LogName, group: string, handler: PartitionHandler<T>): Consumer {
     const source = this.log(log)
     const onDamage = this.telling(log, group)
+    // Nobody appends before the numbering of every partition is settled: he could be given an offset that a worker has passed.
+    const settled = Promise.withResolvers<void>()
+    const unsettled = new Set(Array.from({ length: this.partitions(log) }, (_, partition) => partition))
     const workers = Array.from({ length: this.partitions(log) }, (_, partition) => {
       const reader = {
-        begin: (from: number) => {
+        begin: async (from: number) => {
           if (from > source.end(partition) && !DERIVED.has(log)) onDamage(truncated(log, partition, source.end(partition), from))
           source.raise(partition, from)
+          unsettled.delete(partition)
+          if (unsettled.size === 0) settled.resolve()
+          await settled.promise
         },
         take: (from: number, signal: AbortSignal) => source.take(partition, from, signal, onDamage),
       }
@@ -104,7 +110,11 @@ export class EmbeddedStreams implements Streams {
     return {
       started: async () => void (await Promise.all(workers.map((worker) => worker.started))),
       drained: async () => void (await Promise.all(workers.map((worker) => worker.reached(source.end(worker.partition))))),
-      stop: async () => void (await Promise.all(workers.map((worker) => worker.stop()))),
+      async stop() {
+        const stopping = workers.map((worker) => worker.stop())
+        settled.resolve()
+        await Promise.all(stopping)
+      },
       lag: async () => new Map(workers.map(({ partition, position }) => [partition, source.end(partition) - position])),
     }
   }

@@ -46,8 +46,13 @@ export interface LogEntry<T> {
 
 /** One worker's view of a partition: where it stands is its own business, kept with its own state in one transaction. */
 export interface PartitionHandler<T> {
-  /** Called when the partition is assigned: recovers state and answers the offset of the first entry that it wants. */
+  /**
+   * Called when the partition is assigned: recovers state and answers the offset of the first entry that it wants. It appends nothing:
+   * that place may be ahead of the log's numbering, where a power cut has taken entries.
+   */
   open(partition: number): Promise<number>
+  /** Called when it stands there, and so does every partition of the log on this node: what was left unsent can be sent. */
+  resume?(partition: number): Promise<void>
   /** Entries in order. Resolves when their effects are durable; a rejection stops the worker, and the batch comes again. */
   handle(partition: number, entries: readonly LogEntry<T>[]): Promise<void>
   close(partition: number): Promise<void>

@@ -80,6 +80,8 @@ export class PartitionWorker {
     this.position = await this.handler.open(this.partition)
     this.opened = true
     await this.source.begin(this.position)
+    if (this.stopping.signal.aborted) return
+    await this.handler.resume?.(this.partition)
     this.tellStarted()
     this.wake()
   }

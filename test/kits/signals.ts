@@ -150,8 +150,11 @@ export class CorrelatingNode {
 
   private async step(partition: number): Promise<boolean> {
     try {
-      const from = this.next.get(partition) ?? (await this.worker.open(partition))
-      this.next.set(partition, from)
+      if (!this.next.has(partition)) {
+        this.next.set(partition, await this.worker.open(partition))
+        await this.worker.resume(partition)
+      }
+      const from = this.next.get(partition)!
       const entries = await this.streams.read<SignalRecord>('signals', partition, from, this.batch)
       if (entries.length === 0) return false
       await this.worker.handle(partition, entries)
