@@ -1,3 +1,4 @@
+import { depthOf, type Rules } from './model/rules.ts'
 import { type Workload, workloadOf } from './model/workload.ts'
 import type { LogSettings } from './world/logs.ts'
 import { CALM, type Odds } from './world/network.ts'
@@ -22,6 +23,8 @@ export interface Plan {
   readonly logs: LogSettings
   readonly nodes: readonly NodePlan[]
   readonly odds: Odds
+  /** How long it takes at most until a consumer looks for what is new. Milliseconds. */
+  readonly polling: number
   /** Checkpoints are real files, which takes time. */
   readonly onDisk: boolean
   readonly workload: Workload
@@ -43,17 +46,19 @@ export function randomPlan(random: Random, start: number): Plan {
     logs: { partitions: random.int(1, 4), embedded },
     nodes,
     odds: rough ? { refused: 0.02, unanswered: 0.02, torn: embedded ? 0 : 0.02, slow: 0.02 } : CALM,
+    polling: random.pick([5, 50, 200]),
     onDisk: random.chance(0.1),
     workload,
     faults: rough ? randomFaults(random, nodes, { embedded, start: start + 1_000, end }) : [],
     end,
-    settle: 10_000 + 3_000 * longestSight(workload),
+    settle: 12_000 + 1_000 * Math.max(...workload.bundles.map(timeToClose)),
   }
 }
 
-/** Seconds. */
-function longestSight({ bundles }: Workload): number {
-  return Math.max(...bundles.flatMap(({ correlations }) => correlations.map(({ timespan, grace }) => timespan + grace)))
+/** How long after an event everything that it can decide is closed: what is said of a depth is complete two of its G later. Seconds. */
+function timeToClose({ correlations }: Rules): number {
+  const longest = Math.max(...correlations.map(({ timespan, grace }) => timespan + grace))
+  return (2 * Math.max(...correlations.map((rule) => depthOf(rule, correlations))) + 1) * longest
 }
 
 function randomNodes(random: Random): NodePlan[] {
@@ -77,14 +82,16 @@ function randomFaults(
   const faults: Fault[] = []
   const add = (at: number, label: string, strike: Fault['strike']) => faults.push({ at: Math.min(at, end), label, strike })
   const nodeAt = (at: number) => (fleet: { readonly nodes: readonly Node[] }) => fleet.nodes[at]!
-  for (let count = random.int(1, 10); count > 0; count--) {
+  for (let count = random.int(2, 12); count > 0; count--) {
     const at = random.int(start, end)
     const index = random.int(0, nodes.length - 1)
     const node = nodeAt(index)
     const name = nodes[index]!.name
     const again = at + random.int(100, 9_000)
     const kind = random.pick(
-      embedded ? (['crash', 'crash', 'store'] as const) : (['crash', 'crash', 'freeze', 'leave', 'shake', 'store', 'logs'] as const),
+      embedded
+        ? (['crash', 'crash', 'pause', 'store'] as const)
+        : (['crash', 'crash', 'freeze', 'leave', 'pause', 'shake', 'store', 'logs'] as const),
     )
     switch (kind) {
       case 'crash':
@@ -97,7 +104,16 @@ function randomFaults(
         break
       case 'freeze':
         add(at, `${name} freezes`, (fleet) => node(fleet).freeze())
-        add(again, `${name} thaws`, (fleet) => node(fleet).thaw())
+        // Long enough, now and then, that what it had in hand is forgotten elsewhere when it wakes.
+        add(random.chance(0.4) ? again + random.int(5_000, 20_000) : again, `${name} thaws`, (fleet) => node(fleet).thaw())
+        break
+      case 'pause':
+        add(at, `${name} takes nothing in`, (fleet) => {
+          node(fleet).paused = true
+        })
+        add(again, `${name} takes in again`, (fleet) => {
+          node(fleet).paused = false
+        })
         break
       case 'shake':
         add(at, 'partitions change hands', ({ world }) => world.membership?.shake())

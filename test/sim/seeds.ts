@@ -20,10 +20,12 @@ export async function runSeeds({ from, count, step, first }: Range): Promise<num
   let done = 0
   let failed = 0
   let alerts = 0
+  let undefinedOnes = 0
   for (let seed = from; seed < from + count; seed += step) {
     const result = await simulate(seed)
     done++
     alerts += result.alerts
+    if (result.isUndefined) undefinedOnes++
     if (done % 50 === 0) console.error(`${done} seeds, ${failed} failed, ${rate(done, started)} seeds/s`)
     if (result.differences.length === 0) continue
     failed++
@@ -32,7 +34,7 @@ export async function runSeeds({ from, count, step, first }: Range): Promise<num
     if (result.differences.length > SHOWN) console.log(`  and ${result.differences.length - SHOWN} more`)
     if (first) break
   }
-  console.log(`${done} seeds, ${failed} failed, ${alerts} alerts, ${rate(done, started)} seeds/s`)
+  console.log(`${done} seeds, ${failed} failed, ${undefinedOnes} undefined, ${alerts} alerts, ${rate(done, started)} seeds/s`)
   return failed
 }
 

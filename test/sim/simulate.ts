@@ -6,7 +6,7 @@ import { detectorOf } from '../../src/engine/rules.ts'
 import type { EventRecord } from '../../src/event/event.ts'
 import type { Effect } from '../../src/response/effect.ts'
 import { bundleOf, type RuleFile } from '../../src/sigma/bundle.ts'
-import { check, unfounded } from './check.ts'
+import { check, isUnfounded } from './check.ts'
 import { policyFor, RESPONDER } from './model/response.ts'
 import { type Rules, sigmaFile } from './model/rules.ts'
 import { randomPlan } from './plan.ts'
@@ -26,6 +26,8 @@ export interface Result {
   readonly seed: number
   readonly differences: readonly string[]
   readonly alerts: number
+  /** As in `Verdict`. */
+  readonly isUndefined: boolean
   readonly events: number
   /** Of everything that happened, in its order. */
   readonly trace: string
@@ -52,13 +54,14 @@ export async function simulate(seed: number, listener?: (line: string) => void):
     const logs = new VirtualLogs(scheduler, random.fork('logs'), plan.logs)
     const hasty: string[] = []
     const store = new VirtualStore((effect, revisions) => {
-      if (unfounded(effect, revisions)) hasty.push(`${effect.verb} on ${effect.target.id} by ${effect.rule.title} has no reason`)
+      if (isUnfounded(effect, revisions)) hasty.push(`${effect.verb} on ${effect.target.id} by ${effect.rule.title} has no reason`)
     })
     const world: World = {
       scheduler,
       random: random.fork('streams'),
       network,
       logs,
+      polling: plan.polling,
       membership: plan.logs.embedded ? undefined : new Membership(scheduler, random.fork('membership')),
       store,
       storeNetwork: new Network(scheduler, random.fork('store'), connection),
@@ -83,6 +86,7 @@ export async function simulate(seed: number, listener?: (line: string) => void):
     network.down = false
     world.storeNetwork.down = false
     for (const node of nodes) {
+      node.paused = false
       node.thaw()
       node.start()
     }
@@ -99,6 +103,7 @@ export async function simulate(seed: number, listener?: (line: string) => void):
     return {
       seed,
       alerts: verdict.alerts,
+      isUndefined: verdict.isUndefined,
       differences: [...hasty, ...verdict.differences],
       events: producers.acknowledged.size,
       trace: `${scheduler.trace}-${logs.fingerprint}`,

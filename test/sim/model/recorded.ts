@@ -1,14 +1,20 @@
+import type { Gap } from '../../../src/detectors/signal.ts'
 import type { EventRecord } from '../../../src/event/event.ts'
 import type { CorrelationRule, RuleHead, RuleSet } from '../../../src/sigma/ast.ts'
 import type { LogEntry } from '../../../src/streams/log.ts'
 import type { Hit } from '../../property/correlation-oracle.ts'
+import { LiveBundles } from './live-bundles.ts'
 import type { Correlation, Detection, Field, Rules } from './rules.ts'
+
+/** How long a node may be silent: it ticks each second. */
+const SILENCE = 5_000
 
 /** What the events log recorded, in the oracle's words: nothing here is computed by the engine. */
 export interface Record {
   readonly hits: readonly Hit[]
-  /** By event id: when its copies were ingested. */
-  readonly stamps: ReadonlyMap<string, readonly number[]>
+  readonly gaps: readonly Gap[]
+  /** By event id: when it happened, and when its copies were ingested. */
+  readonly events: ReadonlyMap<string, { readonly time: number | null; readonly stamps: readonly number[] }>
   /** By their names at the producer. */
   readonly occurrences: ReadonlySet<string>
 }
@@ -16,21 +22,47 @@ export interface Record {
 /** @param log the events log, partition by partition */
 export function readRecord(log: readonly (readonly LogEntry<EventRecord>[])[], bundles: ReadonlyMap<string, Rules>): Record {
   const hits: Hit[] = []
+  const gaps: Gap[] = []
+  const events = new Map<string, { time: number | null; stamps: number[] }>()
   const occurrences = new Set<string>()
-  const stamps = new Map<string, number[]>()
   for (const entries of log) {
     let ingested = 0
+    const ticks: Heard[] = []
+    const live = new LiveBundles(bundles)
     for (const { partition, offset, appended, value } of entries) {
       ingested = Math.max(ingested, appended)
-      if (value.kind !== 'event') continue
+      live.take(value, ingested)
+      if (value.kind === 'tick') {
+        ticks.push({ ...value, at: ingested })
+        continue
+      }
       const { id, time, ecs } = value.event
       occurrences.add((ecs.labels as { occurrence: string }).occurrence)
-      stamps.set(id, [...(stamps.get(id) ?? []), ingested])
-      const place = { bundle: value.bundle, eventId: id, time, ingested, partition, offset }
-      for (const hit of hitsOf(bundles.get(value.bundle)!, ecs)) hits.push({ ...place, ...hit })
+      const known = events.get(id)
+      if (known === undefined) events.set(id, { time, stamps: [ingested] })
+      else known.stamps.push(ingested)
+      const place = { eventId: id, time, ingested, partition, offset }
+      for (const { bundle, rules, only } of live.judges(value.bundle, ingested))
+        for (const hit of hitsOf(rules, ecs)) if (only === undefined || hit.rule === only) hits.push({ bundle, ...place, ...hit })
     }
+    for (const [node, heard] of Map.groupBy(ticks, ({ node }) => node)) gaps.push(...gapsOf(node, heard, ingested))
   }
-  return { hits, stamps, occurrences }
+  return { hits, gaps, events, occurrences }
+}
+
+type Heard = Extract<EventRecord, { readonly kind: 'tick' }> & { readonly at: number }
+
+/** When a node was not heard of for longer than it may be, or said that it was paused. @param end of the record */
+function gapsOf(node: string, heard: readonly Heard[], end: number): Gap[] {
+  return heard.flatMap(({ at, paused, leaving }, index): Gap[] => {
+    if (leaving) return []
+    const next = heard[index + 1]
+    const until = next?.at ?? end
+    return [
+      ...(until - at > SILENCE ? [{ node, why: 'silent' as const, from: at + SILENCE, to: next?.at ?? null }] : []),
+      ...(paused ? [{ node, why: 'paused' as const, from: at, to: next?.at ?? null }] : []),
+    ]
+  })
 }
 
 function hitsOf({ detections, correlations }: Rules, ecs: unknown): Pick<Hit, 'rule' | 'group' | 'refs' | 'value'>[] {
@@ -43,7 +75,7 @@ function hitsOf({ detections, correlations }: Rules, ecs: unknown): Pick<Hit, 'r
   const parts = correlations.flatMap(({ id, rules, groupBy, field }) => {
     const refs = rules.reduce((bits, name, at) => (matched.includes(name) ? bits + 2 ** at : bits), 0)
     if (refs === 0) return []
-    const value = field === undefined ? undefined : valuesOf(ecs, field)[0]
+    const value = field === undefined ? undefined : countedValue(valuesOf(ecs, field))
     return groupsOf(ecs, groupBy).map((group) => ({ rule: id, group, refs, ...(value === undefined ? {} : { value }) }))
   })
   return [...singles, ...parts]
@@ -52,6 +84,11 @@ function hitsOf({ detections, correlations }: Rules, ecs: unknown): Pick<Hit, 'r
 function matches({ actions, exceptions }: Detection, ecs: unknown): boolean {
   const among = (field: Field, wanted: readonly string[]) => valuesOf(ecs, field).some((value) => wanted.includes(value))
   return among('event.action', actions) && !among('user.name', exceptions)
+}
+
+/** An array counts as one value. */
+function countedValue(values: readonly string[]): string | undefined {
+  return values.length > 1 ? JSON.stringify([values]) : values[0]
 }
 
 function groupsOf(ecs: unknown, [first, ...rest]: readonly Field[]): string[][] {

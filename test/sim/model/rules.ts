@@ -56,6 +56,26 @@ export interface Rules {
 /** What the simulated response is aimed at. */
 export const TARGET: Field = 'host.name'
 
+/** How many correlations stand above one another, this one included. */
+export function depthOf({ rules }: Correlation, correlations: readonly Correlation[]): number {
+  return 1 + Math.max(0, ...correlations.filter(({ name }) => rules.includes(name)).map((rule) => depthOf(rule, correlations)))
+}
+
+/** G, in milliseconds. */
+export function sightOf({ timespan, grace }: Correlation): number {
+  return 1_000 * (timespan + grace)
+}
+
+/** What a correlation's state means: all but its title, its level and what is done about it, and the same of those below. */
+export function parametersOf(rule: Correlation, correlations: readonly Correlation[]): string {
+  const { id, type, rules, groupBy, timespan, grace, bounds, field, expression } = rule
+  const below = rules.map((name) => {
+    const child = correlations.find((candidate) => candidate.name === name)
+    return child === undefined ? name : parametersOf(child, correlations)
+  })
+  return JSON.stringify([id, type, below, groupBy, timespan, grace, bounds, field, expression])
+}
+
 /** The rules as one Sigma file. JSON is YAML. */
 export function sigmaFile({ detections, correlations }: Rules): string {
   const documents = [...detections.flatMap(detectionDocuments), ...correlations.map((rule) => correlationDocument(rule))]

@@ -1,5 +1,5 @@
 import type { Random } from '../world/random.ts'
-import type { Correlation, Detection, Expression, Field, Mode, Operator, Rules } from './rules.ts'
+import { type Correlation, type Detection, type Expression, type Field, type Mode, type Operator, type Rules, sightOf } from './rules.ts'
 
 /** One thing that happened, as its producer tells it. */
 export interface Occurrence {
@@ -45,7 +45,9 @@ export function workloadOf(random: Random, { start, end }: Period): Workload {
     const bundle = random.chance(0.3) ? random.int(0, bundles.length - 1) : bundles.push(changed(random, bundles.at(-1)!)) - 1
     activations.push({ at: random.int(start, end), bundle })
   }
-  return { bundles, activations: activations.sort((a, b) => a.at - b.at), deliveries: randomDeliveries(random, { start, end }) }
+  const sights = bundles.flatMap(({ correlations }) => correlations.map(sightOf))
+  const deliveries = randomDeliveries(random, { start, end }, 3 * Math.min(...sights) - 2_000)
+  return { bundles, activations: activations.sort((a, b) => a.at - b.at), deliveries }
 }
 
 /** The rules as somebody leaves them who has worked on one of them. */
@@ -54,7 +56,26 @@ function changed(random: Random, { detections, correlations }: Rules): Rules {
     const at = random.int(0, items.length - 1)
     return items.map((item, index) => (index === at ? change(item) : item))
   }
-  switch (random.pick(['tune', 'except', 'retitle'] as const)) {
+  switch (random.pick(['tune', 'except', 'retitle', 'stretch', 'stretch', 'remove', 'add'] as const)) {
+    case 'stretch':
+      return {
+        detections,
+        correlations: replaced(correlations, (rule) => ({
+          ...rule,
+          timespan: random.int(1, 5),
+          bounds: rule.bounds.length === 0 ? [] : randomBounds(random),
+        })),
+      }
+    case 'remove': {
+      const free = correlations.filter(({ name }) => !correlations.some(({ rules }) => rules.includes(name)))
+      const gone = free.length === correlations.length && free.length === 1 ? undefined : random.pick(free)
+      return { detections, correlations: correlations.filter((rule) => rule !== gone) }
+    }
+    case 'add': {
+      const taken = new Set(correlations.map(({ name }) => name))
+      const at = [0, 1, 2, 3, 4, 5, 6, 7].find((number) => !taken.has(`c${number}`))!
+      return { detections, correlations: [...correlations, randomCorrelation(random, at, detections)] }
+    }
     case 'tune':
       return { correlations, detections: replaced(detections, (rule) => ({ ...rule, actions: [rule.actions[0]!, random.pick(ACTIONS)] })) }
     case 'except':
@@ -72,7 +93,11 @@ function changed(random: Random, { detections, correlations }: Rules): Rules {
 
 function randomRules(random: Random): Rules {
   const detections = ACTIONS.slice(0, 4).map((action, at) => randomDetection(random, action, at))
-  const correlations = Array.from({ length: random.int(2, 4) }, (_, at) => randomCorrelation(random, detections, at))
+  const correlations = Array.from({ length: random.int(2, 4) }, (_, at) => randomCorrelation(random, at, detections))
+  for (let chains = random.int(-1, 2); chains > 0; chains--) {
+    const children = random.shuffle(correlations).slice(0, random.int(1, 2))
+    correlations.push(randomCorrelation(random, correlations.length, random.chance(0.5) ? detections : children, children))
+  }
   return { detections, correlations }
 }
 
@@ -89,31 +114,48 @@ function randomDetection(random: Random, action: string, at: number): Detection 
   }
 }
 
-function randomCorrelation(random: Random, below: readonly { readonly name: string }[], at: number): Correlation {
-  const type = random.pick(['event_count', 'value_count', 'temporal', 'temporal', 'temporal_ordered'] as const)
+/** @param children correlations that it refers to: their alerts have no fields but those that they are grouped by */
+function randomCorrelation(
+  random: Random,
+  at: number,
+  below: readonly { readonly name: string }[],
+  children: readonly Correlation[] = [],
+): Correlation {
+  const fields =
+    children.length === 0
+      ? undefined
+      : children.map(({ groupBy }) => groupBy).reduce((all, some) => all.filter((field) => some.includes(field)))
+  const type = random.pick([
+    'event_count',
+    fields?.length === 0 ? 'event_count' : 'value_count',
+    'temporal',
+    'temporal',
+    'temporal_ordered',
+  ] as const)
   const counts = type === 'event_count' || type === 'value_count'
-  const rules = random
-    .shuffle(below)
-    .slice(0, counts ? random.int(1, 2) : random.int(2, 3))
-    .map(({ name }) => name)
+  const others = random.shuffle(below.filter((rule) => !children.some(({ name }) => name === rule.name))).map(({ name }) => name)
+  const wanted = counts ? random.int(1, 2) : random.int(2, 3)
+  const rules = [...children.map(({ name }) => name), ...others].slice(0, Math.max(wanted, children.length))
+  const temporal = !counts && rules.length > 1
+  const ordered = random.shuffle(rules)
   return {
     kind: 'correlation',
     name: `c${at}`,
     id: ruleId(2, at),
-    type,
-    rules,
-    groupBy: random.pick(GROUPINGS),
+    type: temporal || counts ? type : 'event_count',
+    rules: ordered,
+    groupBy: fields === undefined ? random.pick(GROUPINGS) : fields.filter(() => random.chance(0.7)),
     timespan: random.int(1, 5),
-    grace: random.int(1, 4),
-    bounds: counts ? randomBounds(random) : [],
-    ...(type === 'value_count' ? { field: 'file.name' as const } : {}),
-    expression: counts
-      ? joined(
+    grace: random.int(2, 4),
+    bounds: temporal ? [] : randomBounds(random),
+    ...(type === 'value_count' ? { field: fields === undefined ? ('file.name' as const) : random.pick(fields) } : {}),
+    expression: temporal
+      ? randomExpression(random, ordered.length, type)
+      : joined(
           'or',
-          rules.map((_, rule) => ({ op: 'rule', rule })),
-        )
-      : randomExpression(random, rules.length, type),
-    generate: random.chance(0.2),
+          ordered.map((_, rule) => ({ op: 'rule', rule })),
+        ),
+    generate: random.chance(0.3),
     level: 'high',
     mode: randomMode(random),
   }
@@ -149,7 +191,8 @@ function ruleId(kind: number, at: number): string {
   return `0000000${kind}-0000-4000-8000-${String(at).padStart(12, '0')}`
 }
 
-function randomDeliveries(random: Random, { start, end }: Period): Delivery[] {
+/** @param repeat how much later an event is sent again at the most */
+function randomDeliveries(random: Random, { start, end }: Period, repeat: number): Delivery[] {
   const deliveries: Delivery[] = []
   const rate = random.int(200, 900)
   let time = start
@@ -166,7 +209,7 @@ function randomDeliveries(random: Random, { start, end }: Period): Delivery[] {
     const delivered = time + lateness(random)
     deliveries.push({ at: Math.min(delivered, end), occurrences: [occurrence] })
     // A producer that is not sure sends again, much later, too.
-    if (random.chance(0.06)) deliveries.push({ at: Math.min(delivered + random.int(0, 12_000), end), occurrences: [occurrence] })
+    if (random.chance(0.06)) deliveries.push({ at: Math.min(delivered + random.int(0, repeat), end), occurrences: [occurrence] })
     // Now and then nothing happens for a while but ticks.
     time += random.chance(0.02) ? random.int(5_000, 12_000) : random.int(0, 2 * rate)
   }

@@ -1,3 +1,4 @@
+import type { IngestStore } from '../../../src/engine/ingest-store.ts'
 import {
   type Checkpoint,
   type CheckpointDelta,
@@ -17,8 +18,10 @@ interface Contents {
   readonly outbox: readonly string[]
 }
 
-/** The disk of one machine, as far as it keeps checkpoints. It outlives the processes. */
+/** The disk of one machine. It outlives the processes. */
 export class VirtualDisk {
+  /** What ingest remembers of the records that it took. */
+  readonly ingest = new VirtualIngestStore()
   private readonly partitions = new Map<number, Contents>()
   /** What a backup would bring back. */
   private kept = new Map<number, Contents>()
@@ -33,6 +36,7 @@ export class VirtualDisk {
   /** The machine is another, or what was there cannot be read. */
   lose(): void {
     this.partitions.clear()
+    this.ingest.digests.clear()
   }
 
   backUp(): void {
@@ -106,4 +110,18 @@ class VirtualCheckpoint<Row> implements Checkpoint<Row> {
   }
 
   close(): void {}
+}
+
+class VirtualIngestStore implements Pick<IngestStore, 'save' | 'digestOf' | 'savePosition'> {
+  readonly digests = new Map<string, string>()
+
+  save(_rows: unknown, ids: ReadonlyMap<string, string>): void {
+    for (const [id, digest] of ids) this.digests.set(id, digest)
+  }
+
+  digestOf(id: string): string | undefined {
+    return this.digests.get(id)
+  }
+
+  savePosition(): void {}
 }

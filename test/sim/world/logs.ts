@@ -3,14 +3,23 @@ import { type Appended, COMPACTED, LOGS, type LogEntry, type LogName, type LogRe
 import type { Random } from './random.ts'
 import type { Scheduler } from './scheduler.ts'
 
-/** A record as a log keeps it: as text, so that nobody can change it, nor keep what JSON cannot say. */
+/** A value as a log keeps it: as text, so that nobody can change it, nor keep what JSON cannot say. */
+export interface Written {
+  readonly text: string
+  /** Read once, and then given to all readers. */
+  value?: unknown
+}
+
+/** A record on its way to a log. Those of one append that have the same value share the text. */
+export interface Sent extends LogRecord<unknown> {
+  readonly written: Written
+}
+
 interface Stored {
   readonly offset: number
   readonly appended: number
   readonly key: string
-  readonly text: string
-  /** Read once, and then given to all readers. */
-  value?: unknown
+  readonly written: Written
 }
 
 export interface LogSettings {
@@ -51,14 +60,14 @@ export class VirtualLogs {
     return hash % this.partitions(log)
   }
 
-  append(log: LogName, records: readonly (LogRecord<unknown> & { readonly text: string })[]): Appended[] {
+  append(log: LogName, records: readonly Sent[]): Appended[] {
     const results = records.map((record): Appended => {
       const id = record.id === undefined || !this.settings.embedded ? undefined : `${log} ${record.id}`
       const known = id === undefined ? undefined : this.ids.get(id)
       if (known !== undefined) return { ...known, duplicate: true }
       const partition = this.partitionOf(log, record)
       const place = this.logs.get(log)![partition]!
-      const offset = place.append(record.key, record.text, this.stamp(place), this.settings.embedded ? 1 : this.step())
+      const offset = place.append(record.key, record.written, this.stamp(place), this.settings.embedded ? 1 : this.step())
       const result = { partition, offset, duplicate: false }
       if (id !== undefined) this.ids.set(id, result)
       if (this.settings.embedded && log === 'signals') this.unsynced.push({ partition: place, offset })
@@ -125,7 +134,8 @@ export class VirtualLogs {
   get fingerprint(): string {
     const hash = createHash('sha256')
     for (const partitions of this.logs.values())
-      for (const { entries } of partitions) for (const { offset, appended, text } of entries) hash.update(`${offset} ${appended} ${text}\n`)
+      for (const { entries } of partitions)
+        for (const { offset, appended, written } of entries) hash.update(`${offset} ${appended} ${written.text}\n`)
     return hash.digest('hex').slice(0, 16)
   }
 
@@ -159,9 +169,9 @@ class VirtualPartition {
     return this.entries.at(-1)?.appended ?? 0
   }
 
-  append(key: string, text: string, appended: number, step: number): number {
+  append(key: string, written: Written, appended: number, step: number): number {
     const offset = this.next + step - 1
-    this.entries.push({ offset, appended, key, text })
+    this.entries.push({ offset, appended, key, written })
     this.next = offset + 1
     return offset
   }
@@ -192,9 +202,9 @@ class VirtualPartition {
   }
 }
 
-const isThere = ({ text }: Stored) => text !== 'null'
+const isThere = ({ written }: Stored) => written.text !== 'null'
 
-function entryOf<T>(partition: number, stored: Stored): LogEntry<T> {
-  stored.value ??= JSON.parse(stored.text)
-  return { partition, offset: stored.offset, appended: stored.appended, value: stored.value as T }
+function entryOf<T>(partition: number, { offset, appended, written }: Stored): LogEntry<T> {
+  written.value ??= JSON.parse(written.text)
+  return { partition, offset, appended, value: written.value as T }
 }

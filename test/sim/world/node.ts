@@ -11,7 +11,7 @@ import { Ingest } from '../../../src/engine/ingest.ts'
 import { IngestStore } from '../../../src/engine/ingest-store.ts'
 import { createMatchWorker } from '../../../src/engine/match-worker.ts'
 import type { detectorOf } from '../../../src/engine/rules.ts'
-import type { EventRecord } from '../../../src/event/event.ts'
+import { Ticking } from '../../../src/engine/ticking.ts'
 import { alertsWorker } from '../../../src/response/alerts-worker.ts'
 import type { Policy } from '../../../src/response/policy.ts'
 import type { Configured } from '../../../src/response/vendor.ts'
@@ -49,6 +49,8 @@ export class Node {
   readonly name: string
   readonly roles: ReadonlySet<Role>
   process: Process | undefined
+  /** It takes nothing in at the moment, as where a disk is full. */
+  paused = false
   readonly disk = new VirtualDisk()
   private readonly world: World
   private readonly skew: number
@@ -56,6 +58,7 @@ export class Node {
   private wanted = false
   private lives = 0
   private ingest: Ingest | undefined
+  private ticking: Ticking | undefined
   private bundles: Bundles | undefined
   private consumers: Consumer[] = []
 
@@ -94,6 +97,7 @@ export class Node {
     this.wanted = false
     this.world.scheduler.after(0, process, 'leaves', async () => {
       this.ingest = undefined
+      await this.ticking?.leave()
       await Promise.all(this.consumers.map((consumer) => consumer.stop()))
       this.end(process)
     })
@@ -109,7 +113,7 @@ export class Node {
 
   /** A producer's request, in the node's process. */
   async accept(occurrences: readonly Occurrence[]): Promise<IntakeResult> {
-    if (this.ingest === undefined) throw new Error('takes nothing in')
+    if (this.ingest === undefined || this.paused) throw new Error('takes nothing in')
     return this.ingest.intake().accept({
       sender: 'producer',
       source: 'ecs.passthrough',
@@ -157,6 +161,7 @@ export class Node {
     const streams = new VirtualStreams(world, process, onError)
     this.consumers = []
     this.ingest = undefined
+    this.ticking = undefined
     const bundles = await openBundles(streams, undefined, world.compile)
     this.bundles = bundles
     if (this.roles.has('ingest') && bundles.activation() === undefined) await bundles.activate(world.files, this.name)
@@ -215,24 +220,23 @@ export class Node {
   }
 
   private startIngest(streams: VirtualStreams, bundles: Bundles, folder: string): void {
-    this.ingest = new Ingest({
+    const ingest = new Ingest({
       streams,
       deadLetters: new DeadLetters(streams, join(folder, 'dead-letters.key')),
       tree: new ProcessTree(compileAgents([])),
-      store: new IngestStore(join(folder, 'ingest.db')),
+      store: this.world.onDisk ? new IngestStore(join(folder, 'ingest.db')) : this.disk.ingest,
       inventory: () => Inventory.EMPTY,
       bundle: () => bundles.active(),
       probe: () => {},
       report: () => {},
     })
-    setInterval(() => {
-      const ticks = Array.from({ length: streams.partitions('events') }, (_, partition) => ({
-        key: '',
-        partition,
-        value: { kind: 'tick', node: this.name, paused: false } satisfies EventRecord,
-      }))
-      streams.append('events', ticks).catch((error) => this.world.scheduler.note(`tick: ${error}`))
-    }, 1_000)
+    this.ingest = ingest
+    this.ticking = new Ticking({
+      node: this.name,
+      send: (tick) => ingest.tick(tick),
+      paused: () => ingest.paused || this.paused,
+      onError: (error) => this.world.scheduler.note(`tick: ${error}`),
+    })
   }
 }
 

@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto'
 import { nextTick } from 'node:process'
 import type { Random } from './random.ts'
 
@@ -39,7 +40,7 @@ export class Scheduler {
   current: Process | undefined
   private readonly queue: Step[] = []
   private seq = 0
-  private fingerprint = 2166136261
+  private readonly lines: string[] = []
   private readonly listener: ((line: string) => void) | undefined
 
   constructor(random: Random, start: number, listener?: (line: string) => void) {
@@ -98,13 +99,13 @@ export class Scheduler {
   /** A line of the trace: all of them together are what a replay must repeat. */
   note(label: string, process: Process | undefined = this.current): void {
     const line = `${this.now} ${process?.name ?? '-'} ${label}`
-    for (let at = 0; at < line.length; at++) this.fingerprint = Math.imul(this.fingerprint ^ line.charCodeAt(at), 16777619)
+    this.lines.push(line)
     this.listener?.(line)
   }
 
   /** Digest of the trace so far. */
   get trace(): string {
-    return (this.fingerprint >>> 0).toString(16).padStart(8, '0')
+    return hash('sha256', this.lines.join('\n'), 'hex').slice(0, 16)
   }
 
   private turn(process: Process, state: Process['state']): void {

@@ -1,7 +1,7 @@
 import type { CordonError } from '../../../src/event/error.ts'
 import type { Appended, Consumer, LogEntry, LogName, LogRecord, PartitionHandler, Streams } from '../../../src/streams/log.ts'
 import { type PartitionSource, PartitionWorker } from '../../../src/streams/partition-worker.ts'
-import type { VirtualLogs } from './logs.ts'
+import type { Sent, VirtualLogs, Written } from './logs.ts'
 import type { Member, Membership } from './membership.ts'
 import type { Network } from './network.ts'
 import type { Random } from './random.ts'
@@ -15,6 +15,8 @@ export interface Brokers {
   readonly logs: VirtualLogs
   /** Absent: one process has every partition. */
   readonly membership: Membership | undefined
+  /** How long it takes at most until a consumer looks for what is new. Milliseconds. */
+  readonly polling: number
 }
 
 /** One process's way to the virtual logs. */
@@ -37,7 +39,12 @@ export class VirtualStreams implements Streams {
 
   append<T>(log: LogName, records: readonly LogRecord<T>[]): Promise<readonly Appended[]> {
     const { logs, network } = this.brokers
-    const sent = records.map((record) => ({ ...record, text: JSON.stringify(record.value) }))
+    const texts = new Map<unknown, Written>()
+    const sent = records.map((record): Sent => {
+      const written = texts.get(record.value) ?? { text: JSON.stringify(record.value) }
+      texts.set(record.value, written)
+      return { ...record, written }
+    })
     const { answer, arrives } = network.call(
       `append ${records.length} to ${log}`,
       () => logs.append(log, sent),
@@ -60,9 +67,13 @@ export class VirtualStreams implements Streams {
 
   consume<T>(log: LogName, group: string, handler: PartitionHandler<T>): Consumer {
     const { membership } = this.brokers
+    const begun = this.settling(log)
     const open = (partition: number) =>
-      new PartitionWorker(partition, this.source(log, partition), handler as PartitionHandler<unknown>, (error) =>
-        this.onError(`${group} on ${log} ${partition}`, error),
+      new PartitionWorker(
+        partition,
+        { ...this.source(log, partition), begin: (from) => begun(partition, from) },
+        handler as PartitionHandler<unknown>,
+        (error) => this.onError(`${group} on ${log} ${partition}`, error),
       )
     const all = Array.from({ length: this.partitions(log) }, (_, partition) => partition)
     if (membership === undefined) return new FixedConsumer(all.map(open))
@@ -77,8 +88,22 @@ export class VirtualStreams implements Streams {
 
   async close(): Promise<void> {}
 
+  /** On embedded logs no offset is given twice, and nobody goes on before that is settled for every partition. */
+  private settling(log: LogName): (partition: number, from: number) => Promise<void> | void {
+    const { logs } = this.brokers
+    if (!logs.settings.embedded) return () => {}
+    const settled = Promise.withResolvers<void>()
+    const unsettled = new Set(Array.from({ length: this.partitions(log) }, (_, partition) => partition))
+    return (partition, from) => {
+      logs.raise(log, partition, from)
+      unsettled.delete(partition)
+      if (unsettled.size === 0) settled.resolve()
+      return settled.promise
+    }
+  }
+
   /** A beginning of each partition's share. */
-  private torn<T>(log: LogName, records: readonly (LogRecord<T> & { readonly text: string })[]) {
+  private torn(log: LogName, records: readonly Sent[]): readonly Sent[] {
     const { logs, random } = this.brokers
     const left = new Map<number, number>()
     for (const record of records) {
@@ -94,13 +119,15 @@ export class VirtualStreams implements Streams {
     })
   }
 
-  private source(log: LogName, partition: number): PartitionSource {
+  private source(log: LogName, partition: number): Pick<PartitionSource, 'take'> {
     const { logs, network, random } = this.brokers
+    const known = new WeakSet<AbortSignal>()
+    let wake = () => {}
     return {
-      begin: (from) => {
-        if (logs.settings.embedded) logs.raise(log, partition, from)
-      },
       take: async (from, signal) => {
+        // One listener for each worker: a worker takes thousands of times.
+        if (!known.has(signal)) signal.addEventListener('abort', () => wake())
+        known.add(signal)
         for (;;) {
           if (signal.aborted) return { entries: [], next: from }
           if (logs.end(log, partition) > from) {
@@ -108,24 +135,21 @@ export class VirtualStreams implements Streams {
             const entries = await network.ask(`fetch ${log} ${partition} from ${from}`, () => logs.read(log, partition, from, limit))
             if (entries.length > 0) return { entries, next: entries.at(-1)!.offset + 1 }
           }
-          await this.appended(log, partition, signal)
+          await new Promise<void>((resolve) => {
+            wake = resolve
+            this.onAppend(log, partition, resolve)
+          })
         }
       },
     }
   }
 
-  /** Resolves some time after the next append to the partition, or when `signal` aborts. */
-  private appended(log: LogName, partition: number, signal: AbortSignal): Promise<void> {
-    const { logs, scheduler, network } = this.brokers
-    return new Promise((resolve) => {
-      const wake = () => {
-        cancel()
-        signal.removeEventListener('abort', wake)
-        if (signal.aborted) resolve()
-        else if (this.process.state !== 'dead') scheduler.after(network.latency(), this.process, 'woken', resolve)
-      }
-      const cancel = logs.onAppend(log, partition, wake)
-      signal.addEventListener('abort', wake)
+  /** Calls `then` some time after the next append to the partition. */
+  private onAppend(log: LogName, partition: number, then: () => void): void {
+    const { logs, scheduler, random, polling } = this.brokers
+    const cancel = logs.onAppend(log, partition, () => {
+      cancel()
+      if (this.process.state !== 'dead') scheduler.after(random.int(0, polling), this.process, 'woken', then)
     })
   }
 }

@@ -39,11 +39,15 @@ export function virtualiseTime(scheduler: () => Scheduler): void {
   const sleep = (delay = 0, value?: unknown, { signal }: { signal?: AbortSignal } = {}) =>
     new Promise((resolve, reject) => {
       if (signal?.aborted) return reject(signal.reason)
-      const timer = later(delay, 'timer', () => resolve(value))
-      signal?.addEventListener('abort', () => {
+      const abort = () => {
         cancel(timer)
-        reject(signal.reason)
+        reject(signal!.reason)
+      }
+      const timer = later(delay, 'timer', () => {
+        signal?.removeEventListener('abort', abort)
+        resolve(value)
       })
+      signal?.addEventListener('abort', abort)
     })
   Object.assign(globalThis, {
     setTimeout: (run: () => void, delay = 0) => later(delay, 'timer', run),
