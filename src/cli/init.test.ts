@@ -32,7 +32,7 @@ test('what init writes loads, and says of each key what it is when it is left ou
 test('its examples work when they are switched on', async () => {
   await init()
   const { sources, responders } = configSchema.parse(parse(switchedOn(written('cordon.yml'))))
-  expect(sources).toHaveLength(1)
+  expect(sources.map(({ type }) => type)).toEqual(['file', 'elasticsearch'])
   expect(responders.map(({ use }) => use).toSorted()).toEqual(RESPONDERS.map(({ name }) => name).toSorted())
   for (const { use, name: _, ...settings } of responders) {
     expect(RESPONDERS.find(({ name }) => name === use)?.config.safeParse(settings).error).toBeUndefined()

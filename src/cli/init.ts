@@ -31,7 +31,7 @@ const CONFIG = `# Cordon's configuration. Every key with its default: docs/refer
 # A key that Cordon does not know is refused, so that a typo cannot switch off a quarantine.
 
 data: ./data            # logs, state and tokens of this node; back it up with the node stopped
-node: cordon-1
+# node: siem-1          # its name in leases and in its log; the host's by default
 
 listen:
   ingest:               # events in: OTLP/HTTP (POST /v1/logs) and JSON (POST /v1/events)
@@ -48,6 +48,10 @@ sources: []             # AI agents push to listen.ingest and need no entry here
 #    path: /var/log/audit/audit.log
 #    source: linux.auditd              # docs/guides/sources/ says what to switch on at each source
 #    device: laptop-7                  # for records that do not name their device
+#  - type: elasticsearch               # an index that others write, such as your SIEM's
+#    urls: [https://es-1.example.com:9200]
+#    auth: { api_key: { env: CORDON_SIEM_API_KEY } }
+#    index: logs-endpoint.events.*
 
 rules: [builtin, ./rules]   # what comes with Cordon, then yours; your list or filter replaces ours of the same name or id
 policy: ./policy            # who may contain what: grants, limits, protected assets. Shipped grants for containment are shadow
@@ -58,6 +62,9 @@ incidents:
 
 retention:
   events: { age: 7d, size: 20GB }
+
+store: { kind: embedded }   # where incidents and actions are kept. In a cluster, with the events:
+# store: { kind: elasticsearch, urls: [https://es-1.example.com:9200], auth: { api_key: { env: CORDON_STORE_API_KEY } } }
 
 responders: []          # each needs a grant in policy/ before it acts; credentials by reference, never in this file
 #  - use: nanomdm-quarantine           # quarantine_device: a restrictive profile through nanomdm

@@ -1,7 +1,7 @@
 import { afterAll, describe, expect, it } from 'vitest'
 import { type Alert, alertsIn, brief, FILES, Workplace } from './commands.ts'
 
-const place = new Workplace(FILES)
+const place = new Workplace({ ...FILES, 'embedded.yml': 'store: { kind: embedded }' })
 afterAll(() => place.remove())
 
 /** Replays events, each an object or a line as it is, without regard to log sources. */
@@ -48,6 +48,12 @@ describe('arguments', () => {
     ['another format', '--rules rules --format xml events.ndjson'],
     ['an unknown option', '--rules rules --wat events.ndjson'],
     ['two files', 'events.ndjson bad.ndjson --rules rules'],
+    ['a file and a store', '--rules rules lists --from elasticsearch events.ndjson'],
+    ['another store', '--rules rules lists --from splunk'],
+    ['what selects from a store, of a file', '--rules rules lists --since 1h events.ndjson'],
+    ['a store that is not configured', '--rules rules lists --from elasticsearch'],
+    ['a store that is no cluster', '--rules rules lists --from elasticsearch --config embedded.yml'],
+    ['no time', '--rules rules lists --from elasticsearch --config embedded.yml --since lately'],
     ['a rule that nobody knows', '--rules rules lists --why-not nothing events.ndjson'],
   ])('%s: exit 3, and why', async (_, args) => {
     const { code, out, err } = await place.run(`replay ${args}`)
