@@ -6,7 +6,7 @@ import { CordonError } from '../event/error.ts'
 import { stringifyJson } from '../event/json.ts'
 import { formatTime } from '../event/time.ts'
 import type { Checkpoint, CheckpointImage } from '../streams/checkpoint.ts'
-import type { Generations } from '../streams/generations.ts'
+import { readGeneration } from '../streams/generations.ts'
 import type { LogEntry, Streams } from '../streams/log.ts'
 import type { RuleSource } from './bundles.ts'
 
@@ -30,7 +30,6 @@ interface Recovering {
   readonly rules: Pick<RuleSource, 'load' | 'rulesOf'>
   readonly partition: number
   readonly checkpoint: Checkpoint<StateRow>
-  readonly generations: Generations
   /** Told of what cannot be had again. */
   readonly onError: (error: CordonError) => void
 }
@@ -48,8 +47,8 @@ const PAGE = 500
  * further on (another member may have had the partition), or with neither a state to be made again from the log.
  */
 export async function recover(recovering: Recovering): Promise<void> {
-  const { streams, partition, checkpoint, generations } = recovering
-  const newer = await generations.read(checkpoint.head()?.next ?? -1)
+  const { streams, partition, checkpoint } = recovering
+  const newer = await readGeneration(streams, partition, checkpoint.head()?.next ?? -1)
   if (newer !== undefined) checkpoint.replace(newer)
   const [oldest] = await streams.read<SignalRecord>('signals', partition, 0, 1)
   const { next } = checkpoint.head() ?? { next: -1 }

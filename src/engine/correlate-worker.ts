@@ -1,8 +1,8 @@
 import type { AlertRevision } from '../detectors/alert.ts'
 import { Correlator, rowKey, type StateRow } from '../detectors/correlation/correlator.ts'
 import { bundlesNamed, type SignalRecord } from '../detectors/signal.ts'
-import type { Checkpoint, CheckpointSize, Outgoing, Send } from '../streams/checkpoint.ts'
-import { Generations } from '../streams/generations.ts'
+import type { Checkpoint, CheckpointImage, CheckpointSize, Outgoing, Send } from '../streams/checkpoint.ts'
+import { writeGeneration } from '../streams/generations.ts'
 import type { LogEntry, PartitionHandler, Streams } from '../streams/log.ts'
 import type { RuleSource } from './bundles.ts'
 import { recover, type Sent, type WorkerHead } from './correlate-recovery.ts'
@@ -30,8 +30,6 @@ export interface CorrelateStatus {
   /** All events ingested before this have been correlated; minus infinity where not every partition of the events log has been heard of. */
   readonly clock: number
   readonly size: CheckpointSize
-  /** When the oldest output was committed that the logs have not taken yet. */
-  readonly unsentSince: number | undefined
   /** When this node last wrote a generation of it. */
   readonly generationAt: number | undefined
 }
@@ -39,6 +37,14 @@ export interface CorrelateStatus {
 export interface CorrelateWorker extends PartitionHandler<SignalRecord> {
   resume(partition: number): Promise<void>
   status(): readonly CorrelateStatus[]
+  /** By partition, since when there are outputs that the logs have not taken, though it was tried just now. */
+  unsent(): ReadonlyMap<number, number>
+}
+
+/** Outputs that were committed, and are tried to be sent. */
+interface Unsent {
+  readonly since: number
+  readonly tried: number
 }
 
 /** How much may be handled and not committed: a restart handles it again, to the same end. */
@@ -46,6 +52,8 @@ const UNCOMMITTED_ENTRIES = 20_000
 const UNCOMMITTED_MILLISECONDS = 1_000
 /** How much may be handled after a generation while no row changes: whoever begins there handles it again. */
 const UNSAVED_ENTRIES = 100_000
+/** Outputs that were not tried for so long are another member's by now. Milliseconds. */
+const TRIED_LATELY = 60_000
 
 /**
  * Signals log → alerts log, and back into the signals log for correlations over correlations. State, outbox and place are committed in
@@ -56,12 +64,13 @@ const UNSAVED_ENTRIES = 100_000
 export function createCorrelateWorker(settings: CorrelateSettings): CorrelateWorker {
   const partitions = new Map<number, Partition>()
   /** Outlives the partitions: one whose outbox cannot be sent is closed and opened again and again. */
-  const unsentSince = new Map<number, number>()
+  const unsent = new Map<number, Unsent>()
+  const { now = Date.now } = settings
   const of = (partition: number) => partitions.get(partition)!
 
   return {
     async open(partition) {
-      const opened = await Partition.open(settings, partition, unsentSince)
+      const opened = await Partition.open(settings, partition, unsent)
       partitions.set(partition, opened)
       return opened.next
     },
@@ -73,6 +82,8 @@ export function createCorrelateWorker(settings: CorrelateSettings): CorrelateWor
       await closing.close()
     },
     status: () => [...partitions.values()].map((partition) => partition.status),
+    unsent: () =>
+      new Map([...unsent].flatMap(([partition, { since, tried }]) => (now() - tried < TRIED_LATELY ? [[partition, since] as const] : []))),
   }
 }
 
@@ -80,10 +91,9 @@ export function createCorrelateWorker(settings: CorrelateSettings): CorrelateWor
 class Partition {
   private readonly settings: CorrelateSettings
   private readonly partition: number
-  private readonly unsentSince: Map<number, number>
+  private readonly unsent: Map<number, Unsent>
   private readonly now: () => number
   private readonly checkpoint: Checkpoint<StateRow>
-  private readonly generations: Generations
   private readonly correlator: Correlator
   private readonly put = new Map<string, StateRow>()
   private readonly remove = new Set<string>()
@@ -98,14 +108,13 @@ class Partition {
   private saving: Promise<void> | undefined
   private generationAt: number | undefined
 
-  private constructor(settings: CorrelateSettings, partition: number, unsentSince: Map<number, number>) {
+  private constructor(settings: CorrelateSettings, partition: number, unsent: Map<number, Unsent>) {
     const { streams, rules, openCheckpoint, now = Date.now } = settings
     this.settings = settings
     this.partition = partition
-    this.unsentSince = unsentSince
+    this.unsent = unsent
     this.now = now
     this.committedAt = now()
-    this.generations = new Generations(streams, partition)
     this.correlator = new Correlator({
       rulesOf: (bundle) => rules.rulesOf(bundle),
       partition,
@@ -115,8 +124,8 @@ class Partition {
     this.checkpoint = openCheckpoint(partition)
   }
 
-  static async open(settings: CorrelateSettings, partition: number, unsentSince: Map<number, number>): Promise<Partition> {
-    const opened = new Partition(settings, partition, unsentSince)
+  static async open(settings: CorrelateSettings, partition: number, unsent: Map<number, Unsent>): Promise<Partition> {
+    const opened = new Partition(settings, partition, unsent)
     try {
       await opened.recover()
       return opened
@@ -133,7 +142,6 @@ class Partition {
       signalsHeld: correlator.size,
       clock: correlator.ingested,
       size: checkpoint.size,
-      unsentSince: this.unsentSince.get(partition),
       generationAt,
     }
   }
@@ -178,8 +186,8 @@ class Partition {
 
   private async recover(): Promise<void> {
     const { streams, rules, onError } = this.settings
-    const { partition, checkpoint, generations, correlator } = this
-    await recover({ streams, rules, partition, checkpoint, generations, onError })
+    const { partition, checkpoint, correlator } = this
+    await recover({ streams, rules, partition, checkpoint, onError })
     const { next, value } = checkpoint.head()!
     const head = value as WorkerHead
     await rules.load(head.correlator.bundles)
@@ -202,7 +210,7 @@ class Partition {
   }
 
   private commit(outbox: readonly Outgoing[]): void {
-    const { partition, checkpoint, correlator, put, remove, next, sent } = this
+    const { checkpoint, correlator, put, remove, next, sent } = this
     if (sent !== undefined && next > Math.max(sent.revisions, sent.chained)) this.sent = undefined
     const head: WorkerHead = { correlator: correlator.checkpoint, ...(this.sent === undefined ? {} : { sent: this.sent }) }
     checkpoint.commit({ put, remove, head, outbox, next })
@@ -211,13 +219,17 @@ class Partition {
     remove.clear()
     this.uncommitted = 0
     this.committedAt = this.now()
-    if (outbox.length > 0 && !this.unsentSince.has(partition)) this.unsentSince.set(partition, this.committedAt)
   }
 
   private async drain(): Promise<void> {
-    const send: Send = (log, records) => this.settings.streams.append(log, records)
+    const { partition, unsent } = this
+    const send: Send = (log, records) => {
+      const tried = this.now()
+      unsent.set(partition, { since: unsent.get(partition)?.since ?? tried, tried })
+      return this.settings.streams.append(log, records)
+    }
     await this.checkpoint.drain(send)
-    this.unsentSince.delete(this.partition)
+    unsent.delete(partition)
   }
 
   /**
@@ -241,8 +253,9 @@ class Partition {
   }
 
   private async write(): Promise<void> {
-    const { probe } = this.settings
-    await this.checkpoint.image((image) => this.generations.write(image, () => probe('generation-chunks')))
+    const { streams, probe } = this.settings
+    const write = (image: CheckpointImage) => writeGeneration(streams, this.partition, image, () => probe('generation-chunks'))
+    if (!(await this.checkpoint.image(write))) return
     probe('generation-written')
     this.generationAt = this.now()
   }

@@ -2,7 +2,7 @@ import type { SignalRecord } from '../detectors/signal.ts'
 import type { EventRecord } from '../event/event.ts'
 import { openCheckpointFile } from '../streams/checkpoint-file.ts'
 import type { PartitionHandler } from '../streams/log.ts'
-import { type CorrelateStatus, createCorrelateWorker } from './correlate-worker.ts'
+import { type CorrelateStatus, type CorrelateWorker, createCorrelateWorker } from './correlate-worker.ts'
 import { createMatchWorker, type MatchReport } from './match-worker.ts'
 import type { Metrics } from './metrics.ts'
 import type { Parts } from './parts.ts'
@@ -19,14 +19,14 @@ export function correlateStage({ config, streams, bundles, metrics, paths, obser
     onError,
     generationEvery: config.checkpoints.every,
   })
-  observeCorrelation(metrics, () => worker.status())
+  observeCorrelation(metrics, worker)
   return worker
 }
 
-function observeCorrelation(metrics: Metrics, look: () => readonly CorrelateStatus[]): void {
+function observeCorrelation(metrics: Metrics, worker: CorrelateWorker): void {
   const observe = (name: string, description: string, read: (status: CorrelateStatus) => number | undefined) =>
     metrics.observe(name, description, async () =>
-      look().flatMap((status) => {
+      worker.status().flatMap((status) => {
         const value = read(status)
         return value === undefined ? [] : [{ value, attributes: { partition: status.partition } }]
       }),
@@ -38,10 +38,10 @@ function observeCorrelation(metrics: Metrics, look: () => readonly CorrelateStat
   )
   observe('cordon_state_rows', 'Rows of correlation state in the checkpoint', ({ size }) => size.rows)
   observe('cordon_state_bytes', 'Bytes of the checkpoint', ({ size }) => size.bytes)
-  observe('cordon_outbox_age_seconds', 'Age of the oldest output that the logs have not taken, 0 if there is none', ({ unsentSince }) =>
-    unsentSince === undefined ? 0 : age(unsentSince),
-  )
   observe('cordon_generation_age_seconds', 'Time since this node wrote a generation of the state', ({ generationAt }) => age(generationAt))
+  metrics.observe('cordon_outbox_age_seconds', 'Age of the oldest output that the logs do not take', async () =>
+    [...worker.unsent()].map(([partition, since]) => ({ value: (Date.now() - since) / 1_000, attributes: { partition } })),
+  )
 }
 
 export interface MatchStage {

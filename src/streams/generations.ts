@@ -4,11 +4,16 @@ import type { CheckpointImage } from './checkpoint.ts'
 import { checksum } from './damage.ts'
 import type { LogEntry, LogRecord, Streams } from './log.ts'
 
+/*
+ * States of a worker's partition in the `checkpoints` log, off the node (docs/design.md section 5, "Commit"): whoever gets the partition
+ * begins with the newest, and so does a node that lost its own copy.
+ */
+
 /** How many generations are kept. Each is written over the oldest one, so that one which is torn harms none of the others. */
 const SLOTS = 3
 /** Characters of a chunk's rows: far below what a log takes as one record. */
 const CHUNK = 256 * 1024
-const PAGE = 20
+const PAGE = 16
 
 type Rows = readonly (readonly [key: string, value: string])[]
 
@@ -37,99 +42,88 @@ interface Head {
 }
 
 /** What the `checkpoints` log holds. */
-export type GenerationRecord = Chunk | Head
+type GenerationRecord = Chunk | Head
+
+/** The newest generation of a partition that is whole, if it stands beyond `next`. */
+export async function readGeneration(streams: Streams, partition: number, next: number): Promise<CheckpointImage | undefined> {
+  const damaged = new Set<number>()
+  while (damaged.size < SLOTS) {
+    const found = await newestHead(streams, partition, damaged)
+    if (found === undefined || found.value.next <= next) return undefined
+    const rows = await rowsOf(streams, found)
+    if (rows !== undefined) return { next: found.value.next, head: found.value.head, rows }
+    damaged.add(found.value.sum)
+  }
+  return undefined
+}
 
 /**
- * The newest states of a worker's partition in the `checkpoints` log, off the node (docs/design.md section 5, "Commit"): whoever gets
- * the partition begins there, and so does a node that lost its own copy.
+ * Writes another generation, unless there is one that stands further on: then another member has the partition. Until the new one is
+ * whole, the one before it counts.
+ *
+ * @param beforeHead called when everything but the head is written
+ * @returns whether it was written
+ * @throws as `Streams.append`
  */
-export class Generations {
-  private readonly streams: Streams
-  private readonly partition: number
-  private newest: Pick<Head, 'generation' | 'slots'> = { generation: 0, slots: [0, 0, 0] }
-
-  constructor(streams: Streams, partition: number) {
-    this.streams = streams
-    this.partition = partition
-  }
-
-  /** The newest generation that is whole, if it stands beyond `next`. To be asked once before the first {@link write}. */
-  async read(next: number): Promise<CheckpointImage | undefined> {
-    const damaged = new Set<number>()
-    for (let tries = 0; tries < SLOTS; tries++) {
-      const found = await this.streams.last<GenerationRecord>(
-        'checkpoints',
-        this.partition,
-        (value) => isHead(value) && !damaged.has(value.sum),
-      )
-      if (found === undefined) return undefined
-      const head = found.value as Head
-      if (head.generation > this.newest.generation) this.newest = head
-      if (head.next <= next) return undefined
-      const rows = await this.rowsOf(head, found.offset)
-      if (rows !== undefined) return { next: head.next, head: head.head, rows }
-      damaged.add(head.sum)
-    }
-    return undefined
-  }
-
-  /**
-   * Writes another generation. Until it is whole, the one before it counts.
-   *
-   * @param beforeHead called when everything but the head is written
-   * @throws as `Streams.append`
-   */
-  async write({ next, head, rows }: CheckpointImage, beforeHead: () => void = () => {}): Promise<void> {
-    const generation = this.newest.generation + 1
-    const slot = generation % SLOTS
-    const chunks: number[] = []
-    let first: number | undefined
-    for (const some of chunked(rows)) {
-      const chunk: Chunk = { kind: 'chunk', slot, at: chunks.length, rows: some }
-      const [appended] = await this.append([{ key: keyOf(slot, chunk.at), value: chunk }])
-      first ??= appended!.offset
-      chunks.push(sumOf(chunk))
-      // Other work gets its turn, however fast the log is.
-      await setImmediate()
-    }
-    beforeHead()
-    const slots = this.newest.slots.map((count, at) => (at === slot ? chunks.length : count))
-    const content = { kind: 'head' as const, generation, next, head, first: first ?? 0, chunks, slots }
-    // What the slot held beyond this is nobody's any more.
-    const left = Array.from({ length: Math.max(0, this.newest.slots[slot]! - chunks.length) }, (_, at) => keyOf(slot, chunks.length + at))
-    await this.append([
-      { key: keyOf(slot, 'head'), value: { ...content, sum: headSum(content) } },
-      ...left.map((key) => ({ key, value: null })),
-    ])
-    this.newest = content
-  }
-
-  private append(records: readonly LogRecord<GenerationRecord | null>[]) {
-    const { partition } = this
-    return this.streams.append(
+export async function writeGeneration(
+  streams: Streams,
+  partition: number,
+  { next, head, rows }: CheckpointImage,
+  beforeHead: () => void = () => {},
+): Promise<boolean> {
+  const newest = (await newestHead(streams, partition))?.value ?? { generation: 0, next: -1, slots: Array.from({ length: SLOTS }, () => 0) }
+  if (newest.next >= next) return false
+  const append = (records: readonly Omit<LogRecord<GenerationRecord | null>, 'partition'>[]) =>
+    streams.append(
       'checkpoints',
       records.map((record) => ({ ...record, partition })),
     )
+  const generation = newest.generation + 1
+  const slot = generation % SLOTS
+  const chunks: number[] = []
+  let first = 0
+  for (const some of chunked(rows)) {
+    const chunk: Chunk = { kind: 'chunk', slot, at: chunks.length, rows: some }
+    const [appended] = await append([{ key: keyOf(slot, chunk.at), value: chunk }])
+    if (chunk.at === 0) first = appended!.offset
+    chunks.push(sumOf(chunk))
+    // Other work gets its turn, however fast the log is.
+    await setImmediate()
   }
-
-  /** The rows of a generation whose head is at offset `end`; undefined if they are not all there as they were written. */
-  private async rowsOf({ generation, first, chunks }: Head, end: number): Promise<Rows | undefined> {
-    const rows: Rows[] = []
-    for (let at = first; at < end && rows.length < chunks.length; ) {
-      const page: readonly LogEntry<GenerationRecord>[] = await this.streams.read('checkpoints', this.partition, at, PAGE)
-      const last = page.at(-1)
-      if (last === undefined) break
-      for (const { value } of page) {
-        const isNext = value.kind === 'chunk' && value.slot === generation % SLOTS && value.at === rows.length
-        if (isNext && sumOf(value) === chunks[value.at]) rows.push(value.rows)
-      }
-      at = last.offset + 1
-    }
-    return rows.length === chunks.length ? rows.flat() : undefined
-  }
+  beforeHead()
+  const slots = newest.slots.map((count, at) => (at === slot ? chunks.length : count))
+  const content = { generation, next, head, first, chunks, slots }
+  // What the slot held beyond this is nobody's any more.
+  const left = Array.from({ length: Math.max(0, newest.slots[slot]! - chunks.length) }, (_, at) => keyOf(slot, chunks.length + at))
+  await append([
+    { key: keyOf(slot, 'head'), value: { kind: 'head', ...content, sum: headSum(content) } },
+    ...left.map((key) => ({ key, value: null })),
+  ])
+  return true
 }
 
-/** The rows in portions, each at least one row and no larger than it has to be. */
+function newestHead(streams: Streams, partition: number, except: ReadonlySet<number> = new Set()): Promise<LogEntry<Head> | undefined> {
+  const isWanted = (value: GenerationRecord) => value.kind === 'head' && headSum(value) === value.sum && !except.has(value.sum)
+  return streams.last<GenerationRecord>('checkpoints', partition, isWanted) as Promise<LogEntry<Head> | undefined>
+}
+
+/** The rows of a generation; undefined if they are not all there as they were written. */
+async function rowsOf(streams: Streams, { partition, offset: end, value: head }: LogEntry<Head>): Promise<Rows | undefined> {
+  const rows: Rows[] = []
+  for (let at = head.first; at < end && rows.length < head.chunks.length; ) {
+    const page: readonly LogEntry<GenerationRecord>[] = await streams.read('checkpoints', partition, at, PAGE)
+    const last = page.at(-1)
+    if (last === undefined) break
+    for (const { value } of page) {
+      const isNext = value.kind === 'chunk' && value.slot === head.generation % SLOTS && value.at === rows.length
+      if (isNext && sumOf(value) === head.chunks[value.at]) rows.push(value.rows)
+    }
+    at = last.offset + 1
+  }
+  return rows.length === head.chunks.length ? rows.flat() : undefined
+}
+
+/** The rows in portions of about the same size. */
 function* chunked(rows: CheckpointImage['rows']): Iterable<Rows> {
   let some: (readonly [string, string])[] = []
   let size = 0
@@ -152,10 +146,6 @@ function sumOf({ slot, at, rows }: Chunk): number {
   return checksum(stringifyJson(rows), keyOf(slot, at))
 }
 
-function headSum({ generation, next, head, first, chunks, slots }: Omit<Head, 'sum'>): number {
+function headSum({ generation, next, head, first, chunks, slots }: Omit<Head, 'kind' | 'sum'>): number {
   return checksum(stringifyJson([generation, next, head, first, chunks, slots]), 'head')
-}
-
-function isHead(value: GenerationRecord): value is Head {
-  return value.kind === 'head' && headSum(value) === value.sum
 }

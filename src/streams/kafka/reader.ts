@@ -36,7 +36,8 @@ const createSocketFactory = require('kafkajs/src/network/socketFactory') as () =
 const READ_COMMITTED = 1
 const FETCH_BYTES = 4 * 1024 * 1024
 const METADATA_AGE = 30_000
-const BACKWARDS = 500
+/** Reading backwards begins with a few records, since what is wanted is mostly near the end, and some are large. */
+const BACKWARDS = { first: 4, most: 512 }
 
 /** Where a partition begins, and the offset after its newest record. */
 export interface Extent {
@@ -74,8 +75,8 @@ export class PartitionReader {
   /** The newest entry that `accept` takes. */
   async last(topic: string, partition: number, accept: (value: unknown) => boolean): Promise<LogEntry<unknown> | undefined> {
     const { low, high } = await this.extent(topic, partition)
-    for (let end = high; end > low; end -= BACKWARDS) {
-      const entries = await this.range(topic, partition, Math.max(low, end - BACKWARDS), end, BACKWARDS)
+    for (let end = high, count = BACKWARDS.first; end > low; end -= count, count = Math.min(2 * count, BACKWARDS.most)) {
+      const entries = await this.range(topic, partition, Math.max(low, end - count), end, count)
       const found = entries.findLast(({ value }) => accept(value))
       if (found !== undefined) return found
     }
