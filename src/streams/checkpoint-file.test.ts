@@ -1,9 +1,9 @@
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import fc from 'fast-check'
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import { memoryFolder } from '../../test/kits/signals.ts'
 import type { Checkpoint, Outgoing } from './checkpoint.ts'
 import { openCheckpointFile } from './checkpoint-file.ts'
 
@@ -13,7 +13,7 @@ let folder: string
 let path: string
 let damages: string[]
 beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), 'cordon-checkpoint-'))
+  folder = memoryFolder()
   path = join(folder, '0.db')
   damages = []
 })
@@ -181,6 +181,34 @@ test('a changed byte or a missing end is found or harmless: what opens is a stat
     { numRuns: 150 },
   )
   expect([...outcomes.keys()].sort()).toEqual([first, second, nothing].sort())
+})
+
+test.each([
+  ['lost', 'DELETE FROM rows WHERE key = (SELECT min(key) FROM rows)'],
+  [
+    'as it was once',
+    "UPDATE rows SET value = old.value, sum = old.sum FROM (SELECT * FROM old WHERE key = 'a') AS old WHERE rows.key = 'a'",
+  ],
+  ['back again', "INSERT INTO rows SELECT * FROM old WHERE key = 'gone'"],
+  ['of the outbox lost', 'DELETE FROM outbox WHERE key = 0'],
+  ['the head, lost', 'DELETE FROM head'],
+])('a row that is %s is found, though each that is there is as it was written', (_, change) => {
+  const checkpoint = open()
+  checkpoint.commit({ put: put('a', 'gone'), remove: [], head: null, next: 1, outbox: [] })
+  const other = new DatabaseSync(path)
+  other.exec('CREATE TEMP TABLE old AS SELECT * FROM rows')
+  checkpoint.commit({
+    put: new Map([['a', { text: 'new' }]]),
+    remove: ['gone'],
+    head: null,
+    next: 2,
+    outbox: [outgoing(1), outgoing(2)],
+  })
+  checkpoint.close()
+  other.exec(change)
+  other.close()
+  open().close()
+  expect(damages).toHaveLength(1)
 })
 
 test('of damaged files the newest two are kept; a file of another kind is one', () => {
