@@ -1,5 +1,9 @@
+import { execFile } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
-import { join } from 'node:path'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { promisify } from 'node:util'
 import fc from 'fast-check'
 import { afterAll, afterEach, describe, expect, test } from 'vitest'
 import type { AlertRevision } from '../../src/detectors/alert.ts'
@@ -35,6 +39,7 @@ afterEach(async () => {
 })
 afterAll(() => server?.stop())
 
+const CORDON = join(resolve(import.meta.dirname, '../..'), 'bin', 'cordon.mjs')
 const DAY = 86_400_000
 const NOON = Date.UTC(2026, 2, 10, 12)
 
@@ -230,6 +235,47 @@ describe.skipIf(server === undefined)(`events in Elasticsearch 9.2.0${note}`, ()
     expect(read).toBe(kept.length)
     expect(alerts.map(told).sort()).toEqual([...live.alerts.values()].map(told).sort())
   }, 240_000)
+
+  test('anybody’s documents are replayed as what they are, each for itself', async () => {
+    const elasticsearch = fresh()
+    const prefix = elasticsearch.prefix
+    const folder = mkdtempSync(join(tmpdir(), 'cordon-replay-'))
+    closing.push(async () => rmSync(folder, { recursive: true }))
+    const store = { kind: 'elasticsearch', urls: [server!.url], prefix }
+    writeFileSync(join(folder, 'cordon.yml'), JSON.stringify({ store }))
+    writeFileSync(
+      join(folder, 'rule.yml'),
+      'title: Exfil\nlogsource: {category: test}\ndetection: {s: {event.action: exfil}, condition: s}\n',
+    )
+    const operations = Array.from({ length: 30 }, (_, at) => [
+      { create: { _index: `${prefix}logs-${at % 3}`, _id: String(at) } },
+      {
+        ...(at % 3 === 2 ? {} : { '@timestamp': new Date(NOON + at * 60_000).toISOString() }),
+        // One id for all of them, as sensors have it that name a connection by it.
+        event: { id: 'connection', action: at % 2 === 0 ? 'exfil' : 'login' },
+      },
+    ]).flat()
+    await elasticsearch.request('write', (client) => client.bulk({ operations, refresh: true }))
+
+    const replay = async (...more: string[]) => {
+      const args = ['replay', '--rules', 'rule.yml', '--logsource', 'any', '--from', 'elasticsearch', '--index', `${prefix}logs-*`, ...more]
+      const { stdout, stderr } = await promisify(execFile)(process.execPath, [CORDON, ...args], { cwd: folder })
+      const ids = stdout.split('\n').flatMap((line) => (line === '' ? [] : (JSON.parse(line) as { events: string[] }).events))
+      return { ids: new Set(ids).size, summary: stderr.trim().split('\n').at(-1) }
+    }
+    expect(await replay()).toEqual({ ids: 15, summary: '30 documents, 30 events, 0 skipped, 15 alerts' })
+    expect(await replay('--query', 'event.action:login')).toEqual({ ids: 0, summary: '15 documents, 15 events, 0 skipped, 0 alerts' })
+    const hour = { since: formatTime(NOON + 6 * 60_000), until: formatTime(NOON + 12 * 60_000) }
+    // Of the six documents of these minutes two have no time.
+    expect(await replay('--since', hour.since, '--until', hour.until)).toEqual({
+      ids: 2,
+      summary: '4 documents, 4 events, 0 skipped, 2 alerts',
+    })
+    await expect(replay('--query', 'event.action:(')).rejects.toMatchObject({
+      code: 3,
+      stderr: expect.stringContaining('Failed to parse query'),
+    })
+  }, 120_000)
 
   test('what comes in while the cluster is gone, and the node dies, is stored when it is back', async () => {
     const prefix = `t${randomUUID().slice(0, 8)}-`
