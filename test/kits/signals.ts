@@ -161,9 +161,9 @@ export class CorrelatingNode {
       this.next.set(partition, entries.at(-1)!.offset + 1)
       this.failures = 0
     } catch (error) {
-      if (++this.failures > FAILURES) throw error
       this.errors.push(error as Error)
       if (this.next.delete(partition)) await this.worker.close(partition)
+      if (++this.failures > FAILURES) throw error
     }
     return true
   }
