@@ -95,7 +95,7 @@ export class EventsStore {
 
   /** @throws CordonError `STORE_…` */
   async place(partition: number): Promise<StoredPlace | undefined> {
-    const index = `${this.elasticsearch.prefix}${PLACES.name}`
+    const index = await this.prepare(PLACES.name, PLACES)
     const { _source: place } = await this.elasticsearch.request(`reading the place of partition ${partition}`, (client, options) =>
       client.get<StoredPlace>({ index, id: String(partition) }, { ...options, ignore: [404] }),
     )
