@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import { CordonError } from '../event/error.ts'
 import { isPassing } from '../stores/elasticsearch/errors.ts'
-import { openElasticsearchLedger } from '../stores/elasticsearch/ledger.ts'
+import { hasLedger, openElasticsearchLedger } from '../stores/elasticsearch/ledger.ts'
 import { openEmbeddedLedger } from '../stores/embedded-ledger.ts'
 import type { Ledger } from '../stores/ledger.ts'
 import type { Config } from './config.ts'
@@ -29,20 +29,18 @@ export async function openLedger({ paths, elasticsearch, observer, onClose }: Pa
  * @throws CordonError `LEDGER_MISSING` if no node ever ran with it
  */
 export async function withLedger<T>({ data, store }: Config, work: (ledger: Ledger) => Promise<T>): Promise<T> {
+  const hint = 'start a node with this configuration once, or name another with --config'
   if (store.kind === 'elasticsearch') {
     const cluster = connectElasticsearch(store, store.prefix, 'store')
     try {
-      return await closing(openElasticsearchLedger(cluster, { create: false }), work)
+      if (!(await hasLedger(cluster))) throw new CordonError('LEDGER_MISSING', `there is no ledger under ${store.prefix}`, { hint })
+      return await closing(openElasticsearchLedger(cluster), work)
     } finally {
       await cluster.close()
     }
   }
   const { ledger: path } = dataPaths(data)
-  if (!existsSync(path)) {
-    throw new CordonError('LEDGER_MISSING', `there is no ledger in ${data}`, {
-      hint: 'start the node once with "cordon run", or name its configuration with --config',
-    })
-  }
+  if (!existsSync(path)) throw new CordonError('LEDGER_MISSING', `there is no ledger in ${data}`, { hint })
   return closing(openEmbeddedLedger(path), work)
 }
 

@@ -1,12 +1,14 @@
 import { CordonError } from '../event/error.ts'
 import type { LedgerReader } from '../stores/ledger.ts'
 import { type Effect, NEVER } from './effect.ts'
-import { type RecordingPorts, record } from './recording.ts'
+import { type Recording, type RecordingPorts, record } from './recording.ts'
 import { apply, callOff } from './transitions.ts'
 
 /** What was held back longer than this is not sent when actions start again: a new detection proposes it anew. Milliseconds. */
 const HELD_FOR = 24 * 3_600_000
 const MANY = 100_000
+/** Effects that one transaction releases. */
+const AT_ONCE = 200
 
 /*
  * What an operator's command does to the ledger. A running engine sees it within a second, also from another process.
@@ -44,25 +46,50 @@ export function stopActions(ports: RecordingPorts, by: string, reason: string): 
   })
 }
 
-/** Switches the kill switch off and lets what was held back try again: the guards, limits included, decide about each anew. */
-export function startActions(ports: RecordingPorts, by: string): Promise<{ readonly released: number; readonly expired: number }> {
-  return record(ports, async (recording) => {
+/**
+ * Switches the kill switch off and lets what was held back try again: the guards, limits included, decide about each anew. Some at a
+ * time, so that no transaction is larger than a store takes; where it is interrupted, to start once more goes on.
+ */
+export async function startActions(ports: RecordingPorts, by: string): Promise<Released> {
+  await record(ports, async (recording) => {
     const { stopped, ...guard } = await recording.read.guard()
     if (stopped !== undefined) await recording.guard({ ...guard, version: guard.version + 1 })
-    const held = await recording.read.effects({ states: ['HELD'], limit: MANY })
-    let expired = 0
-    for (const effect of held) {
-      if (recording.now - effect.times.proposed <= HELD_FOR) {
-        await recording.effect(effect, apply(effect, 'release', `${by} let actions go on`, { dueAt: recording.now }))
-      } else {
-        expired++
-        const times = { ...effect.times, ended: recording.now }
-        await recording.effect(effect, apply(effect, 'expire', 'held back for more than a day', { dueAt: NEVER, times }))
-      }
-    }
-    recording.notice('ACTIONS_STARTED', `Actions are on, says ${by}: ${held.length - expired} held back try again, ${expired} too old`)
-    return { released: held.length - expired, expired }
   })
+  const held = (await ports.ledger.effects({ states: ['HELD'], limit: MANY })).map(({ id }) => id)
+  let [released, expired] = [0, 0]
+  for (let at = 0; at < held.length; at += AT_ONCE) {
+    const some = await record(ports, (recording) => release(recording, held.slice(at, at + AT_ONCE), by))
+    released += some.released
+    expired += some.expired
+  }
+  await record(ports, async (recording) =>
+    recording.notice('ACTIONS_STARTED', `Actions are on, says ${by}: ${released} held back try again, ${expired} too old`),
+  )
+  return { released, expired }
+}
+
+/** How many effects try again, and how many were too old for that. */
+interface Released {
+  readonly released: number
+  readonly expired: number
+}
+
+/** Lets effects that are still held try again, or ends them. */
+async function release(recording: Recording, ids: readonly string[], by: string): Promise<Released> {
+  let [released, expired] = [0, 0]
+  for (const id of ids) {
+    const effect = await recording.read.effect(id)
+    if (effect?.state !== 'HELD') continue
+    if (recording.now - effect.times.proposed <= HELD_FOR) {
+      released++
+      await recording.effect(effect, apply(effect, 'release', `${by} let actions go on`, { dueAt: recording.now }))
+    } else {
+      expired++
+      const times = { ...effect.times, ended: recording.now }
+      await recording.effect(effect, apply(effect, 'expire', 'held back for more than a day', { dueAt: NEVER, times }))
+    }
+  }
+  return { released, expired }
 }
 
 /**

@@ -9,9 +9,7 @@ import { type Effect, effectId, NEVER, runKey, subjectOf } from '../../src/respo
 import { alertOn, closeSites, FAULTS, quarantines, ruleWith, START, setUp } from '../../src/response/testbed.ts'
 import { isLive } from '../../src/response/transitions.ts'
 import { Elasticsearch } from '../../src/stores/elasticsearch/client.ts'
-import { Journal } from '../../src/stores/elasticsearch/journal.ts'
 import { openElasticsearchLedger } from '../../src/stores/elasticsearch/ledger.ts'
-import { idOf, type Kept, keep } from '../../src/stores/elasticsearch/ledger-documents.ts'
 import type { ElasticsearchSettings } from '../../src/stores/elasticsearch/settings.ts'
 import type { Ledger } from '../../src/stores/ledger.ts'
 import { effect, ledgerConformance } from '../kits/ledger.ts'
@@ -83,43 +81,61 @@ describe.skipIf(server === undefined)(`on Elasticsearch 9.2.0${note}`, () => {
   })
 
   describe('a commit', () => {
-    /** What a node leaves behind that dies right after a commit. */
-    async function unapplied(store: Elasticsearch, version: number) {
-      const journal = new Journal(store, { create: true })
-      const written = effect('e1', { version, reason: `version ${version}` })
-      const position = await journal.begin()
-      const commit = await journal.commit(
-        position,
-        new Map<string, Kept>([
-          [idOf('effect', 'e1'), keep('effect', 'e1', written)],
-          [idOf('offset', 'c/0'), keep('offset', 'c/0', { next: version })],
-        ]),
-      )
-      return { applyLate: () => journal.apply(commit) }
+    /** A node that commits, and cannot apply what it commits as long as it is deaf. */
+    class Stalling extends Elasticsearch {
+      deaf = true
+      override request<T>(...[what, send, limits]: Parameters<typeof Elasticsearch.prototype.request<T>>): Promise<T> {
+        if (this.deaf && what.startsWith('applying')) throw new CordonError('STORE_UNREACHABLE', 'it stalls')
+        return super.request(what, send, limits)
+      }
     }
 
-    test('whose node died before it was applied is what others read, write on and find', async () => {
-      const store = connect()
-      await unapplied(store, 1)
-      expect(await open(store).effect('e1')).toMatchObject({ version: 1 })
-      await unapplied(store, 2)
-      expect(await open(store).effects({ states: ['READY'], limit: 1 })).toMatchObject([{ version: 2 }])
-      await unapplied(store, 3)
-      await open(store).transaction(async (transaction) => {
-        expect(await transaction.offset('c', 0)).toBe(3)
-        await transaction.putEffect(effect('e1', { version: 4 }))
+    const put = (ledger: Ledger, version: number) =>
+      ledger.transaction(async (transaction) => {
+        await transaction.putEffect(effect('e1', { version, dueAt: START + version }))
+        await transaction.putOffset('c', 0, version)
       })
-      expect(await open(store).effect('e1')).toMatchObject({ version: 4 })
+
+    test('whose node died before it was applied is what others read, write on and find', async () => {
+      const own = settings()
+      const dying = () => openElasticsearchLedger(connect(own, Stalling))
+      await put(dying(), 1)
+      expect(await open(connect(own)).effect('e1')).toMatchObject({ version: 1 })
+      await put(dying(), 2)
+      expect(await open(connect(own)).effects({ states: ['READY'], limit: 1 })).toMatchObject([{ version: 2 }])
+      await put(dying(), 3)
+      expect(await open(connect(own)).nextDue('mdm')).toBe(START + 3)
+      await put(dying(), 4)
+      await open(connect(own)).transaction(async (transaction) => {
+        expect(await transaction.offset('c', 0)).toBe(4)
+        await transaction.putEffect(effect('e1', { version: 5 }))
+      })
+      expect(await open(connect(own)).effect('e1')).toMatchObject({ version: 5 })
     })
 
     test('applied late takes nothing back', async () => {
-      const store = connect()
-      const ledger = open(store)
-      const zombie = await unapplied(store, 1)
-      for (const version of [2, 3]) await ledger.transaction((transaction) => transaction.putEffect(effect('e1', { version })))
-      await zombie.applyLate()
+      const own = settings()
+      const store = connect(own, Stalling) as Stalling
+      const zombie = open(store)
+      await put(zombie, 1)
+      const ledger = open(connect(own))
+      for (const version of [2, 3]) await put(ledger, version)
+      store.deaf = false
+      expect(await zombie.effect('e1')).toMatchObject({ version: 3 })
       expect(await ledger.effect('e1')).toMatchObject({ version: 3 })
-      expect(await ledger.offset('c', 0)).toBe(1)
+      expect(await ledger.offset('c', 0)).toBe(3)
+    })
+
+    test('that its own node could not apply is not lost under the next', async () => {
+      const store = connect(settings(), Stalling) as Stalling
+      const ledger = open(store)
+      await put(ledger, 1)
+      const next = ledger.transaction((transaction) => transaction.putOffset('another', 0, 1))
+      await expect(next).rejects.toMatchObject({ code: 'STORE_UNREACHABLE' })
+      store.deaf = false
+      await ledger.transaction((transaction) => transaction.putOffset('another', 0, 2))
+      expect(await ledger.effect('e1')).toMatchObject({ version: 1 })
+      expect([await ledger.offset('c', 0), await ledger.offset('another', 0)]).toEqual([1, 2])
     })
 
     test('whose answer got lost counts once', async () => {
@@ -322,14 +338,6 @@ describe.skipIf(server === undefined)(`on Elasticsearch 9.2.0${note}`, () => {
       await store.request('deleting', (client, options) => client.indices.delete({ index: `${store.prefix}ledger` }, options))
       await again(() => increment(ledger))
       expect(await incremented(ledger)).toBe(1)
-    })
-
-    test('whoever only looks makes no ledger', async () => {
-      const store = connect()
-      const ledger = openElasticsearchLedger(store, { create: false })
-      await expect(ledger.guard()).rejects.toMatchObject({ code: 'LEDGER_MISSING', hint: expect.stringContaining('store.prefix') })
-      await increment(open(store))
-      expect((await ledger.guard()).version).toBe(1)
     })
   })
 

@@ -15,10 +15,10 @@ const TAIL = 'tail'
 /** How many commits the tail remembers by their tokens. */
 const REMEMBERED = 64
 /** Whoever committed is mostly about to apply it: others wait this long before they do. Milliseconds. */
-const GRACE = 20
+const GRACE = 100
 /** How long a turn is respected that nobody takes. Milliseconds. */
 const TURN = 3_000
-const LOOK_AGAIN = 10
+const LOOK_AGAIN = 20
 /** Journals may be large. */
 const WRITING: RequestLimits = { timeout: 15_000 }
 
@@ -40,10 +40,8 @@ export class Moved extends Error {}
 export type Writes = ReadonlyMap<string, Kept>
 
 /** What is durable, and may not be applied yet. */
-export interface Commit {
+interface Commit {
   readonly version: number
-  /** What the next commit must replace; undefined where others may have committed since. */
-  readonly mark: Position['mark']
   readonly head: Head
   /** Tokens of the commits before it. */
   readonly recent: readonly string[]
@@ -72,18 +70,19 @@ type Tail = Pick<Position, 'turn' | 'recent'>
 export class Journal {
   readonly #store: Elasticsearch
   readonly #index: string
-  readonly #prepare: typeof prepare
   readonly #name = tokenOf()
   #prepared: Promise<void> | undefined
   #refreshed = 0
+  /** Our own commit that is not known to be applied, the attempt at it, and why the latest one failed. */
+  #unapplied: Commit | undefined
+  #applying: Promise<void> = Promise.resolve()
+  #failure: unknown
   /** The version at which somebody else's turn was found, and when. */
   #waiting = { version: -1, since: 0 }
 
-  /** @param options.create whether it is made where there is none */
-  constructor(store: Elasticsearch, { create }: { readonly create: boolean }) {
+  constructor(store: Elasticsearch) {
     this.#store = store
-    this.#index = `${store.prefix}ledger`
-    this.#prepare = create ? prepare : find
+    this.#index = ledgerIndex(store)
   }
 
   /** The newest state, once nobody else's turn is in the way. */
@@ -97,6 +96,7 @@ export class Journal {
 
   /** Documents as they are in a state. @throws Moved */
   async read(position: Position, ids: readonly string[]): Promise<readonly (Kept | undefined)[]> {
+    await this.settle()
     const { head, tail, documents } = await this.#get(ids)
     if (head.version !== position.version || tail.version !== position.version) throw new Moved()
     return documents
@@ -104,39 +104,40 @@ export class Journal {
 
   /** The newest state, and documents as they are in it. */
   async look(ids: readonly string[]): Promise<{ readonly position: Position; readonly documents: readonly (Kept | undefined)[] }> {
-    for (let patient = true; ; patient = false) {
+    for (let behind = { version: -1, since: 0 }; ; ) {
+      await this.settle()
       const { head, tail, documents } = await this.#get(ids)
       if (tail.version >= head.version) return { position: { ...head, ...tail.source }, documents }
-      if (patient) await sleep(GRACE)
-      else await this.#catchUp(tail.source)
+      if (behind.version !== head.version) behind = { version: head.version, since: Date.now() }
+      if (Date.now() - behind.since < GRACE) await sleep(LOOK_AGAIN)
+      else await this.#catchUp(head.version, tail.source)
     }
   }
 
   /**
-   * Makes writes durable, all or none, if `position` is still the newest state.
+   * Makes writes durable, all or none, if `position` is still the newest state. They are applied while the caller goes on.
    *
+   * @returns the state that it leads to, for as long as nobody else commits; undefined where somebody has
    * @throws Moved if it is not; CordonError where the store does not answer: then it may be committed or not
    */
-  commit(position: Position, writes: Writes): Promise<Commit> {
-    return this.#replaceHead(position, { kind: HEAD, token: tokenOf(), writes: [...writes].map(([id, source]) => ({ id, source })) })
+  async commit(position: Position, writes: Writes): Promise<Position | undefined> {
+    const head: Head = { kind: HEAD, token: tokenOf(), writes: [...writes].map(([id, source]) => ({ id, source })) }
+    return this.#replaceHead(position, head)
   }
 
   /** Commits nothing but the wish to commit next, for whoever loses to those who are faster. @throws Moved */
   async askForTurn(): Promise<void> {
     const { position } = await this.look([])
-    await this.apply(await this.#replaceHead(position, { kind: HEAD, token: tokenOf(), turn: this.#name, writes: [] }))
+    await this.#replaceHead(position, { kind: HEAD, token: tokenOf(), turn: this.#name, writes: [] })
   }
 
-  /** Applies a commit. To do so twice, or late, changes nothing. */
-  async apply({ version, head, recent }: Commit): Promise<void> {
-    const tail = { id: TAIL, source: { kind: TAIL, ...tailOf(head, recent) } }
-    // In this order, and Elasticsearch keeps that of one shard: the tail says nothing that is not so.
-    const writes = [...head.writes, tail].map(
-      ({ id, source }): BulkWrite => ({ action: 'index', index: this.#index, id, version, source: stringifyJson(source) }),
-    )
-    for (const outcome of await writeAll(this.#store, 'applying a commit of the ledger', writes, WRITING)) {
-      if (outcome instanceof CordonError) throw outcome
-    }
+  /** Sees to it that our own commit is applied: nothing may be read or committed before. */
+  async settle(): Promise<void> {
+    await this.#applying
+    if (this.#unapplied === undefined) return
+    this.#applying = this.#applyOwn(this.#unapplied)
+    await this.#applying
+    if (this.#unapplied !== undefined) throw this.#failure
   }
 
   /**
@@ -175,33 +176,64 @@ export class Journal {
     }
   }
 
-  async #replaceHead({ version, mark, recent }: Position, head: Head): Promise<Commit> {
-    const commit: Commit = { version: version + 1, mark: undefined, head, recent }
+  async #replaceHead({ version, mark, recent }: Position, head: Head): Promise<Position | undefined> {
+    await this.settle()
+    const commit = { version: version + 1, head, recent }
     try {
       const done = await this.#request(
         'committing to the ledger',
         (client, options) => client.index({ index: this.#index, id: HEAD, document: head, ...(mark ?? { op_type: 'create' }) }, options),
         WRITING,
       )
-      return { ...commit, mark: markOf(done) }
+      this.#applying = this.#applyOwn(commit)
+      return { version: commit.version, mark: markOf(done), ...tailOf(commit) }
     } catch (error) {
       if (!(error instanceof CordonError) || error.code !== 'STORE_CONFLICT') throw error
       // One that was sent again because its answer got lost meets itself.
       const { position } = await this.look([])
-      if (position.recent.includes(head.token)) return commit
+      if (position.recent.includes(head.token)) return undefined
       throw new Moved()
     }
   }
 
-  async #catchUp(tail: Tail): Promise<void> {
+  async #applyOwn(commit: Commit): Promise<void> {
+    this.#unapplied = commit
+    try {
+      await this.#apply(commit)
+      this.#unapplied = undefined
+    } catch (error) {
+      this.#failure = error
+    }
+  }
+
+  /** Applies a commit of a node that is dead, or slow. */
+  async #catchUp(version: number, { recent }: Tail): Promise<void> {
     const found = await this.#request('reading the journal of the ledger', (client, options) =>
       client.get<Head>({ index: this.#index, id: HEAD }, options),
     )
-    await this.apply({ version: found._version!, mark: undefined, head: found._source!, recent: tail.recent })
+    if (found._version === version) await this.#apply({ version, head: found._source!, recent })
+  }
+
+  /** To apply a commit twice, or late, changes nothing. */
+  async #apply(commit: Commit): Promise<void> {
+    const tail = { id: TAIL, source: { kind: TAIL, ...tailOf(commit) } }
+    // In this order, and Elasticsearch keeps that of one shard: the tail says nothing that is not so.
+    const writes = [...commit.head.writes, tail].map(
+      ({ id, source }): BulkWrite => ({
+        action: 'index',
+        index: this.#index,
+        id,
+        version: commit.version,
+        source: stringifyJson(source),
+      }),
+    )
+    for (const outcome of await writeAll(this.#store, 'applying a commit of the ledger', writes, WRITING)) {
+      if (outcome instanceof CordonError) throw outcome
+    }
   }
 
   async #request<T>(what: string, send: Send<T>, limits?: RequestLimits): Promise<T> {
-    this.#prepared ??= this.#prepare(this.#store, this.#index)
+    this.#prepared ??= prepare(this.#store, this.#index)
     try {
       await this.#prepared
       return await this.#store.request(what, send, limits)
@@ -233,17 +265,17 @@ function markOf({ _seq_no, _primary_term }: Found): Position['mark'] {
   return _seq_no === undefined || _primary_term === undefined ? undefined : { if_seq_no: _seq_no, if_primary_term: _primary_term }
 }
 
-/** The state that a commit of ours leads to, for as long as nobody else commits. */
-export function after({ version, mark, head, recent }: Commit): Position | undefined {
-  return mark && { version, mark, ...tailOf(head, recent) }
-}
-
-function tailOf({ token, turn }: Head, recent: readonly string[]): Tail {
+function tailOf({ head: { token, turn }, recent }: Pick<Commit, 'head' | 'recent'>): Tail {
   return { recent: [...recent, token].slice(-REMEMBERED), ...(turn === undefined ? {} : { turn }) }
 }
 
 function tokenOf(): string {
   return randomBytes(6).toString('base64url')
+}
+
+/** The one index of a ledger. */
+export function ledgerIndex({ prefix }: Elasticsearch): string {
+  return `${prefix}${LEDGER_TEMPLATE.name}`
 }
 
 /** Makes the index, or brings it up to date. */
@@ -258,16 +290,6 @@ async function prepare(store: Elasticsearch, index: string): Promise<void> {
   if (shards !== 1) {
     throw new CordonError('LEDGER_UNUSABLE', `the index ${index} has ${shards} shards, and the ledger needs all of it in one`, {
       hint: 'look for an index template of others that matches it; then delete the index, or choose another store.prefix',
-    })
-  }
-}
-
-/** For whoever only looks: a wrong prefix must not make an empty ledger. */
-async function find(store: Elasticsearch, index: string): Promise<void> {
-  const found = await store.request(`looking for ${index}`, (client, options) => client.indices.exists({ index }, options))
-  if (!found) {
-    throw new CordonError('LEDGER_MISSING', `there is no ledger in the index ${index}`, {
-      hint: 'start a node with this store once, or check store.prefix',
     })
   }
 }

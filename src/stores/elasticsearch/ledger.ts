@@ -4,7 +4,7 @@ import { CordonError } from '../../event/error.ts'
 import type { Ledger, LedgerTransaction } from '../ledger.ts'
 import { AlertArchive } from './alert-archive.ts'
 import type { Elasticsearch } from './client.ts'
-import { after, Journal, Moved, type Position, type Writes } from './journal.ts'
+import { Journal, ledgerIndex, Moved, type Position } from './journal.ts'
 import { type Documents, idOf, type Kept, type Kind } from './ledger-documents.ts'
 import { Reader } from './ledger-reader.ts'
 import type { Search } from './ledger-search.ts'
@@ -19,13 +19,14 @@ const REMEMBERED = 5_000
 const LOSSES = { asks: 2, fails: 40 }
 const BACK_OFF = 20
 
-/**
- * Opens the ledger in a cluster. Nothing is asked of it before the first use: it may be gone, and come back.
- *
- * @param options.create whether the ledger is made where there is none; else each use rejects with `LEDGER_MISSING`
- */
-export function openElasticsearchLedger(store: Elasticsearch, options: { readonly create: boolean } = { create: true }): Ledger {
-  return new ElasticsearchLedger(store, options)
+/** Opens the ledger in a cluster. Nothing is asked of it before the first use: it may be gone, and come back. */
+export function openElasticsearchLedger(store: Elasticsearch): Ledger {
+  return new ElasticsearchLedger(store)
+}
+
+/** Whether there is a ledger in the cluster: to open one makes it. @throws CordonError `STORE_…` */
+export function hasLedger(store: Elasticsearch): Promise<boolean> {
+  return store.request('looking for the ledger', (client, options) => client.indices.exists({ index: ledgerIndex(store) }, options))
 }
 
 /** A transaction that waits for its turn, and whom to tell how it went. */
@@ -41,15 +42,13 @@ class ElasticsearchLedger extends Reader implements Ledger {
   readonly #memory = new Memory(REMEMBERED)
   readonly #waiting: Waiting[] = []
   #running: Promise<void> | undefined
-  /** The latest commit on its way to be applied. Who commits is told at once: a commit is durable before. */
-  #applying: Promise<void> = Promise.resolve()
   /** The state after our own latest commit, unless others are known to have committed since. */
   #position: Position | undefined
 
-  constructor(store: Elasticsearch, options: { readonly create: boolean }) {
+  constructor(store: Elasticsearch) {
     super(new AlertArchive(store))
     this.#store = store
-    this.#journal = new Journal(store, options)
+    this.#journal = new Journal(store)
   }
 
   transaction<T>(work: (transaction: LedgerTransaction) => Promise<T>): Promise<T> {
@@ -61,7 +60,8 @@ class ElasticsearchLedger extends Reader implements Ledger {
 
   async close(): Promise<void> {
     await this.#running
-    await this.#applying
+    // Where that fails, whoever comes next does it.
+    await this.#journal.settle().catch(() => {})
   }
 
   async problem(): Promise<CordonError | undefined> {
@@ -69,13 +69,11 @@ class ElasticsearchLedger extends Reader implements Ledger {
   }
 
   protected async readAll<K extends Kind>(kind: K, keys: readonly string[]) {
-    await this.#applying
     const { documents } = await this.#journal.look(keys.map((key) => idOf(kind, key)))
     return (documents as readonly (Kept<K> | undefined)[]).map((kept) => kept?.document)
   }
 
   protected async search<A>(query: Omit<estypes.SearchRequest, 'index'>): Promise<estypes.SearchResponse<Kept, A>> {
-    await this.#applying
     return this.#journal.search<A>(query)
   }
 
@@ -110,7 +108,6 @@ class ElasticsearchLedger extends Reader implements Ledger {
 
   /** Nobody is told before it is known that what was decided was decided on the newest state. */
   async #attempt(group: readonly Waiting[]): Promise<readonly (() => void)[]> {
-    await this.#applying
     const known = this.#position
     this.#position = undefined
     const position = known ?? (await this.#journal.begin())
@@ -122,19 +119,14 @@ class ElasticsearchLedger extends Reader implements Ledger {
       if (batch.trouble !== undefined) throw batch.trouble
     }
     await this.archive.add(batch.alerts)
-    if (batch.writes.size > 0) await this.#commit(position, batch.writes)
-    else if (known !== undefined) await this.#journal.read(position, [])
+    if (batch.writes.size > 0) {
+      this.#position = await this.#journal.commit(position, batch.writes)
+      this.#memory.advance(position.version + 1, batch.writes)
+    } else if (known !== undefined) {
+      await this.#journal.read(position, [])
+      this.#position = known
+    }
     return settled
-  }
-
-  async #commit(position: Position, writes: Writes): Promise<void> {
-    const commit = await this.#journal.commit(position, writes)
-    this.#memory.advance(commit.version, writes)
-    this.#position = after(commit)
-    // Where it fails, whoever reads next finds it not applied, and applies it.
-    this.#applying = this.#journal.apply(commit).catch(() => {
-      this.#position = undefined
-    })
   }
 
   async #runOne({ work, resolve, reject }: Waiting, batch: Batch): Promise<() => void> {

@@ -76,8 +76,11 @@ export async function putTemplate(store: Elasticsearch, template: IndexTemplate)
  * @param index its whole name
  */
 export async function createIndex(store: Elasticsearch, index: string): Promise<void> {
+  const what = `creating the index ${index}`
+  // To ask is cheap, while every attempt to make one goes to the master.
+  if (await store.request(what, (client, options) => client.indices.exists({ index }, options))) return
   try {
-    await store.request(`creating the index ${index}`, (client, options) => client.indices.create({ index }, options), { timeout: 30_000 })
+    await store.request(what, (client, options) => client.indices.create({ index }, options), { timeout: 30_000 })
   } catch (error) {
     if (!(error instanceof CordonError && error.code === 'STORE_INDEX_EXISTS')) throw error
   }
