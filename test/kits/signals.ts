@@ -97,6 +97,25 @@ export function* recordedSignals(seed: number, count: number, signalPartitions: 
   }
 }
 
+/** A correlate worker over recorded signals, with its checkpoints as files in a folder. Without other settings it writes no generations by itself. */
+export function correlateWorker(
+  streams: Streams,
+  folder: string,
+  onError: (error: unknown) => void,
+  settings: Partial<CorrelateSettings> = {},
+): CorrelateWorker {
+  return createCorrelateWorker({
+    streams,
+    rules: { load: async () => {}, rulesOf: () => detector.rules },
+    openCheckpoint: (partition) => openCheckpointFile<StateRow>(join(folder, `${partition}.db`), onError),
+    probe: () => {},
+    report: () => {},
+    onError,
+    generationEvery: Number.POSITIVE_INFINITY,
+    ...settings,
+  })
+}
+
 /**
  * A node that correlates all partitions of a signals log, step by step and without a clock, with its checkpoints as files in a folder. A
  * batch that fails comes again after its partition was closed and opened, as with every kind of log.
@@ -117,17 +136,7 @@ export class CorrelatingNode {
   ) {
     this.streams = streams
     this.batch = batch
-    const onError = (error: unknown) => void this.errors.push(error as Error)
-    this.worker = createCorrelateWorker({
-      streams,
-      rules: { load: async () => {}, rulesOf: () => detector.rules },
-      openCheckpoint: (partition) => openCheckpointFile<StateRow>(join(folder, `${partition}.db`), onError),
-      probe: () => {},
-      report: () => {},
-      onError,
-      generationEvery: Number.POSITIVE_INFINITY,
-      ...settings,
-    })
+    this.worker = correlateWorker(streams, folder, (error) => void this.errors.push(error as Error), settings)
   }
 
   /** Handles what is in the log, and what comes of that. Answers where each partition stands. */

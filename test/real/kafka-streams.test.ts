@@ -1,11 +1,15 @@
 import { randomUUID } from 'node:crypto'
+import { rmSync } from 'node:fs'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import kafkajs from 'kafkajs'
 import { afterAll, afterEach, describe, expect, test } from 'vitest'
 import { CordonError } from '../../src/event/error.ts'
+import { EmbeddedStreams } from '../../src/streams/embedded.ts'
 import type { KafkaSettings } from '../../src/streams/kafka/settings.ts'
 import { openKafkaStreams, prepareTopics } from '../../src/streams/kafka.ts'
 import { LOGS, type Streams } from '../../src/streams/log.ts'
+import { alertSet, CorrelatingNode, correlateWorker, feed, memoryFolder, recordedSignals } from '../kits/signals.ts'
 import { collector, eventually, numbered, numbersOf, streamsConformance } from '../kits/streams.ts'
 import { startKafka, USERS } from './servers/kafka.ts'
 import { realOrSkip } from './servers/server.ts'
@@ -243,6 +247,63 @@ describe.skipIf(server === undefined)(`on Kafka 4.4.0${note}`, () => {
     expect(new Set(numbers).size).toBe(sent)
     // Two may have a partition for the length of a batch; never more, and never less than everything.
     expect(numbers.length - sent).toBeLessThan(500)
+  })
+
+  test('a state goes from member to member by the checkpoints topic; who comes back with a stale file begins where the other was', async () => {
+    const own = settings()
+    await prepareTopics(own, { create: true })
+    const folder = memoryFolder()
+    closing.push(async () => rmSync(folder, { recursive: true }))
+    const batches = [...recordedSignals(21, 600, 2)]
+    const third = Math.floor(batches.length / 3)
+    const parts = [batches.slice(0, third), batches.slice(third, 2 * third), batches.slice(2 * third)]
+
+    const errors: unknown[] = []
+    const begun: { readonly member: string; readonly partition: number; readonly next: number }[] = []
+    const member = async (name: string) => {
+      const streams = await opened(own, (error) => errors.push(error))
+      const worker = correlateWorker(streams, join(folder, name), (error) => errors.push(error))
+      const open = async (partition: number) => {
+        const next = await worker.open(partition)
+        begun.push({ member: name, partition, next })
+        return next
+      }
+      const consumer = streams.consume('signals', 'correlate', { ...worker, open })
+      await consumer.started()
+      /** Appends, and resolves when it has been handled, and what came of it. */
+      const feed = async (part: (typeof batches)[number]) => {
+        await streams.append('signals', part)
+        for (let depth = 0; depth < 3; depth++) await consumer.drained()
+      }
+      return { streams, feed, stop: () => consumer.stop() }
+    }
+    const one = await member('one')
+    for (const part of parts[0]!) await one.feed(part)
+    await one.stop()
+    const other = await member('other')
+    for (const part of parts[1]!) await other.feed(part)
+    await other.stop()
+    const ends = await Promise.all(
+      [0, 1].map(async (partition) => (await other.streams.last('signals', partition, () => true))!.offset + 1),
+    )
+    const again = await member('one')
+    for (const part of parts[2]!) await again.feed(part)
+    await again.stop()
+    // A broker that has just started may still be loading.
+    expect(errors.filter((error) => (error as CordonError).code !== 'STREAMS_LOADING')).toEqual([])
+    const places = (name: string) =>
+      [0, 1].map((partition) => begun.filter((item) => item.member === name && item.partition === partition).at(-1)!.next)
+    expect(places('other').every((next) => next > 0)).toBe(true)
+    expect(places('one')).toEqual(ends)
+
+    const calm = new EmbeddedStreams({ folder: join(folder, 'calm'), partitions: 2 })
+    const node = new CorrelatingNode(calm, join(folder, 'calm'))
+    await feed(calm, node, batches)
+    await node.close()
+    const expected = await alertSet(calm)
+    await calm.close()
+    expect(expected.length).toBeGreaterThan(100)
+    expect(await alertSet(again.streams)).toEqual(expected)
   })
 
   test('a broker that is killed under load and comes back: resumed within 30 s, nothing lost', async () => {
