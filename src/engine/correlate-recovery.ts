@@ -36,10 +36,10 @@ interface Recovering {
 
 /**
  * How many G the log is read back behind the place from which on something is to be said, to come to exactly the state that was lost:
- * what comes turns conditions at signals up to G old, and anchors up to 2G old; an anchor rests on the condition at the signal before it,
- * which may be 3G old, reads up to 4G back, and counts a copy there by what was 5G ago. One more for what was under way at the time.
+ * what comes looks for the anchor of its episode up to 3G back; that rests on the condition at the signal before it, which reads up to 5G
+ * back and counts a copy there by what came up to 6G back. One more for what was on its way between partitions (docs/decisions/0014).
  */
-const SIGHTS = 6
+const SIGHTS = 7
 const PAGE = 500
 
 /**
