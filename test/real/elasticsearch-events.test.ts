@@ -122,6 +122,23 @@ describe.skipIf(server === undefined)(`events in Elasticsearch 9.2.0${note}`, ()
     expect(await found(elasticsearch)).toHaveLength(2)
   })
 
+  test('a copy that the log has as another entry is stored beside the first, once', async () => {
+    const elasticsearch = fresh()
+    const event = eventOf({ message: 'one' })
+    const { cordon } = event.document as { cordon: JsonObject }
+    const copy = { ...event, ingested: NOON + 5_000, document: { ...event.document, cordon: { ...cordon, offset: 1_000_000 } } }
+    for (const expected of [
+      { stored: 2, present: 0 },
+      { stored: 0, present: 2 },
+    ])
+      expect(await new EventsStore(elasticsearch).add([event, copy])).toMatchObject(expected)
+    const hits = await found(elasticsearch)
+    expect(hits.map(({ id, source }) => [id, (source.cordon as JsonObject).copy])).toEqual([
+      [event.id, undefined],
+      [`${event.id}.0.1000000`, true],
+    ])
+  })
+
   test('every document that can come is stored, and reads back as it was', async () => {
     const elasticsearch = fresh()
     const store = new EventsStore(elasticsearch)
@@ -213,9 +230,9 @@ describe.skipIf(server === undefined)(`events in Elasticsearch 9.2.0${note}`, ()
 
   test('a replay of what a live run stored gives the alerts of the live run', async () => {
     const { first } = proofRules()
-    // One state of the rules: a replay knows no other.
+    // One state of the rules: a replay knows no other. Else everything: late, twice, by nodes that pause and vanish.
     const rules = { first, tuned: first, changed: first }
-    const site = await RecordedSite.create({ seed: 4, events: 8_000, partitions: 3, shuffle: 1 }, rules)
+    const site = await RecordedSite.create({ seed: 4, events: 8_000, partitions: 3 }, rules)
     closing.push(async () => site.remove())
     const run = await site.embedded()
     const member = await run.member('proof')
@@ -230,7 +247,7 @@ describe.skipIf(server === undefined)(`events in Elasticsearch 9.2.0${note}`, ()
     const elasticsearch = new Elasticsearch(store)
     closing.push(() => elasticsearch.close())
     const kept = await found(elasticsearch)
-    expect(kept.length).toBeGreaterThan(7_000)
+    expect(kept.length).toBeGreaterThan(8_000)
     const { alerts, read } = await replayStore(config, EVERYTHING, loadRules(config.rules), quietly)
     expect(read).toBe(kept.length)
     expect(alerts.map(told).sort()).toEqual([...live.alerts.values()].map(told).sort())

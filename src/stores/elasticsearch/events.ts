@@ -1,5 +1,5 @@
 import { CordonError } from '../../event/error.ts'
-import { type JsonObject, stringifyJson } from '../../event/json.ts'
+import { getText, type JsonObject, stringifyJson } from '../../event/json.ts'
 import { type BulkWrite, type Written, writeAll } from './bulk.ts'
 import type { Elasticsearch } from './client.ts'
 import { reducedDocument } from './documents.ts'
@@ -12,7 +12,7 @@ export interface EventDocument {
   readonly id: string
   /** The stamp under which it is judged, in milliseconds: its day names the index. */
   readonly ingested: number
-  /** As `storedDocument` makes it. */
+  /** As `storedDocument` makes it, or `reducedDocument`. */
   readonly document: JsonObject
 }
 
@@ -33,6 +33,29 @@ export interface StoredPlace {
   readonly next: number
   /** The highest stamp before it. Milliseconds. */
   readonly ingested: number
+}
+
+type Outcome = readonly [EventDocument, Written]
+
+function withOutcome(outcomes: readonly Outcome[], wanted: Written): readonly EventDocument[] {
+  return outcomes.filter(([, outcome]) => outcome === wanted).map(([event]) => event)
+}
+
+function asCopy({ id, ingested, document }: EventDocument): EventDocument {
+  return {
+    id: `${id}.${placeOf(document)}`,
+    ingested,
+    document: { ...document, cordon: { ...(document.cordon as JsonObject), copy: true } },
+  }
+}
+
+function asReduced(event: EventDocument, { message }: CordonError): EventDocument {
+  return { ...event, document: reducedDocument(event.document, message) }
+}
+
+/** The entry of the events log that a document was made of. */
+function placeOf(document: JsonObject): string {
+  return `${getText(document, 'cordon.partition')}.${getText(document, 'cordon.offset')}`
 }
 
 const PLACES: IndexTemplate = {
@@ -61,30 +84,23 @@ export class EventsStore {
   }
 
   /**
-   * Stores events, and makes the indices of their days.
+   * Stores events, and makes the indices of their days. A copy of an event, which the log may have as another entry, is stored as well:
+   * it has a stamp of its own, and counts again where it came long after the first.
    *
    * @throws CordonError `STORE_…` where not an event but the cluster is the trouble: none of them may count as stored then
    */
   async add(events: readonly EventDocument[]): Promise<Added> {
     try {
-      const first = await this.write(
-        events.map(({ document }) => document),
-        events,
-      )
-      const trouble = events.flatMap((event, at) => (first[at] instanceof CordonError ? [{ event, problem: first[at] }] : []))
-      const second = await this.write(
-        trouble.map(({ event, problem }) => reducedDocument(event.document, problem.message)),
-        trouble.map(({ event }) => event),
-      )
-      const refused = trouble.flatMap(({ event: { document } }, at) =>
-        second[at] instanceof CordonError ? [{ document, problem: second[at] }] : [],
-      )
-      const outcomes = [...first, ...second]
+      const first = await this.write(events)
+      const copies = (await this.takenByOthers(withOutcome(first, 'present'))).map(asCopy)
+      const both = [...first, ...(await this.write(copies))]
+      const last = await this.write(both.flatMap(([event, outcome]) => (outcome instanceof CordonError ? [asReduced(event, outcome)] : [])))
+      const all = [...both, ...last]
       return {
-        stored: outcomes.filter((outcome) => outcome === 'written').length,
-        present: outcomes.filter((outcome) => outcome === 'present').length,
-        reduced: second.filter((outcome) => outcome === 'written').length,
-        refused,
+        stored: withOutcome(all, 'written').length,
+        present: withOutcome(all, 'present').length - copies.length,
+        reduced: withOutcome(last, 'written').length,
+        refused: last.flatMap(([{ document }, problem]) => (problem instanceof CordonError ? [{ document, problem }] : [])),
       }
     } catch (error) {
       // Somebody may have deleted an index, or its template.
@@ -110,13 +126,28 @@ export class EventsStore {
     )
   }
 
-  private async write(documents: readonly JsonObject[], events: readonly EventDocument[]): Promise<readonly Written[]> {
+  private async write(events: readonly EventDocument[]): Promise<readonly Outcome[]> {
     const writes: BulkWrite[] = []
-    for (const [at, { id, ingested }] of events.entries()) {
+    for (const { id, ingested, document } of events) {
       const index = await this.prepare(dailyIndex('events', ingested))
-      writes.push({ action: 'create', index, id, source: stringifyJson(documents[at]) })
+      writes.push({ action: 'create', index, id, source: stringifyJson(document) })
     }
-    return writeAll(this.elasticsearch, 'storing events', writes)
+    const written = await writeAll(this.elasticsearch, 'storing events', writes)
+    return events.map((event, at) => [event, written[at]!])
+  }
+
+  /** Of events whose ids are taken, those that another entry of the log has taken; the others were stored before. */
+  private async takenByOthers(events: readonly EventDocument[]): Promise<readonly EventDocument[]> {
+    if (events.length === 0) return []
+    const { prefix } = this.elasticsearch
+    const docs = events.map(({ id, ingested }) => ({ _index: prefix + dailyIndex('events', ingested), _id: id, _source: ['cordon'] }))
+    const answer = await this.elasticsearch.request('looking at stored events', (client, options) =>
+      client.mget<JsonObject>({ docs }, options),
+    )
+    return events.filter(({ document }, at) => {
+      const found = answer.docs[at]
+      return found === undefined || !('_source' in found) || placeOf(found._source ?? {}) !== placeOf(document)
+    })
   }
 
   /** Makes an index, from its template, before it is written to: left to the first write, its failure would look like the document's. */

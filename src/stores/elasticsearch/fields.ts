@@ -35,7 +35,7 @@ token | decision expires:date id label op path purpose reason
 dlp.pii | count:long
 dlp.secret | kind
 context.device context.file context.process context.user | observed:date source
-cordon | bundle document:object! offset:long partition:long refused
+cordon | bundle copy:boolean document:object! offset:long partition:long refused
 `
 
 interface MutableTree {
