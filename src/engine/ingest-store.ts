@@ -4,8 +4,8 @@ import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import type { ProcessRow } from '../context/process-tree.ts'
 import type { FilePosition } from '../sources/source.ts'
 
-/** Ids are remembered by the half day in which they came, so that they are written near each other, and forgotten together. */
-const SLOT = 43_200_000
+/** Ids are remembered by the day in which they came, and that of yesterday, so that they are forgotten together. */
+const SLOT = 86_400_000
 /** Ids forgotten in one transaction at most: more than come in meanwhile, and few enough to keep nobody waiting. */
 const FORGOTTEN_AT_ONCE = 20_000
 
@@ -26,7 +26,7 @@ export class IngestStore {
     mkdirSync(dirname(path), { recursive: true })
     this.database = new DatabaseSync(path, { timeout: 5_000 })
     this.database.exec(`
-      PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;
+      PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-65536;
       CREATE TABLE IF NOT EXISTS processes (
         device TEXT NOT NULL, pid INTEGER NOT NULL, agent TEXT NOT NULL, parent INTEGER, executable TEXT,
         since REAL NOT NULL, seen REAL NOT NULL, ended REAL, PRIMARY KEY (device, pid)) WITHOUT ROWID;
@@ -36,7 +36,7 @@ export class IngestStore {
     this.upsert = this.database.prepare('INSERT OR REPLACE INTO processes VALUES (?, ?, ?, ?, ?, ?, ?, ?)')
     this.remove = this.database.prepare('DELETE FROM processes WHERE device = ? AND pid = ?')
     this.putId = this.database.prepare('INSERT OR REPLACE INTO ids VALUES (?, ?, ?)')
-    this.findId = this.database.prepare('SELECT digest FROM ids WHERE slot IN (?, ?, ?) AND id = ?')
+    this.findId = this.database.prepare('SELECT digest FROM ids WHERE slot IN (?, ?) AND id = ?')
     this.forgetIds = this.database.prepare(
       `DELETE FROM ids WHERE (slot, id) IN (SELECT slot, id FROM ids WHERE slot < ? LIMIT ${FORGOTTEN_AT_ONCE})`,
     )
@@ -51,7 +51,7 @@ export class IngestStore {
   /** What was first sent under an id in the last day, as {@link save} was told. */
   digestOf(id: string, now: number): string | undefined {
     const slot = slotOf(now)
-    const row = this.findId.get(slot, slot - 1, slot - 2, Buffer.from(id, 'hex')) as { digest: Uint8Array } | undefined
+    const row = this.findId.get(slot, slot - 1, Buffer.from(id, 'hex')) as { digest: Uint8Array } | undefined
     return row && Buffer.from(row.digest).toString('hex')
   }
 
@@ -68,8 +68,9 @@ export class IngestStore {
         if (agent === null) this.remove.run(device, pid)
         else this.upsert.run(device, pid, agent, parent, executable, since, seen, ended)
       }
-      for (const [id, digest] of ids) this.putId.run(slot, Buffer.from(id, 'hex'), Buffer.from(digest, 'hex'))
-      this.forgetIds.run(slot - 2)
+      // In order, each page of the index is touched once.
+      for (const id of [...ids.keys()].sort()) this.putId.run(slot, Buffer.from(id, 'hex'), Buffer.from(ids.get(id)!, 'hex'))
+      this.forgetIds.run(slot - 1)
       this.database.exec('COMMIT')
     } catch (error) {
       if (this.database.isTransaction) this.database.exec('ROLLBACK')
