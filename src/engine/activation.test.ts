@@ -174,3 +174,43 @@ describe('the rule files of a node with embedded logs', () => {
     expect(notes).toHaveLength(2)
   })
 })
+
+describe('the rule files of a node on logs that several share', () => {
+  let folder: string
+  let streams: EmbeddedStreams
+  let bundles: Bundles
+  beforeEach(async () => {
+    folder = mkdtempSync(join(tmpdir(), 'cordon-activation-'))
+    mkdirSync(join(folder, 'rules'))
+    writeFileSync(join(folder, 'rules', 'a.yml'), rule('a'))
+    writeFileSync(join(folder, 'cordon.yml'), '{rules: [./rules], streams: {kind: kafka, brokers: ["localhost:1"]}}')
+    streams = new EmbeddedStreams({ folder: join(folder, 'data'), partitions: 1 })
+    bundles = await openBundles(streams)
+  })
+  afterEach(async () => {
+    await bundles.close()
+    await streams.close()
+    rmSync(folder, { recursive: true })
+  })
+  const start = () =>
+    startActivation({ config: loadConfig(join(folder, 'cordon.yml')), bundles } satisfies Partial<Parts> as unknown as Parts)
+  const active = () => bundles.rulesOf(bundles.active()).detections.map(({ id }) => id)
+
+  test('are activated by the first node', async () => {
+    await start()
+    expect(active()).toEqual(['a'])
+  })
+
+  test('are not, where others have activated theirs', async () => {
+    await bundles.activate([{ path: 'b.yml', text: rule('b') }], 'ana')
+    await start()
+    expect(active()).toEqual(['b'])
+  })
+
+  test('do not overrule what others have activated and cannot be read', async () => {
+    await streams.append('bundles', [{ key: 'active', value: { kind: 'activation', bundle: 'b', by: 'ana', at: 0 } }])
+    await bundles.refresh()
+    await expect(start()).rejects.toMatchObject({ code: 'BUNDLE_DAMAGED' })
+    expect(bundles.activation()).toBeUndefined()
+  })
+})

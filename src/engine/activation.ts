@@ -57,11 +57,15 @@ export function observeRules({ bundles, metrics, observer }: Pick<Parts, 'bundle
  * Sees to it that rules are active before events are taken in. On embedded logs they are the files on this node's disk, which are
  * followed from here on. On Kafka nodes share what was activated by command: only the first node of all activates its own.
  *
- * @throws CordonError `RULES_NOT_FOUND`, and as `Bundles.activate`
+ * @throws CordonError `RULES_NOT_FOUND`, `BUNDLE_DAMAGED`, and as `Bundles.activate`
  */
 export async function startActivation({ config, bundles, metrics, observer, onClose }: Parts): Promise<RuleFiles | undefined> {
   if (config.streams.kind === 'kafka') {
-    if (bundles.activation() === undefined) await bundles.activate(readPortableRuleFiles(config.rules), localAccount())
+    if (bundles.activation() !== undefined) return undefined
+    const problem = bundles.problem()
+    // What others have activated and cannot be read is not overruled by what happens to be on this disk.
+    if (problem !== undefined) throw problem
+    await bundles.activate(readPortableRuleFiles(config.rules), localAccount())
     return undefined
   }
   const files = new WatchedRules(config.rules, bundles, (error) => observer.onError('rules', error))

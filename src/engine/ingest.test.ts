@@ -148,7 +148,16 @@ describe.each([
     expect(await messages()).toEqual(['two'])
   })
 
-  test('after some days an id is anybody’s again', async () => {
+  test('after some days an id is new again, also without a restart', async () => {
+    await send(event('e', 'one'))
+    now += 1_000
+    await ingest.tick({ kind: 'tick', node: 'n', paused: false })
+    now += 60 * HOUR
+    await send(event('e', 'two'))
+    expect(await messages()).not.toContain('event-id-conflict')
+  })
+
+  test('what is forgotten is not kept, either', async () => {
     await send(event('e', 'one'))
     await restart()
     const id = (await entries()).flatMap((value) => (value.kind === 'event' ? [value.event.id] : []))[0]!

@@ -104,6 +104,12 @@ describe('while it runs', () => {
     expect([second.status, second.stderr]).toEqual([3, expect.stringMatching(/error PORT_TAKEN: .*\n {2}hint: .*listen\.api\.port/)])
   })
 
+  it('SIGHUP, by which services are told to read their files again, does not stop it', async () => {
+    run.process.kill('SIGHUP')
+    expect(await Promise.race([run.exited, sleep(1_000, 'still there')])).toBe('still there')
+    expect(await site.send('/v1/events', JSON.stringify({ message: 'after' }), 'application/x-ndjson', 1)).toMatchObject({ accepted: 1 })
+  })
+
   it('a broken policy lets nothing be sent, until it is mended', async () => {
     const good = readFileSync(policy('grants.yml'), 'utf8')
     writeFileSync(policy('grants.yml'), 'grants: [{rule: ')
