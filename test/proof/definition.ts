@@ -1,7 +1,7 @@
 import type { Gap } from '../../src/detectors/signal.ts'
 import type { Event, EventRecord } from '../../src/event/event.ts'
 import { canonicalJson, getText } from '../../src/event/json.ts'
-import type { CorrelationRule, DetectionRule, RuleSet } from '../../src/sigma/ast.ts'
+import type { DetectionRule, RuleSet } from '../../src/sigma/ast.ts'
 import { loadRuleSet } from '../../src/sigma/load.ts'
 import { expectedAlerts, foldedAlerts, type Hit, type SetAlert } from '../property/correlation-oracle.ts'
 import type { Outcome } from './outcome.ts'
@@ -68,31 +68,43 @@ class PartitionPass {
     }
     const { bundle: own, event } = value
     if (!this.since.has(own)) this.since.set(own, stamp)
+    const beside = new Map(
+      [...this.since.keys()].filter((bundle) => bundle !== own).map((bundle) => [bundle, this.beside(own, bundle, stamp)]),
+    )
+    const host = getText(event.ecs, 'destination.ip')
+    const at = { eventId: event.id, time: event.time, ingested: stamp, partition: this.partition, offset }
     for (const bundle of this.since.keys()) {
-      const judged = bundle === own ? () => true : this.besides(own, bundle, stamp)
-      for (const { rule, group, refs } of meetings(this.rulesOf(bundle), event, judged)) {
-        const host = getText(event.ecs, 'destination.ip')
-        const at = { eventId: event.id, time: event.time, ingested: stamp, partition: this.partition, offset }
-        this.hits.push({ bundle, rule, group, refs, ...at, ...(host === undefined ? {} : { value: host }) })
+      for (const { rule, group, refs } of meetings(this.rulesOf(bundle), event, beside.get(bundle))) {
+        const also = [...beside].filter(([other, rules]) => other !== bundle && this.changedAbove(rule, bundle, other, rules))
+        const hit = { bundle, also: also.map(([other]) => other), rule, group, refs, ...at }
+        this.hits.push(host === undefined ? hit : { ...hit, value: host })
       }
     }
   }
 
   /**
-   * Whether another bundle's rule takes an event beside those of its own: where it has other parameters there, for G after the first
-   * stamp of the bundle that changed them, in the newest bundle that has it so.
+   * The correlations of another bundle that take an event beside those of its own: where they have other parameters there, for G after
+   * the first stamp of the bundle that changed them, in the newest bundle that has them so.
    */
-  private besides(own: string, other: string, stamp: number): (rule: CorrelationRule | DetectionRule) => boolean {
+  private beside(own: string, other: string, stamp: number): ReadonlySet<string> {
     // Bundles come one after the other here, and none comes again.
     const bundles = [...this.since.keys()]
     const [here, there] = [bundles.indexOf(own), bundles.indexOf(other)]
-    return (rule) => {
-      if (rule.kind === 'detection') return false
+    const taking = this.rulesOf(other).correlations.filter((rule) => {
       const keys = bundles.map((bundle) => keyIn(this.rulesOf(bundle), rule.id))
       if (keys[here] === keys[there] || keys.lastIndexOf(keys[there]!) !== there) return false
       const change = bundles[there < here ? there + 1 : keys.indexOf(keys[there]!)]!
       return stamp <= this.since.get(change)! + rule.timespan + rule.extension.grace
-    }
+    })
+    return new Set(taking.map(({ id }) => id))
+  }
+
+  /** Whether another bundle has the same rule under one of those that take the event beside: then its anchors go there, too. */
+  private changedAbove(rule: string, bundle: string, other: string, beside: ReadonlySet<string>): boolean {
+    const { correlations } = this.rulesOf(other)
+    const isAbove = (above: string): boolean =>
+      correlations.some(({ id, rules }) => id === above && rules.some((child) => child === rule || isAbove(child)))
+    return keyIn(this.rulesOf(bundle), rule) === keyIn(this.rulesOf(other), rule) && [...beside].some(isAbove)
   }
 
   gaps(): Gap[] {
@@ -107,14 +119,19 @@ class PartitionPass {
   }
 }
 
-/** The rules that alert by themselves, and the correlations, that an event means something to. */
-function meetings(set: RuleSet, event: Event, judged: (rule: CorrelationRule | DetectionRule) => boolean) {
+/**
+ * The rules that alert by themselves, and the correlations, that an event means something to.
+ *
+ * @param only these, where the rule set is not the event's own
+ */
+function meetings(set: RuleSet, event: Event, only: ReadonlySet<string> | undefined) {
   const met = set.detections.filter((rule) => meets(rule, event))
   if (met.length === 0) return []
-  const singles = met.filter((rule) => rule.silent !== true && judged(rule)).map(({ id }) => ({ rule: id, group: [], refs: 1 }))
-  const correlations = set.correlations.filter(judged).flatMap((rule) => {
+  const singles = only === undefined ? met.filter(({ silent }) => silent !== true).map(({ id }) => ({ rule: id, group: [], refs: 1 })) : []
+  const correlations = set.correlations.flatMap((rule) => {
     const refs = met.reduce((bits, { id }) => (rule.rules.includes(id) ? bits | (1 << rule.rules.indexOf(id)) : bits), 0)
-    return refs === 0 ? [] : [{ rule: rule.id, group: rule.groupBy.map((name) => getText(event.ecs, name)!), refs }]
+    if (refs === 0 || only?.has(rule.id) === false) return []
+    return [{ rule: rule.id, group: rule.groupBy.map((name) => getText(event.ecs, name)!), refs }]
   })
   return [...singles, ...correlations]
 }
