@@ -83,7 +83,7 @@ async function fromLog(recovering: Recovering, oldest: LogEntry<SignalRecord> | 
 type Beginning = { readonly next: number } & Pick<CorrelatorHead, 'rebuiltFrom'>
 
 function emptyState({ next, rebuiltFrom }: Beginning, sent: Sent): CheckpointImage {
-  const correlator = { progress: [], gaps: [], bundles: [], told: [], ...(rebuiltFrom === undefined ? {} : { rebuiltFrom }) }
+  const correlator = { progress: [], gaps: [], bundles: [], ...(rebuiltFrom === undefined ? {} : { rebuiltFrom }) }
   return { next, head: stringifyJson({ correlator, sent } satisfies WorkerHead), rows: [] }
 }
 

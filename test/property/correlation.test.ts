@@ -74,7 +74,9 @@ function clockAt(rules: RuleSet, end: number): (depth: number) => number {
   const clock = (depth: number): number => {
     if (depth === 1) return end
     const chained = units.filter((unit) => unit.depth === depth - 1 && unit.parents.length > 0)
-    return clock(depth - 1) - 2 * Math.max(0, ...chained.map(({ span }) => span.sight))
+    const sight = Math.max(0, ...chained.map(({ span }) => span.sight))
+    // It is told in steps of a 64th.
+    return sight === 0 ? clock(depth - 1) : Math.floor(((clock(depth - 1) - 2 * sight) * 64) / sight) * (sight / 64)
   }
   return clock
 }

@@ -46,6 +46,13 @@ export class Clock {
     return clock
   }
 
+  /** How far the foremost source of a depth has come; minus infinity where none has been heard of. */
+  highest(depth: number): number {
+    let highest = Number.NEGATIVE_INFINITY
+    for (const { ingested } of this.newest[depth]?.values() ?? []) highest = Math.max(highest, ingested)
+    return highest
+  }
+
   /** The greatest depth of which progress has been heard. */
   get depth(): number {
     return Math.max(0, this.newest.length - 1)

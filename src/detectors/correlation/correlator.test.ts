@@ -60,7 +60,7 @@ const progress = (ingested: number, part: Partial<Progress> = {}): Progress => (
 })
 const told = ({ revisions }: Outcome) =>
   revisions.map(({ rule, time, state, provisional }) => `${rule.title} ${time / 1_000} ${provisional ? 'provisional' : state}`)
-const passed = ({ chained }: Outcome) => chained.map(({ value }) => value)
+const passed = ({ chained }: Outcome) => chained.flatMap(({ value }) => (value.kind === 'progress' ? [] : [value]))
 const signals = (outcome: Outcome) => passed(outcome).filter((value) => value.kind === 'signal')
 
 describe('an anchor on its way to the correlation above', () => {
@@ -132,8 +132,8 @@ describe('an anchor on its way to the correlation above', () => {
         written('two', 'type: event_count, rules: [pairs], group-by: [user], condition: {gte: 2}') +
         written('one', 'type: event_count, rules: [pairs], group-by: [user], condition: {gte: 1}'),
     )
-    const two = (outcome: Outcome) => passed(outcome).filter((value) => value.kind !== 'progress' && value.unit === keyOf('two'))
-    const one = (outcome: Outcome) => passed(outcome).filter((value) => value.kind !== 'progress' && value.unit === keyOf('one'))
+    const two = (outcome: Outcome) => passed(outcome).filter((value) => value.unit === keyOf('two'))
+    const one = (outcome: Outcome) => passed(outcome).filter((value) => value.unit === keyOf('one'))
     say(signal(keyOf('pairs'), 2))
     const first = say(signal(keyOf('pairs'), 4))
     expect([...two(first).flatMap((record) => told(say(record))), ...one(first).flatMap((record) => told(say(record)))]).toEqual([
@@ -208,8 +208,8 @@ describe('progress', () => {
     const { keyOf, say } = setUp(text)
     say(signal(keyOf('pairs'), 1))
     expect(ofDepth(1)(say(progress(100)))).toEqual([
-      [0, 70],
-      [1, 70],
+      [0, 69.84375],
+      [1, 69.84375],
     ])
     expect(ofDepth(1)(say(progress(90, { offset: 2_000 })))).toEqual([])
   })
@@ -221,6 +221,15 @@ describe('progress', () => {
       [0, 100],
       [1, 100],
     ])
+  })
+
+  test('never steps back', () => {
+    const { keyOf, say } = setUp(text)
+    for (const partition of [0, 1]) say(progress(50, { depth: 1, partition, offset: 1 }))
+    say(progress(200))
+    say(progress(10, { depth: 1, offset: 2 }))
+    // Its window, of G to each side of 20, was closed at 50.
+    expect(told(say(signal(keyOf('top'), 20, { group: ['u'], refs: 2, offset: 9_999 })))).toEqual(['top 20 open'])
   })
 
   test('a window above closes when all partitions have said that nothing from below can come', () => {
@@ -254,6 +263,43 @@ describe('bundles', () => {
     expect(correlator.checkpoint.bundles).toEqual(['old', 'new'])
     say(progress(100, { feed: feed('new') }))
     expect([correlator.size, correlator.checkpoint.bundles]).toEqual([0, ['new']])
+  })
+
+  describe('an alert that passes to an anchor of another bundle', () => {
+    const each = written('each', 'type: event_count, rules: [a], group-by: [user], condition: {gte: 1}')
+    const bundles = { loud: each, quiet: each + written('top', 'type: event_count, rules: [each], group-by: [user], condition: {gte: 1}') }
+    const copy = (unit: string, bundle: string, ingested: number) =>
+      signal(unit, 1, { bundle, group: ['u'], ingested: ingested * 1_000, offset: ingested })
+
+    test('is taken back where the new one does not tell it', () => {
+      const { keyOf, say } = setUp(bundles)
+      expect(told(say(copy(keyOf('each'), 'loud', 40)))).toEqual(['each 1 open'])
+      const outcome = say(copy(keyOf('each'), 'quiet', 1))
+      expect(told(outcome)).toEqual(['each 1 withdrawn'])
+      expect(passed(outcome).map(({ kind, bundle }) => `${kind} ${bundle}`)).toEqual(['signal quiet'])
+    })
+
+    test('is taken back from the correlations that only the old one had above it', () => {
+      const { keyOf, say } = setUp(bundles)
+      expect(passed(say(copy(keyOf('each'), 'quiet', 40))).map(({ kind }) => kind)).toEqual(['signal'])
+      const outcome = say(copy(keyOf('each'), 'loud', 1))
+      expect(told(outcome)).toEqual(['each 1 open'])
+      expect(passed(outcome).map(({ kind, bundle }) => `${kind} ${bundle}`)).toEqual(['retraction quiet'])
+    })
+
+    test.each([
+      ['stays an anchor', 4],
+      ['is none any more', 40],
+    ])('above, too: it %s', (_, ingested) => {
+      const middle = written('pairs', PAIRS) + written('middle', 'type: temporal, rules: [pairs, b], group-by: [user]')
+      const { keyOf, say } = setUp({ loud: middle, quiet: middle + written('top', 'type: temporal, rules: [middle], group-by: [user]') })
+      const unit = keyOf('middle')
+      const anchor = (bundle: string, at: number, offset: number) =>
+        signal(unit, 4, { bundle, group: ['u'], eventId: 'anchor', depth: 1, partition: 1, ingested: at * 1_000, offset })
+      say(signal(unit, 3, { bundle: 'loud', group: ['u'], refs: 2 }))
+      expect(told(say(anchor('loud', 4, 1)))).toEqual(['middle 4 open'])
+      expect(told(say(anchor('quiet', ingested, 2)))).toEqual(['middle 4 withdrawn'])
+    })
   })
 
   test('a signal of a unit that its bundle does not have says nothing', () => {

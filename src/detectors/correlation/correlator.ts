@@ -1,13 +1,13 @@
-import type { CorrelationRule, RuleSet } from '../../sigma/ast.ts'
+import type { RuleSet } from '../../sigma/ast.ts'
 import type { AlertRevision } from '../alert.ts'
-import { bundlesNamed, type Progress, type Retraction, type Signal, type SignalRecord } from '../signal.ts'
-import { type Chained, passedOn, takenBack } from './chain.ts'
-import type { Entry, Insertion } from './change.ts'
+import type { Progress, Retraction, Signal, SignalRecord } from '../signal.ts'
+import { Announcer } from './announcer.ts'
+import type { Chained } from './chain.ts'
+import type { Entry } from './change.ts'
 import { Clock } from './clock.ts'
 import { Gaps, type KnownGap } from './gaps.ts'
-import { Group } from './group.ts'
+import { Group, SIGHTS_KEPT } from './group.ts'
 import { type KnownBundle, KnownRules } from './known-rules.ts'
-import { alertId, revisionOf, singleAlertId } from './revision.ts'
 import type { Unit } from './units.ts'
 
 /** A row of the correlator's state, as a checkpoint keeps it. */
@@ -27,8 +27,6 @@ export interface CorrelatorHead {
   readonly gaps: readonly KnownGap[]
   /** The bundles that the rows and the events log name: they must be at hand before the rows are restored. */
   readonly bundles: readonly string[]
-  /** By depth, how far its own anchors have been said to be complete. */
-  readonly told: readonly (readonly [depth: number, ingested: number])[]
   /** The state was made again from a log that may lack some of what was ingested before this. */
   readonly rebuiltFrom?: number
 }
@@ -58,19 +56,6 @@ interface UnitState {
   sweptAt: number
 }
 
-/** What a record makes the correlator say. */
-interface Told {
-  readonly revisions: AlertRevision[]
-  readonly chained: Chained[]
-}
-
-/** An anchor whose condition more events could falsify, waiting for its window to close. */
-interface Provisional {
-  readonly state: UnitState
-  readonly group: Group
-  readonly entry: Entry
-}
-
 /**
  * Signals of one partition → alert revisions, and signals for the correlations above. A pure state machine over the signals log: no
  * clock, no I/O; the same records give the same revisions, and the fold of the revisions does not depend on the order in which the
@@ -80,19 +65,18 @@ export class Correlator {
   private readonly options: CorrelatorOptions
   private readonly rules: KnownRules
   private readonly units = new Map<string, UnitState>()
-  /** By alert id. */
-  private readonly provisional = new Map<string, Provisional>()
+  private readonly announcer: Announcer
   private readonly clock: Clock
   private readonly gaps = new Gaps()
   /** By depth: where its windows have been closed up to, and how far its anchors have been said to be complete. */
   private readonly closed: number[] = []
   private readonly told = new Map<number, number>()
-  private rebuiltFrom: number | undefined
 
   constructor(options: CorrelatorOptions) {
     this.options = options
     this.rules = new KnownRules(options.rulesOf)
     this.clock = new Clock((depth) => (depth === 0 ? options.eventPartitions : options.signalPartitions))
+    this.announcer = new Announcer({ rules: this.rules, clock: this.clock, gaps: this.gaps, partition: options.partition })
   }
 
   /** Takes one record of the signals log; `offset` is its place there, which numbers the revisions that it causes. */
@@ -102,15 +86,15 @@ export class Correlator {
 
   /** Closes all windows: the input has ended (file replay). */
   end(offset: number): readonly AlertRevision[] {
-    return this.close(() => true, offset)
+    const depths = Array.from({ length: this.depth }, (_, below) => below + 1)
+    return depths.flatMap((depth) => this.announcer.close(depth, Number.POSITIVE_INFINITY, offset))
   }
 
   /** Takes the state of a checkpoint back, before the first record is handled. Rows of units that are gone are ignored. */
   restore(head: CorrelatorHead, rows: Iterable<StateRow>): void {
     for (const progress of head.progress) this.clock.take(progress)
     for (const { partition, ...gap } of head.gaps) this.gaps.take(partition, [gap])
-    for (const [depth, ingested] of head.told) this.told.set(depth, ingested)
-    this.rebuiltFrom = head.rebuiltFrom
+    this.announcer.rebuiltFrom = head.rebuiltFrom
     for (const bundle of head.bundles) this.name(bundle)
     for (let depth = 1; depth <= this.depth; depth++) this.closed[depth] = this.clock.at(depth)
     for (const { unit, group, ...entry } of rows) {
@@ -118,8 +102,8 @@ export class Correlator {
       groupOf(this.units.get(unit)!, group).restore(entry)
       this.rules.hold(entry.signal, 1)
     }
-    for (const state of this.units.values())
-      for (const group of state.groups.values()) for (const entry of group.anchors()) this.watch(state, group, entry)
+    for (const { unit, groups } of this.units.values())
+      for (const group of groups.values()) for (const entry of group.anchors()) this.announcer.watch(unit, group, entry)
   }
 
   /** Signals held, for the metrics. */
@@ -135,12 +119,11 @@ export class Correlator {
   }
 
   get checkpoint(): CorrelatorHead {
-    const { rebuiltFrom } = this
+    const { rebuiltFrom } = this.announcer
     return {
       progress: this.clock.progress,
       gaps: this.gaps.all,
       bundles: this.rules.bundles,
-      told: [...this.told],
       ...(rebuiltFrom === undefined ? {} : { rebuiltFrom }),
     }
   }
@@ -149,7 +132,8 @@ export class Correlator {
     if (this.clock.covers(record)) return NOTHING
     const bundle = this.named(record)
     const state = bundle.units.has(record.unit) ? this.units.get(record.unit) : undefined
-    if (state === undefined) return record.kind === 'signal' ? this.single(bundle, record, offset) : NOTHING
+    if (state === undefined)
+      return record.kind === 'signal' ? { ...NOTHING, revisions: this.announcer.single(bundle, record, offset) } : NOTHING
     if (record.kind === 'signal' && record.time === null) return NOTHING
     const key = groupKey(record.group)
     const group = record.kind === 'signal' ? groupOf(state, key) : state.groups.get(key)
@@ -159,85 +143,10 @@ export class Correlator {
     if (taken !== undefined) this.rules.hold(taken, 1)
     if (released !== undefined) this.rules.hold(released, -1)
     return {
-      ...this.announce(state, group, inserted, offset),
+      ...this.announcer.announce(state.unit, group, inserted, offset),
       changed: [...new Set([entry, ...displaced, ...changed])].map((item) => stateRow(state, key, item)),
       evicted: [],
     }
-  }
-
-  /** A detection rule that alerts by itself: every signal is an alert, named by its event, so that a copy names the same one. */
-  private single({ singles }: KnownBundle, signal: Signal, rev: number): Outcome {
-    const rule = singles.get(signal.unit)
-    if (rule === undefined) return NOTHING
-    const standing = {
-      id: singleAlertId(rule.id, signal),
-      rule,
-      anchor: signal,
-      signals: [signal],
-      group: {},
-      provisional: false,
-      unknown: [],
-      rebuilt: false,
-    }
-    return { ...NOTHING, revisions: [revisionOf(standing, { partition: this.options.partition, rev })] }
-  }
-
-  private announce(state: UnitState, group: Group, insertion: Insertion, offset: number): Pick<Outcome, 'revisions' | 'chained'> {
-    const { entry: cause, released, opened, withdrawn, kept, moved, displaced } = insertion
-    if (opened.length + withdrawn.length + kept.length + moved.length === 0) return NOTHING
-    const told: Told = { revisions: [], chained: [] }
-    const successors = new Map<Entry, string>()
-    const horizon = cause.signal.ingested - SIGHTS_KEPT * state.unit.span.sight
-    for (const entry of withdrawn) {
-      const successor = group.episodeOf(entry, horizon) ?? nearestAfter(opened, entry, state.unit.span.timespan)
-      if (successor !== undefined) successors.set(entry, idOf(state, successor))
-    }
-    const heirs = new Set(successors.values())
-    // An anchor that stays one is told again only if its evidence is another now, or it takes an alert's place.
-    const revised = kept.filter(
-      (entry) => displaced.length > 0 || entry === cause || heirs.has(idOf(state, entry)) || group.evidence(entry).includes(cause.signal),
-    )
-    for (const entry of [...opened, ...moved.map(({ to }) => to), ...revised]) {
-      const id = idOf(state, entry)
-      const supersedes = [...successors].filter(([, heir]) => heir === id).map(([gone]) => idOf(state, gone))
-      this.open(state, group, entry, supersedes, offset, told)
-    }
-    for (const entry of withdrawn) {
-      const anchor = entry === cause && released !== undefined ? released : entry.signal
-      this.withdraw(state, anchor, successors.get(entry), offset, told)
-    }
-    for (const { from, to } of moved) this.leave(state, from.signal, to.signal, offset, told)
-    if (released !== undefined && kept.includes(cause)) this.leave(state, released, cause.signal, offset, told)
-    return told
-  }
-
-  private open(state: UnitState, group: Group, entry: Entry, supersedes: readonly string[], offset: number, told: Told): void {
-    this.watch(state, group, entry)
-    const revision = this.revision(state, group, entry, this.isClosed(state, entry), offset)
-    const last = supersedes.length === 0 ? revision : { ...revision, supersedes }
-    const unit = this.rules.unit(state.unit.key, entry.signal)
-    if (unit.rule.silent !== true) told.revisions.push(last)
-    told.chained.push(...passedOn(unit, this.rules.parents(unit.key, entry.signal), entry.signal, last))
-  }
-
-  private withdraw(state: UnitState, anchor: Signal, supersededBy: string | undefined, offset: number, told: Told): void {
-    const unit = this.rules.unit(state.unit.key, anchor)
-    const revision = this.withdrawal(state, unit, anchor, supersededBy, offset)
-    this.provisional.delete(revision.id)
-    if (unit.rule.silent !== true) told.revisions.push(revision)
-    told.chained.push(...takenBack(unit, this.rules.parents(unit.key, anchor), anchor, revision))
-  }
-
-  /** An alert whose anchor is now of another bundle is taken back where only the old bundle would tell of it. */
-  private leave(state: UnitState, from: Signal, to: Signal, offset: number, told: Told): void {
-    if (bundlesNamed(from).join() === bundlesNamed(to).join()) return
-    const { key } = state.unit
-    const old = this.rules.unit(key, from)
-    const revision = this.withdrawal(state, old, from, undefined, offset)
-    if (this.rules.unit(key, to).rule.silent === true && old.rule.silent !== true) told.revisions.push(revision)
-    const stay = new Set(this.rules.parents(key, to).map(({ unit }) => unit.key))
-    const left = this.rules.parents(key, from).filter(({ unit }) => !stay.has(unit.key))
-    told.chained.push(...takenBack(old, left, from, revision))
   }
 
   private advance(progress: Progress, offset: number): Outcome {
@@ -252,24 +161,13 @@ export class Correlator {
       const clock = this.clock.at(depth)
       if (clock > (this.closed[depth] ?? Number.NEGATIVE_INFINITY)) {
         this.closed[depth] = clock
-        outcome.revisions.push(...this.close((item) => item.state.unit.depth === depth && this.isClosed(item.state, item.entry), offset))
+        outcome.revisions.push(...this.announcer.close(depth, clock, offset))
         outcome.evicted.push(...this.sweep(depth, clock))
       }
       outcome.chained.push(...this.complete(depth, clock, offset))
     }
     this.forget()
     return outcome
-  }
-
-  /** Provisional anchors whose window has closed become final: what they wait for can no longer arrive. */
-  private close(closes: (item: Provisional) => boolean, offset: number): AlertRevision[] {
-    const closed: AlertRevision[] = []
-    for (const [id, item] of this.provisional) {
-      if (!closes(item)) continue
-      this.provisional.delete(id)
-      closed.push(this.revision(item.state, item.group, item.entry, true, offset))
-    }
-    return closed.sort((a, b) => (a.id < b.id ? -1 : 1))
   }
 
   /** Frees what is out of sight of anything still to come. A sweep looks at every group, so a unit is swept only once per quarter of G. */
@@ -292,14 +190,15 @@ export class Correlator {
 
   /**
    * Says of a depth's own anchors that they are complete: an arrival turns conditions up to G back, and anchors up to 2G back, so none
-   * that is still to come, or to be retracted, is older than that behind the clock. Said of every depth that anybody has spoken of,
-   * because the correlations above wait for all partitions.
+   * that is still to come, or to be retracted, is older than that behind the clock. In steps, because every partition tells every
+   * other. One that has no such correlation says so when others are ahead of its last word: they wait for all partitions.
    */
   private complete(depth: number, clock: number, offset: number): Chained[] {
     const sight = this.rules.chainSight(depth)
-    if (sight === undefined && !this.told.has(depth) && this.clock.depth < depth) return []
-    const ingested = clock - 2 * (sight ?? 0)
-    if (ingested <= (this.told.get(depth) ?? Number.NEGATIVE_INFINITY)) return []
+    const told = this.told.get(depth) ?? Number.NEGATIVE_INFINITY
+    if (sight === undefined && told >= this.clock.highest(depth)) return []
+    const ingested = sight === undefined ? clock : Math.floor(((clock - 2 * sight) * STEPS) / sight) * (sight / STEPS)
+    if (ingested <= told) return []
     this.told.set(depth, ingested)
     const { partition, signalPartitions } = this.options
     const value: Progress = { kind: 'progress', depth, partition, offset, ingested }
@@ -337,49 +236,10 @@ export class Correlator {
   private get depth(): number {
     return Math.max(this.clock.depth + 1, ...[...this.units.values()].map(({ unit }) => unit.depth))
   }
-
-  private isClosed({ unit }: UnitState, { signal }: Entry): boolean {
-    return !unit.falsifiable || signal.ingested + unit.span.sight < this.clock.at(unit.depth)
-  }
-
-  private watch(state: UnitState, group: Group, entry: Entry): void {
-    const id = idOf(state, entry)
-    if (this.isClosed(state, entry) || this.rules.unit(state.unit.key, entry.signal).rule.silent === true) this.provisional.delete(id)
-    else this.provisional.set(id, { state, group, entry })
-  }
-
-  private revision(state: UnitState, group: Group, entry: Entry, closed: boolean, rev: number): AlertRevision {
-    const { falsifiable, reach, span } = state.unit
-    const { signal } = entry
-    const { rule } = this.rules.unit(state.unit.key, signal)
-    return revisionOf(
-      {
-        id: idOf(state, entry),
-        rule,
-        anchor: signal,
-        signals: group.evidence(entry),
-        group: groupFields(rule, signal),
-        provisional: !closed,
-        unknown: falsifiable && closed ? this.gaps.within(signal.ingested - reach, signal.ingested + reach) : [],
-        rebuilt: this.rebuiltFrom !== undefined && signal.ingested < this.rebuiltFrom + SIGHTS_KEPT * span.sight,
-      },
-      { partition: this.options.partition, rev },
-    )
-  }
-
-  private withdrawal(state: UnitState, { rule }: Unit, anchor: Signal, supersededBy: string | undefined, rev: number): AlertRevision {
-    const id = alertId(rule.id, state.unit.key, anchor)
-    const last = { id, rule, anchor, signals: [anchor], group: groupFields(rule, anchor), provisional: false, unknown: [], rebuilt: false }
-    const revision = { ...revisionOf(last, { partition: this.options.partition, rev }), state: 'withdrawn' as const }
-    return supersededBy === undefined ? revision : { ...revision, supersededBy }
-  }
 }
 
-/**
- * What still comes is seen by signals up to G old. The condition there reads up to 2G back; and where it turns, an anchor that sees
- * it can rest on a signal 3G old. So nothing younger than 3G may be forgotten (docs/decisions/0001).
- */
-const SIGHTS_KEPT = 3
+/** Progress of a depth is told this often in the G of its correlations, which wait for that long anyway. */
+const STEPS = 64
 
 const NOTHING: Outcome = { revisions: [], chained: [], changed: [], evicted: [] }
 
@@ -390,10 +250,6 @@ export function rowKey({ unit, group, signal: { depth, eventId, partition, offse
 
 function stateRow({ unit }: UnitState, group: string, { signal, counted, holds, anchor }: Entry): StateRow {
   return { unit: unit.key, group, signal, counted, holds, anchor }
-}
-
-function idOf({ unit }: UnitState, { signal }: Entry): string {
-  return alertId(unit.rule.id, unit.key, signal)
 }
 
 function groupKey(group: readonly string[]): string {
@@ -407,12 +263,4 @@ function groupOf({ groups, unit }: UnitState, key: string): Group {
     groups.set(key, group)
   }
   return group
-}
-
-function groupFields(rule: CorrelationRule, signal: Signal): Record<string, string> {
-  return Object.fromEntries(rule.groupBy.map((field, at) => [field, signal.group[at]!]))
-}
-
-function nearestAfter(opened: readonly Entry[], entry: Entry, timespan: number): Entry | undefined {
-  return opened.find(({ signal }) => signal.time! >= entry.signal.time! && signal.time! - entry.signal.time! < timespan)
 }

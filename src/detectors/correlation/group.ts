@@ -11,6 +11,12 @@ export interface Span {
 }
 
 /**
+ * What still comes is seen by signals up to G old. The condition there reads up to 2G back; and where it turns, an anchor that sees
+ * it can rest on a signal 3G old. So nothing younger than 3G may be forgotten (docs/decisions/0001).
+ */
+export const SIGHTS_KEPT = 3
+
+/**
  * The signals of one group of one correlation in order of (event time, event id), and which of them are anchors. A signal is
  * inserted where its event time puts it, whenever it arrives, and everything that it can have changed is concluded anew: so
  * the anchors are a function of the set of signals, whatever the order of arrival.
@@ -149,8 +155,8 @@ export class Group {
   }
 
   /** Anchors of a correlation below whose place a signal takes. One step, so that never both count, nor neither. */
-  private superseded({ supersedes = [], offset }: Signal): Entry[] {
-    return supersedes.flatMap((id) => this.copies.get(id)?.filter(({ signal, counted }) => counted && signal.offset < offset) ?? [])
+  private superseded({ supersedes = [] }: Signal): Entry[] {
+    return supersedes.flatMap((id) => this.copies.get(id)?.filter(({ counted }) => counted) ?? [])
   }
 
   private insertion(what: Pick<Insertion, 'entry' | 'taken' | 'released' | 'displaced'>, changes: readonly Change[]): Insertion {

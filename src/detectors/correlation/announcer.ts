@@ -1,0 +1,184 @@
+import type { CorrelationRule } from '../../sigma/ast.ts'
+import type { AlertRevision } from '../alert.ts'
+import { bundlesNamed, type Signal } from '../signal.ts'
+import { type Chained, passedOn, takenBack } from './chain.ts'
+import type { Entry, Insertion } from './change.ts'
+import type { Clock } from './clock.ts'
+import { Deadlines } from './deadlines.ts'
+import type { Gaps } from './gaps.ts'
+import { type Group, SIGHTS_KEPT } from './group.ts'
+import type { KnownBundle, KnownRules } from './known-rules.ts'
+import { alertId, revisionOf, singleAlertId } from './revision.ts'
+import type { Unit } from './units.ts'
+
+/** What is said of anchors: to the alerts log, and to the correlations above. */
+export interface Told {
+  readonly revisions: AlertRevision[]
+  readonly chained: Chained[]
+}
+
+/** An anchor that more events could unmake, waiting for its window to close. */
+interface Provisional {
+  readonly unit: Unit
+  readonly group: Group
+  readonly entry: Entry
+}
+
+/** What a correlator knows that decides what it says of an anchor. */
+interface Knowledge {
+  readonly rules: KnownRules
+  readonly clock: Clock
+  readonly gaps: Gaps
+  /** Its partition of the signals log. */
+  readonly partition: number
+}
+
+/**
+ * Turns changes of anchors into revisions of alerts and into signals for the correlations above. Who speaks is the anchor's own
+ * bundle; when an alert is final, and whether it is unknown, follows from the clock and the gaps alone.
+ */
+export class Announcer {
+  private readonly known: Knowledge
+  /** By depth; in each by alert id. */
+  private readonly provisional: Deadlines<Provisional>[] = []
+  /** The state was made again from a log that may lack some of what was ingested before this. */
+  rebuiltFrom: number | undefined
+
+  constructor(known: Knowledge) {
+    this.known = known
+  }
+
+  /** A detection rule that alerts by itself: every signal is an alert, named by its event, so that a copy names the same one. */
+  single({ singles }: KnownBundle, signal: Signal, offset: number): readonly AlertRevision[] {
+    const rule = singles.get(signal.unit)
+    if (rule === undefined) return []
+    const id = singleAlertId(rule.id, signal)
+    const said = { provisional: false, unknown: [], rebuilt: false }
+    return [revisionOf({ id, rule, anchor: signal, signals: [signal], group: {}, ...said }, this.cause(offset))]
+  }
+
+  /** What a record changed in a group, which the unit's bundles have in common; `offset` is the record's place. */
+  announce(unit: Unit, group: Group, insertion: Insertion, offset: number): Told {
+    const { entry: cause, released, opened, withdrawn, kept, moved, displaced } = insertion
+    const told: Told = { revisions: [], chained: [] }
+    if (opened.length + withdrawn.length + kept.length + moved.length === 0) return told
+    const successors = new Map<Entry, string>()
+    const horizon = cause.signal.ingested - SIGHTS_KEPT * unit.span.sight
+    for (const entry of withdrawn) {
+      const successor = group.episodeOf(entry, horizon) ?? nearestAfter(opened, entry, unit.span.timespan)
+      if (successor !== undefined) successors.set(entry, idOf(unit, successor.signal))
+    }
+    const heirs = new Set(successors.values())
+    // An anchor that stays one is told again only if its evidence is another now, or it takes an alert's place.
+    const revised = kept.filter(
+      (entry) =>
+        displaced.length > 0 || entry === cause || heirs.has(idOf(unit, entry.signal)) || group.evidence(entry).includes(cause.signal),
+    )
+    for (const entry of [...opened, ...moved.map(({ to }) => to), ...revised]) {
+      const id = idOf(unit, entry.signal)
+      const supersedes = [...successors].filter(([, heir]) => heir === id).map(([gone]) => idOf(unit, gone.signal))
+      this.open(unit, group, entry, supersedes, offset, told)
+    }
+    for (const entry of withdrawn) {
+      const anchor = entry === cause && released !== undefined ? released : entry.signal
+      this.withdraw(unit, anchor, successors.get(entry), offset, told)
+    }
+    for (const { from, to } of moved) this.leave(unit, from.signal, to.signal, offset, told)
+    if (released !== undefined && kept.includes(cause)) this.leave(unit, released, cause.signal, offset, told)
+    return told
+  }
+
+  /** Provisional alerts of a depth become final: the clock has passed their windows, so what they wait for can no longer arrive. */
+  close(depth: number, clock: number, offset: number): readonly AlertRevision[] {
+    const closed = this.provisional[depth]?.due(clock) ?? []
+    return closed.map(({ unit, group, entry }) => this.revision(unit, group, entry, true, offset)).sort((a, b) => (a.id < b.id ? -1 : 1))
+  }
+
+  /** Makes an anchor that may be provisional wait for its window to close; one that is told already as final does not. */
+  watch(unit: Unit, group: Group, entry: Entry): void {
+    const waiting = this.provisional[unit.depth] ?? new Deadlines()
+    this.provisional[unit.depth] = waiting
+    const id = idOf(unit, entry.signal)
+    const silent = this.known.rules.unit(unit.key, entry.signal).rule.silent === true
+    if (silent || this.isClosed(unit, entry)) waiting.delete(id)
+    else waiting.set(id, closesAt(unit, entry), { unit, group, entry })
+  }
+
+  private open(unit: Unit, group: Group, entry: Entry, supersedes: readonly string[], offset: number, told: Told): void {
+    this.watch(unit, group, entry)
+    const said = this.revision(unit, group, entry, this.isClosed(unit, entry), offset)
+    const revision = supersedes.length === 0 ? said : { ...said, supersedes }
+    const own = this.known.rules.unit(unit.key, entry.signal)
+    if (own.rule.silent !== true) told.revisions.push(revision)
+    told.chained.push(...passedOn(own, this.known.rules.parents(unit.key, entry.signal), entry.signal, revision))
+  }
+
+  private withdraw(unit: Unit, anchor: Signal, supersededBy: string | undefined, offset: number, told: Told): void {
+    const own = this.known.rules.unit(unit.key, anchor)
+    const said = this.withdrawal(own, anchor, offset)
+    this.provisional[unit.depth]?.delete(said.id)
+    if (own.rule.silent !== true) told.revisions.push(supersededBy === undefined ? said : { ...said, supersededBy })
+    told.chained.push(...takenBack(own, this.known.rules.parents(unit.key, anchor), anchor, said))
+  }
+
+  /** An alert whose anchor is now of another bundle is taken back where only the old bundle would tell of it. */
+  private leave({ key }: Unit, from: Signal, to: Signal, offset: number, told: Told): void {
+    if (bundlesNamed(from).join() === bundlesNamed(to).join()) return
+    const { rules } = this.known
+    const own = rules.unit(key, from)
+    const said = this.withdrawal(own, from, offset)
+    if (rules.unit(key, to).rule.silent === true && own.rule.silent !== true) told.revisions.push(said)
+    const stay = new Set(rules.parents(key, to).map(({ unit }) => unit.key))
+    const left = rules.parents(key, from).filter(({ unit }) => !stay.has(unit.key))
+    told.chained.push(...takenBack(own, left, from, said))
+  }
+
+  private isClosed(unit: Unit, entry: Entry): boolean {
+    return !unit.falsifiable || closesAt(unit, entry) < this.known.clock.at(unit.depth)
+  }
+
+  private revision(unit: Unit, group: Group, entry: Entry, closed: boolean, offset: number): AlertRevision {
+    const { falsifiable, reach, span } = unit
+    const { signal } = entry
+    const { rule } = this.known.rules.unit(unit.key, signal)
+    const standing = {
+      id: idOf(unit, signal),
+      rule,
+      anchor: signal,
+      signals: group.evidence(entry),
+      group: groupFields(rule, signal),
+      provisional: !closed,
+      unknown: falsifiable && closed ? this.known.gaps.within(signal.ingested - reach, signal.ingested + reach) : [],
+      rebuilt: this.rebuiltFrom !== undefined && signal.ingested < this.rebuiltFrom + SIGHTS_KEPT * span.sight,
+    }
+    return revisionOf(standing, this.cause(offset))
+  }
+
+  private withdrawal(unit: Unit, anchor: Signal, offset: number): AlertRevision {
+    const said = { provisional: false, unknown: [], rebuilt: false }
+    const group = groupFields(unit.rule, anchor)
+    const last = revisionOf({ id: idOf(unit, anchor), rule: unit.rule, anchor, signals: [anchor], group, ...said }, this.cause(offset))
+    return { ...last, state: 'withdrawn' }
+  }
+
+  private cause(rev: number): Pick<AlertRevision, 'partition' | 'rev'> {
+    return { partition: this.known.partition, rev }
+  }
+}
+
+/** An anchor's window is closed when the clock has passed this. */
+function closesAt({ span }: Unit, { signal }: Entry): number {
+  return signal.ingested + span.sight
+}
+
+function idOf({ rule, key }: Unit, anchor: Signal): string {
+  return alertId(rule.id, key, anchor)
+}
+
+function groupFields(rule: CorrelationRule, signal: Signal): Record<string, string> {
+  return Object.fromEntries(rule.groupBy.map((field, at) => [field, signal.group[at]!]))
+}
+
+function nearestAfter(opened: readonly Entry[], entry: Entry, timespan: number): Entry | undefined {
+  return opened.find(({ signal }) => signal.time! >= entry.signal.time! && signal.time! - entry.signal.time! < timespan)
+}
