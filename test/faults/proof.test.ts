@@ -16,7 +16,7 @@ describe('the same alerts whatever happens, on embedded logs', () => {
   it('killed at random moments and at every named point', { timeout: 4 * MINUTE }, async () => {
     const report = await killsOnEmbeddedLogs({ seed: 1, events: 100_000, partitions: 3, kills: 12 }, quiet)
     holds(report)
-    expect(report.figures['least alerts under way at a kill']).toBeGreaterThan(0)
+    expect(report.figures['least alerts under way at a disturbance']).toBeGreaterThan(0)
   })
 
   // Open: some alerts of the bundles that follow a changed parameter rest on other evidence than the definition says.

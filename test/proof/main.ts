@@ -2,6 +2,7 @@ import { parseArgs } from 'node:util'
 import { type RealKafka, startKafka } from '../real/servers/kafka.ts'
 import { arrivalsOnEmbeddedLogs } from './arrival.ts'
 import { killsOnEmbeddedLogs, killsOnKafka } from './kills.ts'
+import { rebalancesOnKafka } from './rebalances.ts'
 import type { Report, Say } from './report.ts'
 
 type Item = (full: boolean, seed: number, say: Say) => Promise<Report>
@@ -12,6 +13,14 @@ const ITEMS: Readonly<Record<string, Item>> = {
   kills: (full, seed, say) => killsOnEmbeddedLogs({ seed, events: full ? 1_000_000 : 100_000, partitions: 3, kills: full ? 100 : 12 }, say),
   'kills-kafka': (full, seed, say) =>
     withKafka(({ broker }) => killsOnKafka(broker, { seed, events: full ? 1_000_000 : 100_000, partitions: 4, kills: full ? 20 : 4 }, say)),
+  rebalances: (full, seed, say) =>
+    withKafka(({ broker }) =>
+      rebalancesOnKafka(
+        broker,
+        { seed, events: full ? 500_000 : 100_000, partitions: 4, changes: full ? 50 : 6, freezes: full ? 10 : 2 },
+        say,
+      ),
+    ),
 }
 
 async function withKafka<T>(work: (server: RealKafka) => Promise<T>): Promise<T> {

@@ -44,7 +44,10 @@ export class Member {
     this.token = openTokens(join(this.data, 'tokens.json')).fresh!.api
     const listen = { ingest: { port: ports.ingest }, api: { port: ports.api } }
     const retention = { events: { age: `${RETENTION / DAY}d`, size: '200GB' } }
-    writeFileSync(this.config, JSON.stringify({ data: this.data, node: name, listen, rules, streams, retention, ...config }))
+    writeFileSync(
+      this.config,
+      JSON.stringify({ data: this.data, node: name, listen, rules, streams, retention, checkpoints: { every: '1s' }, ...config }),
+    )
   }
 
   static async create(options: MemberOptions): Promise<Member> {
@@ -127,7 +130,8 @@ export class Life {
   async stop(): Promise<void> {
     this.signal('SIGTERM')
     const code = await Promise.race([this.ended, sleep(30_000, 'it does not stop')])
-    if (code === 0) return
+    // Very early in its life a process does not listen to signals yet, and just ends.
+    if (code === 0 || this.child.signalCode === 'SIGTERM') return
     await this.kill()
     throw new Error(`a member ended with ${code}:\n${this.written}`)
   }

@@ -16,6 +16,6 @@ describe.skipIf(server === undefined)(`the same alerts whatever happens, on Kafk
     const { figures, differences } = await killsOnKafka(server!.broker, plan, quiet)
     expect(differences.slice(0, 3)).toEqual([])
     expect(figures.alerts).toBeGreaterThanOrEqual(200)
-    expect(figures['least alerts under way at a kill']).toBeGreaterThan(0)
+    expect(figures['least alerts under way at a disturbance']).toBeGreaterThan(0)
   })
 })

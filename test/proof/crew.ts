@@ -1,0 +1,134 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { finished } from './finish.ts'
+import type { Life, Member } from './member.ts'
+import { type Run, type Standing, standingOf } from './site.ts'
+
+/** Members are stopped for a part of each beat, and run for the rest. Milliseconds. */
+const BEAT = 200
+/** The least share of a beat: enough for a member to tell its group in time that it is there. */
+const SLOWEST = 0.05
+
+/** The members of a run, each in the life that it is in. */
+export class Crew {
+  readonly run: Run
+  private readonly members: readonly Member[]
+  private readonly lives = new Map<number, Life>()
+  private readonly frozen = new Set<number>()
+  private share = 1
+  private left: number
+  private beating: Promise<void> | undefined
+  private over = false
+
+  private constructor(run: Run, members: readonly Member[]) {
+    this.run = run
+    this.members = members
+    this.left = run.ends.reduce((sum, end) => sum + end, 0)
+  }
+
+  static async of(run: Run, size: number): Promise<Crew> {
+    return new Crew(run, await Promise.all(Array.from({ length: size }, (_, at) => run.member(`member-${at}`))))
+  }
+
+  /** Members that have been started, frozen or not; and the others. */
+  get present(): readonly number[] {
+    return [...this.lives.keys()]
+  }
+
+  get absent(): readonly number[] {
+    return this.members.map((_, at) => at).filter((at) => !this.lives.has(at))
+  }
+
+  /** @param crashAt as CORDON_CRASH_AT has it */
+  start(at: number, crashAt?: string): Life {
+    const life = this.members[at]!.start(crashAt)
+    this.lives.set(at, life)
+    return life
+  }
+
+  async kill(at: number): Promise<void> {
+    const life = this.lives.get(at)!
+    this.checkAlive()
+    this.lives.delete(at)
+    await life.kill()
+  }
+
+  /** Has a member leave in an orderly way. */
+  async dismiss(at: number): Promise<void> {
+    await this.lives.get(at)!.stop()
+    this.lives.delete(at)
+  }
+
+  /** Starts a member that dies by itself at a named point, and waits for that. */
+  async crash(at: number, point: string): Promise<void> {
+    const life = this.start(at, point)
+    const ended = await Promise.race([life.ended, sleep(180_000, 'late', { ref: false })])
+    this.lives.delete(at)
+    if (ended === 'late') throw new Error(`${point} was never reached:\n${life.output}`)
+    if (ended !== null) throw new Error(`a member ended with ${ended} before ${point}:\n${life.output}`)
+  }
+
+  /** Stops a member in the middle of whatever it does, without its knowing, until {@link thaw}. */
+  freeze(at: number): void {
+    this.frozen.add(at)
+    this.lives.get(at)!.signal('SIGSTOP')
+  }
+
+  thaw(at: number): void {
+    this.frozen.delete(at)
+    this.lives.get(at)!.signal('SIGCONT')
+  }
+
+  /** How far the run has come. */
+  standing(): Promise<Standing> {
+    return standingOf(this.run)
+  }
+
+  /**
+   * Lets the members do about as much until it is called again that the work lasts for so many more calls: what happens to them has to
+   * happen while there is some. They are slowed down as by a machine that has other things to do.
+   */
+  async pace(calls: number): Promise<Standing> {
+    const standing = await this.standing()
+    const done = this.left - standing.left
+    const wanted = standing.left / (calls + 2)
+    const change = Math.min(2, Math.max(0.5, wanted / Math.max(1, done)))
+    this.share = Math.min(1, Math.max(SLOWEST, this.share * change))
+    this.left = standing.left
+    this.beating ??= this.beat()
+    return standing
+  }
+
+  /** Resolves when the members have come to the end, and have all left. */
+  async finish(): Promise<void> {
+    this.over = true
+    await this.beating
+    await finished(this.run, [...this.lives.values()])
+    for (const at of this.present) await this.dismiss(at)
+  }
+
+  /** Ends those that are left, whatever state they are in. */
+  async end(): Promise<void> {
+    this.over = true
+    await this.beating
+    for (const life of this.lives.values()) await life.kill()
+  }
+
+  /** @throws Error if a member ended by itself */
+  checkAlive(): void {
+    for (const life of this.lives.values()) if (!life.alive) throw new Error(`a member ended by itself:\n${life.output}`)
+  }
+
+  private async beat(): Promise<void> {
+    const tell = (name: 'SIGSTOP' | 'SIGCONT') => {
+      for (const [at, life] of this.lives) if (!this.frozen.has(at)) life.signal(name)
+    }
+    while (!this.over) {
+      if (this.share < 1) {
+        tell('SIGSTOP')
+        await sleep(BEAT * (1 - this.share))
+        tell('SIGCONT')
+      }
+      await sleep(BEAT * this.share)
+    }
+  }
+}
