@@ -67,10 +67,11 @@ function evidenceOf(signals: readonly Signal[]): readonly Evidence[] {
   )
 }
 
-/** Each kind of entity as the anchor names it, else as the nearest of the other signals does. */
+/** Each kind of entity as the anchor names it, else as the last of the other signals does: within an instant by id, wherever they came. */
 function entitiesOf(anchor: Signal, signals: readonly Signal[]): readonly Entity[] {
   const entities = new Map<string, Entity>()
-  for (const signal of [anchor, ...signals.toReversed()]) {
+  const others = signals.toSorted((a, b) => b.time! - a.time! || (a.eventId < b.eventId ? 1 : -1))
+  for (const signal of [anchor, ...others]) {
     for (const entity of signal.entities) {
       const known = entities.get(entity.kind)
       if (known === undefined) entities.set(entity.kind, entity)
