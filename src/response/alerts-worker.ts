@@ -34,24 +34,31 @@ export interface AlertsWorker {
   close(partition: number): Promise<void>
 }
 
+/** Alerts of one transaction: of a burst, the first are acted upon while the others are judged. */
+const AT_ONCE = 50
+
 /**
- * Consumes the alerts log. Each batch is one transaction of the ledger: alerts and their standing, incidents, proposed effects,
- * and the next offset. A batch that comes again, or a revision that is sent twice, changes nothing.
+ * Consumes the alerts log. Some alerts at a time are one transaction of the ledger: their revisions and standing, incidents, proposed
+ * effects, and the next offset. A batch that comes again, or a revision that is sent twice, changes nothing.
  */
 export function alertsWorker(ports: AlertsWorkerPorts): AlertsWorker {
   return {
     open: async (partition) => (await ports.ledger.offset(CONSUMER, partition)) ?? 0,
     handle: async (partition, entries) => {
-      await record(ports, (recording) => takeBatch(recording, partition, entries, ports))
-      ports.committed?.()
+      for (let at = 0; at < entries.length; at += AT_ONCE) {
+        await record(ports, (recording) => takeSome(recording, partition, entries.slice(at, at + AT_ONCE), ports))
+        ports.committed?.()
+      }
     },
     close: async () => {},
   }
 }
 
-async function takeBatch(recording: Recording, partition: number, entries: readonly Entry[], ports: AlertsWorkerPorts): Promise<void> {
+async function takeSome(recording: Recording, partition: number, entries: readonly Entry[], ports: AlertsWorkerPorts): Promise<void> {
   const from = (await recording.read.offset(CONSUMER, partition)) ?? 0
   const news = entries.filter((entry) => entry.offset >= from)
+  // Asked together, so that a store over the network answers them together; from now on it is known.
+  await Promise.all(news.map(({ value }) => recording.read.standing(value.id)))
   for (const { value } of news) await take(recording, value, ports)
   const last = news.at(-1)
   if (last !== undefined) await recording.read.putOffset(CONSUMER, partition, last.offset + 1)

@@ -127,7 +127,8 @@ export class Journal {
 
   /** Commits nothing but the wish to commit next, for whoever loses to those who are faster. @throws Moved */
   async askForTurn(): Promise<void> {
-    const { position } = await this.look([])
+    // Two that wish for it at once would else take it from each other for ever.
+    const position = await this.begin()
     await this.#replaceHead(position, { kind: HEAD, token: tokenOf(), turn: this.#name, writes: [] })
   }
 

@@ -1,4 +1,5 @@
 import type { estypes } from '@elastic/elasticsearch'
+import type { AlertRevision } from '../../detectors/alert.ts'
 import type { EffectState } from '../../response/effect.ts'
 import { NEVER } from '../../response/effect.ts'
 import { EMPTY_GUARD } from '../../response/guards.ts'
@@ -10,6 +11,8 @@ import { awaitsIndex, dueIndexes, epochIndex, openIndex } from './ledger-indexes
 import { effectSearch, incidentSearch, inOrder, type Search } from './ledger-search.ts'
 
 const PAGE = 1_000
+/** Ids that one search may name. */
+const AMONG = 10_000
 /** More verbs and states than there are. */
 const GROUPS = 100
 
@@ -32,7 +35,11 @@ export abstract class Reader implements LedgerReader {
   }
 
   async alerts({ incident, ...query }: AlertQuery) {
-    return this.archive.alerts(query, incident === undefined ? undefined : await this.#alertsOf(incident))
+    if (incident === undefined) return this.archive.alerts(query)
+    const ids = await this.#alertsOf(incident)
+    const found: AlertRevision[] = []
+    for (let at = 0; at < ids.length; at += AMONG) found.push(...(await this.archive.alerts(query, ids.slice(at, at + AMONG))))
+    return found.sort((a, b) => b.time - a.time || (a.id < b.id ? -1 : 1)).slice(0, query.limit)
   }
 
   standing(alert: string) {

@@ -100,16 +100,16 @@ export class Transaction extends Reader implements LedgerTransaction {
 
   async putIncident(incident: Incident) {
     const indexes = indexesOfIncident(incident)
-    await this.#fetch('incident', incident.id, indexes)
+    // In one request what the next lines look at.
+    await this.#batch.readAll([idOf('incident', incident.id), ...idsOf(indexes)])
     const before = await this.#replace('incident', incident.id, incident)
     await this.#index(incident.id, before && indexesOfIncident(before), indexes)
   }
 
   async putEffect(effect: Effect) {
     const indexes = indexesOfEffect(effect)
-    await this.#fetch('effect', effect.id, indexes)
-    if (effect.version === 1) await this.#claimEpoch(effect)
-    const before = await this.#replace('effect', effect.id, effect)
+    await this.#batch.readAll(idsOf(indexes))
+    const before = effect.version === 1 ? await this.#open(effect) : await this.#replace('effect', effect.id, effect)
     await this.#index(effect.id, before && indexesOfEffect(before), indexes)
   }
 
@@ -118,6 +118,7 @@ export class Transaction extends Reader implements LedgerTransaction {
   }
 
   async addReceipts(responder: string, receipts: readonly Receipt[]) {
+    await this.#batch.readAll(receipts.map(({ key }) => idOf('receipts', receiptsKey(responder, key))))
     for (const receipt of receipts) {
       const key = receiptsKey(responder, receipt.key)
       const known = (await this.read('receipts', key))?.receipts ?? []
@@ -148,16 +149,13 @@ export class Transaction extends Reader implements LedgerTransaction {
     return ordered([...same, ...[...changed.values()].filter(({ document }) => search.accepts(document))], search)
   }
 
-  /** Reads in one request what a write is about to look at. */
-  async #fetch(kind: Kind, key: string, indexes: ReadonlyMap<string, number>): Promise<void> {
-    await this.#batch.readAll([idOf(kind, key), ...[...indexes.keys()].map((index) => idOf('index', index))])
-  }
-
-  /** At most one effect of a subject has an epoch. */
-  async #claimEpoch({ id, epoch, ...effect }: Effect): Promise<void> {
+  /** At most one effect of a subject has an epoch; where none has this one, there is no such effect. */
+  async #open(effect: Effect): Promise<undefined> {
+    const { id, epoch } = effect
     const index = await this.read('index', epochIndex(subjectOf(effect)))
     const holder = Object.entries(index?.entries ?? {}).find(([, taken]) => taken === epoch)
     if (holder !== undefined) throw conflict(`effect ${id} cannot have epoch ${epoch}, which is that of effect ${holder[0]}`)
+    this.#put('effect', id, effect)
   }
 
   /** @returns what was there before */
@@ -184,6 +182,10 @@ export class Transaction extends Reader implements LedgerTransaction {
     // As it will be read back: what JSON does not keep is gone from now on.
     this.#writes.set(idOf(kind, key), parseJson(stringifyJson(keep(kind, key, document))) as unknown as Kept)
   }
+}
+
+function idsOf(indexes: ReadonlyMap<string, number>): readonly string[] {
+  return [...indexes.keys()].map((key) => idOf('index', key))
 }
 
 function conflict(message: string): CordonError {

@@ -17,7 +17,6 @@ const GROUP = 256
 const REMEMBERED = 5_000
 /** After so many commits lost to others a ledger asks for its turn; after so many it gives up. */
 const LOSSES = { asks: 2, fails: 40 }
-const BACK_OFF = 20
 
 /** Opens the ledger in a cluster. Nothing is asked of it before the first use: it may be gone, and come back. */
 export function openElasticsearchLedger(store: Elasticsearch): Ledger {
@@ -94,12 +93,13 @@ class ElasticsearchLedger extends Reader implements Ledger {
   async #runGroup(group: readonly Waiting[]): Promise<void> {
     try {
       for (let losses = 0; ; losses++) {
+        const begun = Date.now()
         const settled = await this.#attempt(group).catch(unlessMoved)
         if (settled !== undefined) {
           for (const tell of settled) tell()
           return
         }
-        await this.#standBack(losses)
+        await this.#standBack(losses, Date.now() - begun)
       }
     } catch (error) {
       for (const { reject } of group) reject(error)
@@ -141,14 +141,15 @@ class ElasticsearchLedger extends Reader implements Ledger {
   }
 
   /** Whoever loses again and again, because its transactions take long, asks the others to wait for it. */
-  async #standBack(losses: number): Promise<void> {
+  async #standBack(losses: number, lost: number): Promise<void> {
     if (losses >= LOSSES.fails) {
       throw new CordonError('LEDGER_CONFLICT', `the ledger was changed ${losses} times while a transaction ran`, {
         hint: 'it is tried again; should it go on, look for nodes that commit without end',
       })
     }
     if (losses >= LOSSES.asks) await this.#journal.askForTurn().catch(unlessMoved)
-    else await sleep(BACK_OFF * Math.random())
+    // As long as an attempt takes, or less, so that two do not go on in step.
+    else await sleep(lost * Math.random())
   }
 }
 
