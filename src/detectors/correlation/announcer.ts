@@ -17,8 +17,10 @@ export interface Told {
   readonly chained: Chained[]
 }
 
-/** An anchor that more events could unmake, waiting for its window to close. */
-interface Provisional {
+/** An anchor, and where it stands. */
+interface Anchor {
+  /** Of its alert. */
+  readonly id: string
   readonly unit: Unit
   readonly group: Group
   readonly entry: Entry
@@ -39,8 +41,8 @@ interface Knowledge {
  */
 export class Announcer {
   private readonly known: Knowledge
-  /** By depth; in each by alert id. */
-  private readonly provisional: Deadlines<Provisional>[] = []
+  /** By depth: anchors that more events could unmake, until their windows close. */
+  private readonly provisional: Deadlines<Anchor>[] = []
   /** The state was made again from a log that may lack some of what was ingested before this. */
   rebuiltFrom: number | undefined
 
@@ -70,14 +72,13 @@ export class Announcer {
     }
     const heirs = new Set(successors.values())
     // An anchor that stays one is told again only if its evidence is another now, or it takes an alert's place.
-    const revised = kept.filter(
-      (entry) =>
-        displaced.length > 0 || entry === cause || heirs.has(idOf(unit, entry.signal)) || group.evidence(entry).includes(cause.signal),
-    )
+    const isRevised = (entry: Entry) => displaced.length > 0 || entry === cause || group.evidence(entry).includes(cause.signal)
+    const isHeir = (entry: Entry) => heirs.size > 0 && heirs.has(idOf(unit, entry.signal))
+    const revised = kept.filter((entry) => isRevised(entry) || isHeir(entry))
     for (const entry of [...opened, ...moved.map(({ to }) => to), ...revised]) {
       const id = idOf(unit, entry.signal)
       const supersedes = [...successors].filter(([, heir]) => heir === id).map(([gone]) => idOf(unit, gone.signal))
-      this.open(unit, group, entry, supersedes, offset, told)
+      this.open({ id, unit, group, entry }, supersedes, offset, told)
     }
     for (const entry of withdrawn) {
       const anchor = entry === cause && released !== undefined ? released : entry.signal
@@ -91,22 +92,27 @@ export class Announcer {
   /** Provisional alerts of a depth become final: the clock has passed their windows, so what they wait for can no longer arrive. */
   close(depth: number, clock: number, offset: number): readonly AlertRevision[] {
     const closed = this.provisional[depth]?.due(clock) ?? []
-    return closed.map(({ unit, group, entry }) => this.revision(unit, group, entry, true, offset)).sort((a, b) => (a.id < b.id ? -1 : 1))
+    return closed.map((anchor) => this.revision(anchor, true, offset)).sort((a, b) => (a.id < b.id ? -1 : 1))
   }
 
-  /** Makes an anchor that may be provisional wait for its window to close; one that is told already as final does not. */
-  watch(unit: Unit, group: Group, entry: Entry): void {
+  /** An anchor that was taken back from a checkpoint waits for its window to close, if it was not told as final already. */
+  resume(unit: Unit, group: Group, entry: Entry): void {
+    this.watch({ id: idOf(unit, entry.signal), unit, group, entry })
+  }
+
+  private watch(anchor: Anchor): void {
+    const { id, unit, entry } = anchor
     const waiting = this.provisional[unit.depth] ?? new Deadlines()
     this.provisional[unit.depth] = waiting
-    const id = idOf(unit, entry.signal)
     const silent = this.known.rules.unit(unit.key, entry.signal).rule.silent === true
     if (silent || this.isClosed(unit, entry)) waiting.delete(id)
-    else waiting.set(id, closesAt(unit, entry), { unit, group, entry })
+    else waiting.set(id, closesAt(unit, entry), anchor)
   }
 
-  private open(unit: Unit, group: Group, entry: Entry, supersedes: readonly string[], offset: number, told: Told): void {
-    this.watch(unit, group, entry)
-    const said = this.revision(unit, group, entry, this.isClosed(unit, entry), offset)
+  private open(anchor: Anchor, supersedes: readonly string[], offset: number, told: Told): void {
+    const { unit, entry } = anchor
+    if (unit.falsifiable) this.watch(anchor)
+    const said = this.revision(anchor, this.isClosed(unit, entry), offset)
     const revision = supersedes.length === 0 ? said : { ...said, supersedes }
     const own = this.known.rules.unit(unit.key, entry.signal)
     if (own.rule.silent !== true) told.revisions.push(revision)
@@ -137,12 +143,12 @@ export class Announcer {
     return !unit.falsifiable || closesAt(unit, entry) < this.known.clock.at(unit.depth)
   }
 
-  private revision(unit: Unit, group: Group, entry: Entry, closed: boolean, offset: number): AlertRevision {
+  private revision({ id, unit, group, entry }: Anchor, closed: boolean, offset: number): AlertRevision {
     const { falsifiable, reach, span } = unit
     const { signal } = entry
     const { rule } = this.known.rules.unit(unit.key, signal)
     const standing = {
-      id: idOf(unit, signal),
+      id,
       rule,
       anchor: signal,
       signals: group.evidence(entry),

@@ -103,7 +103,7 @@ export class Correlator {
       this.rules.hold(entry.signal, 1)
     }
     for (const { unit, groups } of this.units.values())
-      for (const group of groups.values()) for (const entry of group.anchors()) this.announcer.watch(unit, group, entry)
+      for (const group of groups.values()) for (const entry of group.anchors()) this.announcer.resume(unit, group, entry)
   }
 
   /** Signals held, for the metrics. */

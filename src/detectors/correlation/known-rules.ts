@@ -50,6 +50,7 @@ export class KnownRules {
 
   /** The correlations above a unit that take an anchor, each with the bundle that says so. */
   parents(key: string, anchor: Signal): readonly Parent[] {
+    if (anchor.also === undefined && this.unit(key, anchor).parents.length === 0) return NONE
     const parents = bundlesNamed(anchor).flatMap((bundle) =>
       (this.known.get(bundle)!.units.get(key)?.parents ?? []).map((unit): [string, Parent] => [unit.key, { unit, bundle }]),
     )
@@ -87,3 +88,5 @@ export class KnownRules {
     )
   }
 }
+
+const NONE: readonly Parent[] = []
