@@ -76,6 +76,8 @@ export class EmbeddedStreams implements Streams {
   }
 
   async append<T>(log: LogName, records: readonly LogRecord<T>[]) {
+    // Alerts are numbered by the signals that caused them: no signal that is made again may be given such a number.
+    if (log === 'alerts') this.log('signals').sync()
     return this.log(log).append(records, this.now())
   }
 

@@ -32,6 +32,9 @@ export class EmbeddedLog {
   private readonly tables: readonly PartitionTable[]
   private readonly claimId: StatementSync
   private readonly findId: StatementSync
+  private readonly noteSync: StatementSync
+  /** Something was appended that a power cut would take. */
+  private unsynced = false
   private readonly waiting = new Set<() => void>()
 
   constructor(settings: Settings) {
@@ -45,6 +48,8 @@ export class EmbeddedLog {
     )
     this.claimId = database.prepare(`INSERT INTO ${ids} VALUES (?, ?, ?) ON CONFLICT DO NOTHING`)
     this.findId = database.prepare(`SELECT partition, offset FROM ${ids} WHERE id = ?`)
+    // A commit without a change syncs nothing.
+    this.noteSync = database.prepare("INSERT OR REPLACE INTO settings VALUES ('synced', ?)")
     const compacted = COMPACTED.has(log)
     this.tables = Array.from(
       { length: partitions },
@@ -74,9 +79,17 @@ export class EmbeddedLog {
         drafts.push(draft)
       }
     })
+    this.unsynced = this.settings.derived && !synced
     for (const draft of drafts) this.tables[draft.entry.partition]!.committed(draft)
     for (const wake of [...this.waiting]) wake()
     return results
+  }
+
+  /** Syncs what was appended so far, where appends are not synced. @throws as {@link append} */
+  sync(): void {
+    if (!this.unsynced) return
+    this.transaction('cannot be synced', true, () => this.noteSync.run(this.tables.map(({ next }) => next).join()))
+    this.unsynced = false
   }
 
   read(partition: number, from: number, limit: number, onDamage: OnDamage): readonly LogEntry<unknown>[] {
