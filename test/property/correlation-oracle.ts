@@ -39,6 +39,8 @@ export interface SetAlert {
   readonly verdict: 'final' | 'provisional' | 'unknown'
   /** The nodes that make it unknown. */
   readonly nodes: readonly string[]
+  /** Ids of the events that it rests on. */
+  readonly evidence: readonly string[]
 }
 
 /** The alert set that the records mean, by id. */
@@ -46,7 +48,7 @@ export function expectedAlerts(recorded: Recorded): SetAlert[] {
   const { rulesOf, hits } = recorded
   const queue = hits.flatMap((hit): Placed[] => {
     const rule = rulesOf(hit.bundle).correlations.find(({ id }) => id === hit.rule)
-    return rule === undefined ? [] : [{ ...hit, unit: unitOf(rule, rulesOf(hit.bundle)) }]
+    return rule === undefined ? [] : [{ ...hit, unit: unitOf(rule, rulesOf(hit.bundle)), events: [hit.eventId] }]
   })
   const alerts = hits.flatMap((hit) => (rulesOf(hit.bundle).detections.some(({ id }) => id === hit.rule) ? [single(hit)] : []))
   const sets = [...new Set(hits.map(({ bundle }) => bundle))].map(rulesOf)
@@ -55,11 +57,12 @@ export function expectedAlerts(recorded: Recorded): SetAlert[] {
     for (const placed of Map.groupBy(queue, (hit) => JSON.stringify([hit.unit.key, hit.group])).values()) {
       const { unit } = placed[0]!
       if (unit.depth !== level) continue
-      for (const anchor of anchorsOf(unit, placed)) {
+      for (const { anchor, past } of anchorsOf(unit, placed)) {
         const rule = rulesOf(anchor.bundle).correlations.find((candidate) => candidate.id === unit.rule.id)!
-        const alert = alertOf(unit, rule, anchor, recorded)
+        const evidence = [...new Set(evidenceOf(rule, past).flatMap(({ events }) => events))].sort()
+        const alert = alertOf(unit, rule, anchor, evidence, recorded)
         if (rule.silent !== true) alerts.push(alert)
-        queue.push(...passedOn(unit, alert.id, anchor, rulesOf))
+        queue.push(...passedOn(unit, alert, anchor, rulesOf))
       }
     }
   }
@@ -84,6 +87,7 @@ export function foldedAlerts(revisions: readonly AlertRevision[], rulesOf: Recor
         group,
         verdict: provisional ? 'provisional' : unknown === undefined ? 'final' : 'unknown',
         nodes: [...new Set(unknown?.map(({ node }) => node))].sort(),
+        evidence: [...new Set(evidence.map(({ eventId }) => eventId))].sort(),
       })),
   )
 }
@@ -102,6 +106,8 @@ interface Unit {
 
 interface Placed extends Hit {
   readonly unit: Unit
+  /** The event itself; of an anchor, those that it rests on. */
+  readonly events: readonly string[]
 }
 
 type Rules = Pick<RuleSet, 'detections' | 'correlations'>
@@ -136,15 +142,19 @@ function falsifiable(rule: CorrelationRule): boolean {
   return rule.bounds.some(({ operator }) => operator !== 'gt' && operator !== 'gte') || negates(rule.expression)
 }
 
-/** The anchors of one group. Of copies of one event that all are, because they came far apart, the first. */
-function anchorsOf({ rule, sight }: Unit, placed: readonly Hit[]): Hit[] {
+/**
+ * The anchors of one group, with what they see of the timespan before. Of copies of one event that all are anchors, because they came
+ * far apart, the first.
+ */
+function anchorsOf({ rule, sight }: Unit, placed: readonly Placed[]): { readonly anchor: Placed; readonly past: readonly Placed[] }[] {
   const all = placed.filter(({ time }) => time !== null)
   const counted = all.filter(
     (s) => !all.some((copy) => copy !== s && copy.eventId === s.eventId && earlier(copy, s) && s.ingested - copy.ingested <= sight),
   )
   const sees = (s: Hit, other: Hit) => Math.abs(s.ingested - other.ingested) <= sight
+  const pastOf = (s: Hit) => counted.filter((o) => sees(s, o) && o.time! > s.time! - rule.timespan && o.time! <= s.time!)
   const holds = (s: Hit) => {
-    const past = counted.filter((o) => sees(s, o) && o.time! > s.time! - rule.timespan && o.time! <= s.time!)
+    const past = pastOf(s)
     const around = counted.filter((o) => sees(s, o) && o.time! > s.time! - rule.timespan && o.time! < s.time! + rule.timespan)
     return condition(rule, past, around)
   }
@@ -155,13 +165,45 @@ function anchorsOf({ rule, sight }: Unit, placed: readonly Hit[]): Hit[] {
       .sort((a, b) => (lower(a, b) ? 1 : -1))[0]
     return before === undefined || !holds(before)
   })
-  return anchors.filter((s) => !anchors.some((copy) => copy !== s && copy.eventId === s.eventId && earlier(copy, s)))
+  return anchors
+    .filter((s) => !anchors.some((copy) => copy !== s && copy.eventId === s.eventId && earlier(copy, s)))
+    .map((anchor) => ({ anchor, past: pastOf(anchor) }))
+}
+
+/** What the condition rests on, of what it sees: all that counts, or is a link of a sequence; of `temporal` all that may be asserted. */
+function evidenceOf({ type, rules, expression }: CorrelationRule, past: readonly Placed[]): readonly Placed[] {
+  const matches = (s: Hit, ref: number) => (s.refs & (1 << ref)) !== 0
+  switch (type) {
+    case 'event_count':
+      return past
+    case 'value_count':
+      return past.filter(({ value }) => value !== undefined)
+    case 'temporal':
+      return past.filter((s) => rules.some((_, ref) => matches(s, ref) && isAsserted(expression, ref)))
+    case 'temporal_ordered': {
+      const inOrder = wanted(expression)
+      const sequences = (stage: number, from: number): Placed[][] =>
+        stage === inOrder.length
+          ? [[]]
+          : past
+              .filter((s) => matches(s, inOrder[stage]!) && s.time! >= from)
+              .flatMap((s) => sequences(stage + 1, s.time!).map((rest) => [s, ...rest]))
+      return sequences(0, Number.NEGATIVE_INFINITY).flat()
+    }
+  }
+}
+
+/** Whether a rule stands somewhere under an even number of negations. */
+function isAsserted(e: RuleExpression, ref: number, asserted = true): boolean {
+  if (e.op === 'rule') return asserted && e.rule === ref
+  return e.op === 'not' ? isAsserted(e.operand, ref, !asserted) : e.operands.some((operand) => isAsserted(operand, ref, asserted))
 }
 
 function alertOf(
   unit: Unit,
   rule: CorrelationRule,
   anchor: Hit,
+  evidence: readonly string[],
   { gaps = [], clock = () => Number.POSITIVE_INFINITY }: Recorded,
 ): SetAlert {
   const { ingested } = anchor
@@ -176,11 +218,12 @@ function alertOf(
     group: Object.fromEntries(rule.groupBy.map((field, at) => [field, anchor.group[at]!])),
     verdict: unit.falsifiable && !closed ? 'provisional' : nodes.length > 0 ? 'unknown' : 'final',
     nodes,
+    evidence,
   }
 }
 
 /** What an anchor is to the correlations above its own: in its event's bundle, and in those beside it that have the same one, too. */
-function passedOn(child: Unit, id: string, anchor: Hit, rulesOf: Recorded['rulesOf']): Placed[] {
+function passedOn(child: Unit, { id, evidence }: SetAlert, anchor: Hit, rulesOf: Recorded['rulesOf']): Placed[] {
   const bundles = [anchor.bundle, ...(anchor.also ?? [])]
   const parents = bundles.flatMap((bundle): Placed[] => {
     const set = rulesOf(bundle)
@@ -198,6 +241,7 @@ function passedOn(child: Unit, id: string, anchor: Hit, rulesOf: Recorded['rules
           rule: parent.id,
           unit: unitOf(parent, set),
           eventId: id,
+          events: evidence,
           group: parent.groupBy.map(groupValue),
           refs: 2 ** parent.rules.indexOf(rule.id),
           ...(values.length === 0 ? {} : { value: values.length === 1 ? values[0]! : JSON.stringify(values.map((value) => [value])) }),
@@ -209,7 +253,7 @@ function passedOn(child: Unit, id: string, anchor: Hit, rulesOf: Recorded['rules
 
 function single({ rule, time, eventId }: Hit): SetAlert {
   const id = hash('alert', rule, '', '', String(time), eventId)
-  return { id, rule, bundle: null, time, group: {}, verdict: 'final', nodes: [] }
+  return { id, rule, bundle: null, time, group: {}, verdict: 'final', nodes: [], evidence: [eventId] }
 }
 
 const byId = (alerts: readonly SetAlert[]) =>
