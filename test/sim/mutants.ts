@@ -120,6 +120,14 @@ export const MUTANTS: readonly Mutant[] = [
     replace: 'own: rules.detectorOf(rules.active())',
   },
   {
+    name: 'checkpoint restored one generation too old, without replay',
+    file: 'src/streams/generations.ts',
+    find: 'const rows = await rowsOf(streams, found)',
+    replace: `const isOlder = (value) => value.kind === 'head' && value.generation === found.value.generation - 1
+    const older = await streams.last('checkpoints', partition, isOlder)
+    const rows = await rowsOf(streams, older ?? found)`,
+  },
+  {
     name: 'expired state used because it is still present',
     file: GROUP,
     find: 'return Math.abs(entry.signal.ingested - other.ingested) <= this.span.sight',

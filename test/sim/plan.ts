@@ -27,6 +27,10 @@ export interface Plan {
   readonly polling: number
   /** Checkpoints are real files, which takes time. */
   readonly onDisk: boolean
+  /** Milliseconds between two generations of the state. */
+  readonly generationEvery: number
+  /** How likely a node dies at a crash point. */
+  readonly crashAtPoint: number
   readonly workload: Workload
   readonly faults: readonly Fault[]
   /** When faults and events end, and how long everything then takes at most to come to rest. */
@@ -48,6 +52,8 @@ export function randomPlan(random: Random, start: number): Plan {
     odds: rough ? { refused: 0.02, unanswered: 0.02, torn: embedded ? 0 : 0.02, slow: 0.02 } : CALM,
     polling: random.pick([5, 50, 200]),
     onDisk: random.chance(0.1),
+    generationEvery: random.pick([1_500, 5_000, 20_000]),
+    crashAtPoint: rough ? random.pick([0, 0.01, 0.05]) : 0,
     workload,
     faults: rough ? randomFaults(random, nodes, { embedded, start: start + 1_000, end }) : [],
     end,
@@ -90,8 +96,8 @@ function randomFaults(
     const again = at + random.int(100, 9_000)
     const kind = random.pick(
       embedded
-        ? (['crash', 'crash', 'pause', 'store'] as const)
-        : (['crash', 'crash', 'freeze', 'leave', 'pause', 'shake', 'store', 'logs'] as const),
+        ? (['crash', 'crash', 'disk', 'backup', 'damage', 'pause', 'store'] as const)
+        : (['crash', 'crash', 'disk', 'backup', 'damage', 'freeze', 'freeze', 'leave', 'pause', 'shake', 'store', 'logs'] as const),
     )
     switch (kind) {
       case 'crash':
@@ -106,6 +112,24 @@ function randomFaults(
         add(at, `${name} freezes`, (fleet) => node(fleet).freeze())
         // Long enough, now and then, that what it had in hand is forgotten elsewhere when it wakes.
         add(random.chance(0.4) ? again + random.int(5_000, 20_000) : again, `${name} thaws`, (fleet) => node(fleet).thaw())
+        break
+      case 'disk':
+        add(at, `${name} crashes, and its disk is gone`, (fleet) => {
+          node(fleet).crash()
+          node(fleet).loseDisk()
+        })
+        add(again, `${name} is started`, (fleet) => node(fleet).start())
+        break
+      case 'backup':
+        add(at, `${name} is backed up`, (fleet) => node(fleet).disk.backUp())
+        add(again, `${name} crashes, and has its backup`, (fleet) => {
+          node(fleet).crash()
+          node(fleet).disk.restore()
+        })
+        add(again + random.int(10, 3_000), `${name} is started`, (fleet) => node(fleet).start())
+        break
+      case 'damage':
+        add(at, 'a checkpoint is damaged', ({ world }) => world.logs.damage('checkpoints'))
         break
       case 'pause':
         add(at, `${name} takes nothing in`, (fleet) => {

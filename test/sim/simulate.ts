@@ -71,6 +71,8 @@ export async function simulate(seed: number, listener?: (line: string) => void):
       responders: [RESPONDER],
       folder,
       onDisk: plan.onDisk,
+      generationEvery: plan.generationEvery,
+      crashAtPoint: plan.crashAtPoint,
     }
     const nodes = plan.nodes.map(({ name, roles, skew }) => new Node(world, name, roles, skew))
     for (const node of nodes) node.start()
@@ -82,6 +84,7 @@ export async function simulate(seed: number, listener?: (line: string) => void):
 
     await scheduler.runUntil(plan.end)
     network.odds = CALM
+    world.crashAtPoint = 0
     world.storeNetwork.odds = CALM
     network.down = false
     world.storeNetwork.down = false

@@ -1,5 +1,5 @@
 import type { EventRecord } from '../../../src/event/event.ts'
-import { parametersOf, type Rules, sightOf } from './rules.ts'
+import { type Correlation, parametersOf, type Rules, sightOf } from './rules.ts'
 
 interface Live {
   readonly id: string
@@ -76,4 +76,21 @@ export class LiveBundles {
       return [{ bundle, rules, only: rule.id }]
     })
   }
+}
+
+/** The bundles that have the very same correlation, and judge the event by a changed one above it: they take its alerts, too. */
+export function changedAbove(id: string, { bundle, rules }: Judge, judges: readonly Judge[]): readonly string[] {
+  const version = (all: Rules) => {
+    const rule = all.correlations.find((candidate) => candidate.id === id)
+    return rule && parametersOf(rule, all.correlations)
+  }
+  const own = version(rules)
+  const others = judges.filter((judge) => {
+    if (judge.only === undefined || judge.bundle === bundle || own === undefined || version(judge.rules) !== own) return false
+    const { correlations } = judge.rules
+    const refers = (rule: Correlation): boolean =>
+      correlations.some((child) => rule.rules.includes(child.name) && (child.id === id || refers(child)))
+    return refers(correlations.find((candidate) => candidate.id === judge.only)!)
+  })
+  return [...new Set(others.map((judge) => judge.bundle))]
 }

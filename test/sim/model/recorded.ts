@@ -3,7 +3,7 @@ import type { EventRecord } from '../../../src/event/event.ts'
 import type { CorrelationRule, RuleHead, RuleSet } from '../../../src/sigma/ast.ts'
 import type { LogEntry } from '../../../src/streams/log.ts'
 import type { Hit } from '../../property/correlation-oracle.ts'
-import { LiveBundles } from './live-bundles.ts'
+import { changedAbove, LiveBundles } from './live-bundles.ts'
 import type { Correlation, Detection, Field, Rules } from './rules.ts'
 
 /** How long a node may be silent: it ticks each second. */
@@ -42,8 +42,13 @@ export function readRecord(log: readonly (readonly LogEntry<EventRecord>[])[], b
       if (known === undefined) events.set(id, { time, stamps: [ingested] })
       else known.stamps.push(ingested)
       const place = { eventId: id, time, ingested, partition, offset }
-      for (const { bundle, rules, only } of live.judges(value.bundle, ingested))
-        for (const hit of hitsOf(rules, ecs)) if (only === undefined || hit.rule === only) hits.push({ bundle, ...place, ...hit })
+      const judges = live.judges(value.bundle, ingested)
+      for (const judge of judges) {
+        for (const hit of hitsOf(judge.rules, ecs)) {
+          if (judge.only !== undefined && hit.rule !== judge.only) continue
+          hits.push({ bundle: judge.bundle, also: changedAbove(hit.rule, judge, judges), ...place, ...hit })
+        }
+      }
     }
     for (const [node, heard] of Map.groupBy(ticks, ({ node }) => node)) gaps.push(...gapsOf(node, heard, ingested))
   }

@@ -22,6 +22,11 @@ interface Stored {
   readonly written: Written
 }
 
+/** How many entries a power cut takes at the most. */
+const UNSYNCED = 1_000
+/** Logs that a power cut may shorten, on a single node. */
+const DERIVED: ReadonlySet<LogName> = new Set(['signals', 'checkpoints'])
+
 export interface LogSettings {
   readonly partitions: number
   /** The embedded kind: an id is taken once, an append is all or nothing, and a power cut takes the newest signals. */
@@ -35,7 +40,7 @@ export class VirtualLogs {
   private readonly random: Random
   private readonly logs = new Map<LogName, VirtualPartition[]>()
   private readonly ids = new Map<string, Appended>()
-  /** Signals that a power cut would take, oldest first. */
+  /** Entries that a power cut would take, oldest first. */
   private unsynced: { readonly partition: VirtualPartition; readonly offset: number }[] = []
 
   constructor(scheduler: Scheduler, random: Random, settings: LogSettings) {
@@ -67,13 +72,14 @@ export class VirtualLogs {
       if (known !== undefined) return { ...known, duplicate: true }
       const partition = this.partitionOf(log, record)
       const place = this.logs.get(log)![partition]!
-      const offset = place.append(record.key, record.written, this.stamp(place), this.settings.embedded ? 1 : this.step())
+      const offset = place.append(record.key, record.written, this.stamp(place), place.next === 0 ? 1 : this.step())
       const result = { partition, offset, duplicate: false }
       if (id !== undefined) this.ids.set(id, result)
-      if (this.settings.embedded && log === 'signals') this.unsynced.push({ partition: place, offset })
+      if (this.settings.embedded && DERIVED.has(log)) this.unsynced.push({ partition: place, offset })
       return result
     })
-    if (this.unsynced.length > 200 || records.some(({ durable }) => durable === true)) this.sync()
+    // Alerts are numbered by signals.
+    if (this.unsynced.length > UNSYNCED || log === 'alerts' || records.some(({ durable }) => durable === true)) this.sync()
     if (COMPACTED.has(log) && this.random.chance(0.2)) this.compact(log)
     for (const at of new Set(results.map(({ partition }) => partition))) for (const wake of [...this.logs.get(log)![at]!.waiting]) wake()
     return results
@@ -126,6 +132,19 @@ export class VirtualLogs {
     this.sync()
   }
 
+  /** A byte of a record is another now, or the record is gone. */
+  damage(log: LogName): void {
+    const partition = this.random.pick(this.logs.get(log)!.filter(({ entries }) => entries.length > 0))
+    if (partition === undefined) return
+    const at = this.random.int(Math.max(0, partition.entries.length - 6), partition.entries.length - 1)
+    const [entry] = partition.entries.splice(at, 1)
+    const digits = [...entry!.written.text.matchAll(/[0-9]/g)]
+    if (digits.length === 0 || this.random.chance(0.3)) return
+    const { index, 0: digit } = this.random.pick(digits)
+    const text = `${entry!.written.text.slice(0, index)}${(Number(digit) + 1) % 10}${entry!.written.text.slice(index + 1)}`
+    partition.entries.splice(at, 0, { ...entry!, written: { text } })
+  }
+
   /** Leadership of a partition of the events log moves to a broker whose clock is another: stamps may step back. */
   moveLeader(): void {
     this.random.pick(this.logs.get('events')!).clock = this.random.int(-3_000, 3_000)
@@ -150,7 +169,7 @@ export class VirtualLogs {
 
   /** Brokers use offsets for themselves, too. */
   private step(): number {
-    return this.random.chance(0.05) ? this.random.int(2, 4) : 1
+    return !this.settings.embedded && this.random.chance(0.05) ? this.random.int(2, 4) : 1
   }
 
   private compact(log: LogName): void {

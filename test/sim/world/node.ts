@@ -42,6 +42,10 @@ export interface World extends Brokers {
   readonly folder: string
   /** Checkpoints are real files there, which takes time. */
   readonly onDisk: boolean
+  /** Milliseconds between two generations of the state. */
+  readonly generationEvery: number
+  /** How likely a node dies at a crash point. */
+  crashAtPoint: number
 }
 
 /** One machine: its disk outlives its processes. */
@@ -57,6 +61,7 @@ export class Node {
   /** It is to run; if it is still stopping, then afterwards. */
   private wanted = false
   private lives = 0
+  private keepsFiles = true
   private ingest: Ingest | undefined
   private ticking: Ticking | undefined
   private bundles: Bundles | undefined
@@ -82,7 +87,7 @@ export class Node {
     this.world.scheduler.after(0, process, 'starts', () => void this.run(process, folder))
   }
 
-  /** kill -9, or the power goes. */
+  /** kill -9, or the power goes. What its code does from here on reaches nobody. */
   crash(): void {
     if (this.process === undefined) return
     this.wanted = false
@@ -101,6 +106,12 @@ export class Node {
       await Promise.all(this.consumers.map((consumer) => consumer.stop()))
       this.end(process)
     })
+  }
+
+  /** Its disk is another one. */
+  loseDisk(): void {
+    this.disk.lose()
+    this.keepsFiles = false
   }
 
   freeze(): void {
@@ -134,11 +145,20 @@ export class Node {
     await this.bundles.activate(files, 'operator')
   }
 
+  /** A named moment at which a crash is hardest to survive. */
+  private probe(): void {
+    const { scheduler, random, crashAtPoint } = this.world
+    if (!random.chance(crashAtPoint)) return
+    this.crash()
+    scheduler.after(random.int(10, 3_000), undefined, `${this.name} is started`, () => this.start())
+  }
+
   /** The files as they were left. A process that was killed still has the old ones open, so they are copied. */
   private openFolder(): string {
     const folder = join(this.world.folder, this.name, String(this.lives++))
     const before = join(this.world.folder, this.name, String(this.lives - 2))
-    if (existsSync(before)) cpSync(before, folder, { recursive: true })
+    if (existsSync(before) && this.keepsFiles) cpSync(before, folder, { recursive: true })
+    this.keepsFiles = true
     return folder
   }
 
@@ -174,10 +194,10 @@ export class Node {
           world.onDisk
             ? openCheckpointFile(join(folder, `correlate-${partition}.db`), (error) => onError('checkpoint', error))
             : this.disk.open(partition),
-        probe: () => {},
+        probe: () => this.probe(),
         report: () => {},
         onError: (error) => onError('checkpoint', error),
-        generationEvery: 20_000,
+        generationEvery: world.generationEvery,
       })
       await this.begin(streams.consume('signals', 'correlate', worker))
     }
@@ -227,7 +247,7 @@ export class Node {
       store: this.world.onDisk ? new IngestStore(join(folder, 'ingest.db')) : this.disk.ingest,
       inventory: () => Inventory.EMPTY,
       bundle: () => bundles.active(),
-      probe: () => {},
+      probe: () => this.probe(),
       report: () => {},
     })
     this.ingest = ingest
