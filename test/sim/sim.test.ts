@@ -23,21 +23,10 @@ test('a seed is one run, whenever it is replayed', () => {
   expect(simulate('--seed', '3').output).not.toBe(simulate('--seed', '8').output)
 })
 
-/**
- * Seeds that differ, and whose cause is known and not mended yet: in 73 and 149 a revision that is sent again after a rebuild says
- * something else of its evidence, or that it was rebuilt; in 91 and 96 the definition does not know yet that anchors below a changed
- * correlation go to the old and the new one. The set has to be exactly this one: a new one fails, and so does one that is mended.
- */
-const OPEN_SEEDS = ['73', '91', '96', '149']
-
-test('200 seeds give the alerts of the definition, but for those that are open', { timeout: 5 * MINUTES }, () => {
-  const { output } = simulate('--seeds', '200', '--jobs', '2')
+test('200 seeds give the alerts of the definition', { timeout: 5 * MINUTES }, () => {
+  const { status, output } = simulate('--seeds', '200', '--jobs', '2')
   expect(output).toMatch(/^200 seeds/m)
-  const differing = [...output.matchAll(/^seed (\d+) differs/gm)].map((match) => match[1]!)
-  expect(
-    differing.toSorted((a, b) => Number(a) - Number(b)),
-    output,
-  ).toEqual(OPEN_SEEDS)
+  expect(status, output).toBe(0)
 })
 
 describe.concurrent('a planted bug is found', () => {
