@@ -11,6 +11,9 @@ export interface Terms {
   readonly responder: Pick<Responder, 'confirmWithin' | 'repeatable' | 'timeout'>
 }
 
+/** How much longer than its timeout a request may take, with all that is around it. Milliseconds. */
+export const REQUEST_MARGIN = 2_000
+
 /** Each function is pure: the effect after an outcome, with its lease given back and the time to look at it again. */
 
 export function notPlanned(effect: Effect, failure: Failure, terms: Terms): Effect {
@@ -88,11 +91,21 @@ export function mustSendUndo({ reversal }: Effect, seen: Observation, { now, res
 
 export function undoObserved(effect: Effect, seen: Observation, terms: Terms): Effect {
   switch (seen.state) {
-    case 'absent':
+    case 'absent': {
+      const answered = underWayUntil(effect, terms)
+      // What arrives after its undo would stay in force, and nobody would know.
+      if (answered > terms.now)
+        return amend(effect, {
+          lease: undefined,
+          failing: undefined,
+          reason: `${seen.proof}, but its request may still be under way`,
+          dueAt: answered,
+        })
       return ended(effect, 'revert', seen.proof, terms, {
         residualUntil: undefined,
         times: { ...effect.times, reverted: terms.now, ended: terms.now },
       })
+    }
     case 'failed':
       return kept(effect, seen.reason, terms)
     case 'pending':
@@ -163,6 +176,11 @@ function afterOf(failure: Failure): number {
 /** How long the vendor may still be at a request without an answer. Where a repetition is harmless that need not be waited out. */
 function settling({ responder }: Terms): number {
   return responder.repeatable ? 0 : responder.timeout
+}
+
+/** Until when the vendor may still act on an attempt that it did not answer, even where a repetition is harmless. */
+function underWayUntil({ attempt }: Effect, { responder }: Terms): number {
+  return attempt === undefined || attempt.answer !== undefined ? 0 : attempt.at + responder.timeout + REQUEST_MARGIN
 }
 
 function acceptedAt({ times }: Effect, now: number): Effect['times'] {

@@ -11,6 +11,7 @@ import {
   notSent,
   notUndone,
   observed,
+  REQUEST_MARGIN,
   type Terms,
   undoObserved,
   unread,
@@ -36,8 +37,6 @@ export interface RunnerPorts extends RecordingPorts {
   readonly probe: (point: CrashPoint) => void | Promise<void>
 }
 
-/** A lease outlasts the request that it is for, so that whoever finds it expired knows that no request is under way. */
-const LEASE_MARGIN = 2_000
 /** How soon to look again at what waits for something else to end. */
 const LOOK_AGAIN = 1_000
 
@@ -227,8 +226,9 @@ export class Runner {
     return effect.plan === undefined ? this.#vendor.plan(effect) : { ok: true, value: effect.plan }
   }
 
+  /** A lease outlasts the request that it is for, so that whoever finds it expired knows that no request is under way. */
   #lease() {
-    const until = this.#ports.now() + this.#link.responder.timeout + LEASE_MARGIN
+    const until = this.#ports.now() + this.#link.responder.timeout + REQUEST_MARGIN
     return { lease: { owner: this.#ports.owner, until }, dueAt: until }
   }
 

@@ -97,5 +97,20 @@ export async function eachEffectOnce(options: { readonly honoursKeys: boolean; r
     expect(kit.site.errors.map(messageOf)).toEqual([])
     await closeSites()
   })
-  await fc.assert(lives, { numRuns: options.runs })
+  await fc.assert(lives, {
+    numRuns: options.runs,
+    examples: [
+      // Undone while its request, which the vendor acts on late, is still under way.
+      [
+        [
+          { do: 'alert', device: 'd2' },
+          { do: 'fault', fault: 'late' },
+          { do: 'pass', seconds: 0 },
+          { do: 'undo', device: 'd2' },
+          { do: 'pass', seconds: 0 },
+          { do: 'alert', device: 'd0' },
+        ],
+      ],
+    ],
+  })
 }
