@@ -62,11 +62,15 @@ export function openCheckpointFile<Row>(path: string, onDamage: (error: CordonEr
       return new CheckpointFile(path, onDamage)
     }
   } catch (cause) {
-    throw new CordonError('CHECKPOINT_UNUSABLE', `the checkpoint ${path} cannot be opened: ${messageOf(cause)}`, {
-      hint: 'check the free space and the permissions of the data folder; it is tried again',
-      cause,
-    })
+    throw unusable(path, 'opened', cause)
   }
+}
+
+function unusable(path: string, done: 'opened' | 'read' | 'written', cause: unknown): CordonError {
+  return new CordonError('CHECKPOINT_UNUSABLE', `the checkpoint ${path} cannot be ${done}: ${messageOf(cause)}`, {
+    hint: 'check the free space and the permissions of the data folder; it is tried again',
+    cause,
+  })
 }
 
 /** A synced transaction per commit. Each row has a checksum, and the head their sum: none can change, be lost or come back unseen. */
@@ -81,7 +85,7 @@ class CheckpointFile<Row> implements Checkpoint<Row> {
   private committed: Head | undefined
   /** Committed and not sent. What was sent leaves the file with the next commit, so that sending costs none of its own. */
   private unsent: readonly Outgoing[]
-  /** What a commit met that no opening would see, such as a page in use among the free ones. */
+  /** What no opening saw: met by a commit, such as a page in use among the free ones, or by a reading later on. */
   private damage: unknown
 
   constructor(path: string, onDamage: (error: CordonError) => void) {
@@ -154,6 +158,10 @@ class CheckpointFile<Row> implements Checkpoint<Row> {
       const head = readHead(reader)
       if (head === undefined) throw new Error('nothing was committed yet')
       return await use({ next: head.next, head: stringifyJson(head.value), rows: textsOf(reader, head.rows) })
+    } catch (error) {
+      if (!isDamage(error)) throw error
+      this.damage = error
+      throw unusable(this.path, 'read', error)
     } finally {
       reader.close()
     }
@@ -164,10 +172,12 @@ class CheckpointFile<Row> implements Checkpoint<Row> {
     if (this.damage !== undefined) this.onDamage(putAside(this.path, this.damage))
   }
 
-  /** Writes the rows as `change` says, the outbox and the head, all or nothing. */
+  /** Writes the rows as `change` says, the outbox and the head, all or nothing. @throws CordonError `CHECKPOINT_UNUSABLE` */
   private write(next: number, value: unknown, outbox: readonly Outgoing[], change: () => Tally): void {
-    this.database.exec('BEGIN IMMEDIATE')
+    // What is on a damaged file is not built upon: its owner closes it, and finds its state elsewhere.
+    if (this.damage !== undefined) throw unusable(this.path, 'written', this.damage)
     try {
+      this.database.exec('BEGIN IMMEDIATE')
       const rows = change()
       let waiting = NONE
       this.database.exec('DELETE FROM outbox')
@@ -181,7 +191,7 @@ class CheckpointFile<Row> implements Checkpoint<Row> {
     } catch (error) {
       if (this.database.isTransaction) this.database.exec('ROLLBACK')
       if (isDamage(error)) this.damage = error
-      throw error
+      throw unusable(this.path, 'written', error)
     }
   }
 }

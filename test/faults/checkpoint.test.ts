@@ -113,8 +113,9 @@ describe(`the checkpoint of a node that was killed (CORDON_SEED=${SEED})`, () =>
         damage(paths[below(paths.length)]!)
         if (time % 2 === 0) await withoutGenerations(folder, null)
       })
-      // Some damage shows only when SQLite writes: then its own error is told, and the next opening finds the rest or need not.
-      expect(codes.filter((code) => code !== 'CHECKPOINT_DAMAGED' && code !== 'ERR_SQLITE_ERROR')).toEqual([])
+      // Some damage shows only when SQLite writes: that is told, and then that the file was put aside.
+      expect(new Set(codes).difference(new Set(['CHECKPOINT_UNUSABLE', 'CHECKPOINT_DAMAGED']))).toEqual(new Set())
+      if (codes.length > 0) expect(codes).toContain('CHECKPOINT_DAMAGED')
       expect(files.filter((name) => /corrupt-\d+$/.test(name))).toHaveLength(codes.filter((code) => code === 'CHECKPOINT_DAMAGED').length)
       expect(alerts).toEqual(expected)
       if (codes.length > 0) found++
@@ -191,7 +192,7 @@ describe.skipIf(!canMount)('a full disk [root]', () => {
       const fill = () => spawnSync('dd', ['if=/dev/zero', `of=${filler}`, 'bs=4k', 'conv=notrunc', 'oflag=append'])
       for (const batch of rest) await streams.append('signals', batch)
       fill()
-      await expect(node.run()).rejects.toThrow(/full|CHECKPOINT_UNUSABLE|cannot be opened/)
+      await expect(node.run()).rejects.toThrow(/cannot be (opened|written)/)
       // On the full disk nobody can open them.
       const copy = newFolder()
       copyKilled(disk, copy)
