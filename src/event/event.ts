@@ -50,6 +50,8 @@ export interface Draft {
   readonly logsource: readonly LogSource[]
   readonly ecs: JsonObject
   readonly native?: JsonObject
+  /** Its `device.posture` and `user.mfa` are what the source itself observed. Nobody else's statements of them count. */
+  readonly attests?: true
 }
 
 /** The event as one JSON document: what the log keeps, `cordon normalise` prints and a store indexes. */

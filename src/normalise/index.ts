@@ -1,12 +1,14 @@
 import { CordonError } from '../event/error.ts'
 import type { JsonObject } from '../event/json.ts'
 import { agentNormalisers, otlpNormaliser } from './agent-otel.ts'
+import { broker } from './broker.ts'
 import { ecsPassthrough } from './ecs-passthrough.ts'
 import { linuxAuditd } from './linux-auditd.ts'
 import type { Normaliser } from './normaliser.ts'
+import { oktaSystem } from './okta-system.ts'
 
 /** Every source that Cordon reads, in the order in which records without a declared source are tried: the last takes anything. */
-export const NORMALISERS: readonly Normaliser[] = [...agentNormalisers, otlpNormaliser, linuxAuditd, ecsPassthrough]
+export const NORMALISERS: readonly Normaliser[] = [...agentNormalisers, otlpNormaliser, linuxAuditd, broker, oktaSystem, ecsPassthrough]
 
 /**
  * The normaliser of a source name.
