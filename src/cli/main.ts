@@ -4,6 +4,7 @@ import { Command, CommanderError } from 'commander'
 import { PACKAGE_ROOT } from '../engine/config.ts'
 import { actionsCommand } from './actions.ts'
 import { alertsCommand } from './alerts.ts'
+import { classifyCommand } from './classify.ts'
 import { incidentsCommand } from './incidents.ts'
 import { initCommand } from './init.ts'
 import { type CommandFactory, EXIT, type ExitCode, formatError, type Io, processIo } from './io.ts'
@@ -23,6 +24,7 @@ const COMMANDS: readonly CommandFactory[] = [
   validateCommand,
   testCommand,
   replayCommand,
+  classifyCommand,
   normaliseCommand,
   alertsCommand,
   incidentsCommand,

@@ -2,7 +2,7 @@ import { toDocument } from '../event/event.ts'
 import type { JsonObject } from '../event/json.ts'
 import { normaliserFor } from '../normalise/index.ts'
 import { type BadRecord, notNormalised, type RecordProblem, type VendorRecord } from '../normalise/normaliser.ts'
-import { openLines } from './replay.ts'
+import { openLines } from './input.ts'
 
 /** An event as its source's normaliser makes it, before anything is joined: `line` is where its record starts. */
 export interface NormalisedLine {

@@ -1,4 +1,3 @@
-import { createReadStream, openSync, statSync } from 'node:fs'
 import { Inventory } from '../context/inventory.ts'
 import { type ContextSources, joinContext } from '../context/join.ts'
 import type { AlertRevision } from '../detectors/alert.ts'
@@ -6,7 +5,6 @@ import { Correlator } from '../detectors/correlation/correlator.ts'
 import { compileDetector, type Detector } from '../detectors/detector.ts'
 import { firstFailure } from '../detectors/match/explain.ts'
 import type { Signal, SignalRecord } from '../detectors/signal.ts'
-import { CordonError, messageOf } from '../event/error.ts'
 import type { Draft, Event } from '../event/event.ts'
 import { identity } from '../event/id.ts'
 import { getPath, stringifyJson } from '../event/json.ts'
@@ -23,7 +21,7 @@ import {
   type VendorRecord,
 } from '../normalise/normaliser.ts'
 import type { DetectionRule, RuleSet } from '../sigma/ast.ts'
-import { readLines } from '../sources/lines.ts'
+import { openLines } from './input.ts'
 import { agentTree } from './rules.ts'
 
 /** Lines or documents between two words about progress. */
@@ -94,18 +92,6 @@ export function replayFile(
     normaliser: source === undefined ? undefined : normaliserFor(source),
     context: { inventory: Inventory.EMPTY, tree: agentTree(rules), recorded: true },
   })
-}
-
-/** The lines of a file, or of standard input (`-`). @throws CordonError `INPUT_UNREADABLE` */
-export function openLines(file: string): AsyncIterable<InputLine> {
-  if (file === '-') return readLines(process.stdin)
-  try {
-    // A folder can be opened like a file, and fails only when it is read.
-    if (statSync(file).isDirectory()) throw new Error('it is a folder')
-    return readLines(createReadStream(file, { fd: openSync(file, 'r') }))
-  } catch (error) {
-    throw new CordonError('INPUT_UNREADABLE', `cannot read ${file}: ${messageOf(error)}`, { hint: 'check the path and its permissions' })
-  }
 }
 
 /** A signal before it is known by which clock the file was ingested. */
