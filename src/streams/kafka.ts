@@ -5,8 +5,9 @@ import { Appender } from './kafka/appender.ts'
 import { createClient, type KafkaClient } from './kafka/client.ts'
 import { namedError, UNREACHABLE_HINT } from './kafka/errors.ts'
 import { GroupConsumer } from './kafka/group-consumer.ts'
-import { extentsOf, PartitionReader } from './kafka/reader.ts'
+import { PartitionReader } from './kafka/reader.ts'
 import type { KafkaSettings } from './kafka/settings.ts'
+import { onceSettled } from './kafka/settling.ts'
 import { checkTopics, createTopics, topicOf } from './kafka/topics.ts'
 import {
   type Appended,
@@ -60,7 +61,7 @@ export async function prepareTopics(settings: KafkaSettings, { create }: { reado
   try {
     await admin.connect()
     const created = create ? await createTopics(admin, settings) : []
-    return { created, problems: await checkTopics(admin, settings) }
+    return { created, problems: await onceSettled(() => checkTopics(admin, settings)) }
   } catch (error) {
     throw namedError(error, `cannot prepare the topics on ${settings.brokers.join(', ')}`)
   } finally {
@@ -81,7 +82,7 @@ class KafkaStreams implements Streams {
     this.client = client
     this.admin = admin
     this.appender = new Appender(client, settings.compression)
-    this.reader = new PartitionReader(client.config, admin)
+    this.reader = new PartitionReader(client.config)
     this.onError = onError
   }
 
@@ -110,7 +111,7 @@ class KafkaStreams implements Streams {
       compacted: COMPACTED.has(log),
       group: `${this.settings.prefix}${group}`,
       handler: handler as PartitionHandler<unknown>,
-      extents: () => extentsOf(this.admin, topic),
+      extents: () => this.reader.extents(topic),
       onError: (error) => this.onError(log, group, error),
     })
   }
@@ -119,7 +120,7 @@ class KafkaStreams implements Streams {
     const { brokers } = this.settings
     const look = async () => {
       await this.admin.connect()
-      return (await checkTopics(this.admin, this.settings))[0]
+      return (await onceSettled(() => checkTopics(this.admin, this.settings)))[0]
     }
     const late = sleep(PATIENCE, undefined, { ref: false }).then(() => {
       throw new CordonError('STREAMS_UNREACHABLE', `no Kafka broker answers at ${brokers.join(', ')} within ${PATIENCE} ms`, {

@@ -4,6 +4,7 @@ import { join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { LOGS } from '../../src/streams/log.ts'
 import { bodies, closeAll, DEVICES, outcome, settle, uninterrupted, type World, world } from '../kits/fleet.ts'
 import { startKafka } from './servers/kafka.ts'
 import { realOrSkip } from './servers/server.ts'
@@ -36,7 +37,7 @@ describe.skipIf(server === undefined)(`the engine on Kafka 4.4.0${note}`, () => 
       code: 1,
       stdout: expect.stringContaining('STREAMS_TOPIC_MISSING'),
     })
-    expect((await cordon(fresh, 'topics')).stdout.match(/^created /gm)).toHaveLength(4)
+    expect((await cordon(fresh, 'topics')).stdout.match(/^created /gm)).toHaveLength(LOGS.length)
     expect((await cordon(fresh, 'topics', '--check')).stdout).toBe('')
   })
 

@@ -18,6 +18,7 @@ const { server, note } = await realOrSkip('kafka', startKafka)
 afterAll(() => server?.stop())
 
 const DAY = 86_400_000
+const HEARD = { timeout: 20_000, interval: 100 }
 const closing: (() => Promise<unknown>)[] = []
 afterEach(async () => {
   for (const close of closing.splice(0).reverse()) await close()
@@ -63,6 +64,10 @@ async function admin() {
   return client
 }
 
+/** The codes of errors, less those of a broker that has just started and is still loading its groups. */
+const grave = (errors: readonly unknown[]) =>
+  errors.map((error) => (error as CordonError).code).filter((code) => code !== 'STREAMS_LOADING')
+
 const refusal = (work: Promise<unknown>) =>
   work.then(
     () => expect.unreachable('it was accepted'),
@@ -105,17 +110,19 @@ describe.skipIf(server === undefined)(`on Kafka 4.4.0${note}`, () => {
         { name: 'max.message.bytes', value: '1000000' },
       ]
       await client.alterConfigs({ validateOnly: false, resources: [{ type: 2, name: `${own.prefix}signals`, configEntries }] })
-      const { problems } = await prepareTopics(own, { create: false })
+      // A broker hears of a changed configuration some time after it has been accepted.
+      const settingsNamed = async () =>
+        (await prepareTopics(own, { create: false })).problems.map(({ message }) => /has ([\w.]+)=/.exec(message)?.[1])
       // What is not altered goes back to its default.
-      expect(problems.map(({ message }) => /has ([\w.]+)=/.exec(message)?.[1])).toEqual(['message.timestamp.type', 'max.message.bytes'])
-      expect(await streams.problem()).toMatchObject({ code: 'STREAMS_TOPIC' })
+      await expect.poll(settingsNamed, HEARD).toEqual(['message.timestamp.type', 'max.message.bytes'])
+      await expect.poll(() => streams.problem(), HEARD).toMatchObject({ code: 'STREAMS_TOPIC' })
       await client.alterConfigs({ validateOnly: false, resources: [{ type: 2, name: `${own.prefix}bundles`, configEntries }] })
-      const compacted = (await prepareTopics(own, { create: false })).problems.filter(({ message }) => message.includes('bundles'))
-      expect(compacted.map(({ code, message }) => [code, /has ([\w.]+)=/.exec(message)?.[1]])).toContainEqual([
-        'STREAMS_RETENTION',
-        'cleanup.policy',
-      ])
-      expect(compacted.map(({ hint }) => hint).join()).toContain('cleanup.policy=compact')
+      const ofBundles = async () =>
+        (await prepareTopics(own, { create: false })).problems.filter(({ message }) => message.includes('bundles'))
+      await expect
+        .poll(async () => (await ofBundles()).map(({ code, message }) => [code, /has ([\w.]+)=/.exec(message)?.[1]]), HEARD)
+        .toContainEqual(['STREAMS_RETENTION', 'cleanup.policy'])
+      expect((await ofBundles()).map(({ hint }) => hint).join()).toContain('cleanup.policy=compact')
     })
 
     test('of more copies than brokers are refused', async () => {
@@ -169,7 +176,7 @@ describe.skipIf(server === undefined)(`on Kafka 4.4.0${note}`, () => {
     await consumer.drained()
     await consumer.stop()
     expect(numbersOf(seen)).toEqual([0, 1])
-    expect(errors.map((error) => (error as CordonError).code)).toEqual(['STREAMS_FOREIGN_RECORD', 'STREAMS_FOREIGN_RECORD'])
+    expect(grave(errors)).toEqual(['STREAMS_FOREIGN_RECORD', 'STREAMS_FOREIGN_RECORD'])
 
     const headers: unknown[] = []
     const reader = kafka.consumer({ groupId: `${own.prefix}raw`, maxWaitTimeInMs: 100 })
@@ -190,10 +197,44 @@ describe.skipIf(server === undefined)(`on Kafka 4.4.0${note}`, () => {
     next.set(0, 40)
     const consumer = streams.consume('alerts', 'g', handler)
     await streams.append('alerts', numbered(3))
-    await eventually(() => errors.length > 0)
-    expect(errors[0]).toMatchObject({ code: 'STREAMS_TRUNCATED' })
+    await eventually(() => grave(errors).length > 0)
+    expect(grave(errors)[0]).toBe('STREAMS_TRUNCATED')
     await consumer.stop()
     expect(seen).toEqual([])
+  })
+
+  test('look-ups at the same time leave no connection behind', async () => {
+    const own = settings()
+    await prepareTopics(own, { create: true })
+    const sockets = () => process.getActiveResourcesInfo().filter((kind) => kind === 'TCPSocketWrap').length
+    const before = sockets()
+    const streams = await openKafkaStreams(own)
+    await streams.append('events', numbered(20))
+    const lookUps = [0, 1].flatMap((partition) => [
+      ...Array.from({ length: 10 }, () => streams.last('events', partition, () => true)),
+      ...Array.from({ length: 10 }, () => streams.read('events', partition, 0, 10)),
+    ])
+    for (const found of await Promise.all(lookUps)) expect(found).toBeTruthy()
+    await streams.close()
+    await eventually(() => sockets() <= before)
+  })
+
+  test('a read goes on behind a batch that compaction has emptied, whatever the size of what comes next', async () => {
+    const own = settings({ compression: 'none' })
+    await prepareTopics(own, { create: true })
+    const first = await openKafkaStreams(own)
+    // The last batch of a producer stays, as an empty one.
+    await first.append(
+      'bundles',
+      Array.from({ length: 300 }, (_, n) => ({ key: 'replaced', value: { n } })),
+    )
+    await first.close()
+    const streams = await opened(own)
+    await streams.append('bundles', [{ key: 'large', value: { n: 300, text: 'x'.repeat(9_000_000) } }])
+    await streams.append('bundles', [{ key: 'replaced', value: { n: 301 } }])
+    await compacted(own, streams)
+    for (const from of [0, 150, 299]) expect(numbersOf(await streams.read('bundles', 0, from, 10))).toEqual([300, 301])
+    expect((await streams.last<{ n: number }>('bundles', 0, ({ n }) => n === 300))?.value.n).toBe(300)
   })
 
   test('members join and leave: each partition has a worker, each entry reaches one', async () => {
@@ -289,8 +330,7 @@ describe.skipIf(server === undefined)(`on Kafka 4.4.0${note}`, () => {
     const again = await member('one')
     for (const part of parts[2]!) await again.feed(part)
     await again.stop()
-    // A broker that has just started may still be loading.
-    expect(errors.filter((error) => (error as CordonError).code !== 'STREAMS_LOADING')).toEqual([])
+    expect(grave(errors)).toEqual([])
     const places = (name: string) =>
       [0, 1].map((partition) => begun.filter((item) => item.member === name && item.partition === partition).at(-1)!.next)
     expect(places('other').every((next) => next > 0)).toBe(true)

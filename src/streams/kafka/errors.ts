@@ -95,7 +95,7 @@ export function namedError(error: unknown, what: string): CordonError {
 }
 
 /** The error and what it wraps: kafkajs wraps what made it give up. */
-function causesOf(error: unknown): KafkaFailure[] {
+export function causesOf(error: unknown): readonly KafkaFailure[] {
   const found: KafkaFailure[] = []
   const queue: unknown[] = [error]
   while (queue.length > 0 && found.length < 20) {

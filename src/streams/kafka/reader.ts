@@ -1,8 +1,9 @@
 import { createRequire } from 'node:module'
-import type { Admin, KafkaConfig } from 'kafkajs'
+import type { KafkaConfig } from 'kafkajs'
 import type { LogEntry } from '../log.ts'
 import { entriesOf, type StoredRecord } from './entry.ts'
 import { namedError } from './errors.ts'
+import { onceSettled } from './settling.ts'
 
 /*
  * kafkajs reads by offset inside a consumer group only, and joining one takes three seconds with a broker's defaults: too long for a
@@ -16,17 +17,32 @@ interface Broker {
     maxBytes: number
     isolationLevel: number
     topics: readonly { topic: string; partitions: readonly { partition: number; fetchOffset: string; maxBytes: number }[] }[]
-  }): Promise<{ responses: readonly { partitions: readonly { messages: readonly FetchedRecord[] }[] }[] }>
+  }): Promise<{ responses: readonly { partitions: readonly Fetched[] }[] }>
+}
+interface Fetched {
+  /** Nothing from here on can be read yet. */
+  readonly lastStableOffset: string
+  readonly messages: readonly FetchedRecord[]
 }
 interface FetchedRecord extends StoredRecord {
   readonly isControlRecord: boolean
+  /** The batch that it was written in: it keeps its extent when records of it are dropped. */
+  readonly batchContext: { readonly firstOffset: string; readonly lastOffsetDelta: number }
+}
+interface TopicOffsets {
+  readonly partitions: readonly { readonly partition: number; readonly offset: string }[]
 }
 interface Cluster {
   connect(): Promise<void>
   disconnect(): Promise<void>
   addTargetTopic(topic: string): Promise<void>
+  refreshMetadataIfNecessary(): Promise<void>
+  findTopicPartitionMetadata(topic: string): readonly { readonly partitionId: number }[]
   findLeaderForPartitions(topic: string, partitions: readonly number[]): Readonly<Record<string, readonly number[]>>
   findBroker(at: { nodeId: string }): Promise<Broker>
+  fetchTopicsOffset(
+    topics: readonly { topic: string; fromBeginning: boolean; partitions: readonly { partition: number }[] }[],
+  ): Promise<readonly TopicOffsets[]>
 }
 const require = createRequire(import.meta.url)
 const Cluster = require('kafkajs/src/cluster') as new (options: object) => Cluster
@@ -45,25 +61,15 @@ export interface Extent {
   readonly high: number
 }
 
-/** The extent of every partition of a topic. @throws CordonError as {@link namedError} */
-export async function extentsOf(admin: Admin, topic: string): Promise<ReadonlyMap<number, Extent>> {
-  try {
-    const offsets = await admin.fetchTopicOffsets(topic)
-    return new Map(offsets.map(({ partition, low, high }) => [partition, { low: Number(low), high: Number(high) }]))
-  } catch (error) {
-    throw namedError(error, `cannot read where ${topic} ends`)
-  }
-}
-
-/** Reads anywhere in a topic, without a group. */
+/** Reads anywhere in a topic, without a group. Every method throws a CordonError as {@link namedError}. */
 export class PartitionReader {
   private readonly config: KafkaConfig
-  private readonly admin: Admin
+  private readonly closing = new AbortController()
   private connecting: Promise<Cluster> | undefined
+  private turn: Promise<unknown> = Promise.resolve()
 
-  constructor(config: KafkaConfig, admin: Admin) {
+  constructor(config: KafkaConfig) {
     this.config = config
-    this.admin = admin
   }
 
   /** Up to `limit` entries from offset `from` on. */
@@ -83,57 +89,93 @@ export class PartitionReader {
     return undefined
   }
 
+  /** The extent of every partition of a topic. */
+  extents(topic: string): Promise<ReadonlyMap<number, Extent>> {
+    return this.ask(`cannot read where ${topic} ends`, topic, async (cluster) => {
+      const partitions = cluster.findTopicPartitionMetadata(topic).map(({ partitionId }) => ({ partition: partitionId }))
+      const offsets = async (fromBeginning: boolean) => {
+        const [found] = await cluster.fetchTopicsOffset([{ topic, fromBeginning, partitions }])
+        return new Map(found?.partitions.map(({ partition, offset }) => [partition, Number(offset)]))
+      }
+      const [high, low] = [await offsets(false), await offsets(true)]
+      return new Map([...high].map(([partition, end]) => [partition, { low: low.get(partition) ?? 0, high: end }]))
+    })
+  }
+
   async close(): Promise<void> {
+    this.closing.abort()
+    await this.turn
     // One that never connected has nothing to give back.
     await this.connecting?.then((cluster) => cluster.disconnect()).catch(() => {})
   }
 
   private async extent(topic: string, partition: number): Promise<Extent> {
-    return (await extentsOf(this.admin, topic)).get(partition) ?? { low: 0, high: 0 }
+    return (await this.extents(topic)).get(partition) ?? { low: 0, high: 0 }
   }
 
   private async range(topic: string, partition: number, from: number, end: number, limit: number): Promise<LogEntry<unknown>[]> {
     const found: LogEntry<unknown>[] = []
-    for (let at = from; at < end && found.length < limit; ) {
-      const records = (await this.fetch(topic, partition, at)).filter(({ offset }) => Number(offset) >= at && Number(offset) < end)
-      if (records.length === 0) break
-      found.push(
-        ...entriesOf(
-          partition,
-          // Look-ups tell nobody of foreign records: whoever consumes the log does.
-          records.filter(({ isControlRecord }) => !isControlRecord),
-          true,
-          () => {},
-        ),
-      )
-      at = Number(records.at(-1)!.offset) + 1
+    for (let at = from, bytes = FETCH_BYTES; at < end && found.length < limit; ) {
+      const { messages, lastStableOffset } = await this.fetch(topic, partition, at, bytes)
+      const records = messages.filter(({ offset, isControlRecord }) => Number(offset) >= at && Number(offset) < end && !isControlRecord)
+      // Look-ups tell nobody of foreign records: whoever consumes the log does.
+      found.push(...entriesOf(partition, records, true, () => {}))
+      const after = messages.length === 0 ? at : endOfBatch(messages.at(-1)!)
+      if (after === at && at >= Number(lastStableOffset)) break
+      // Nothing came: the batch at `at` has lost all its records to compaction, and the next did not fit behind it. The first of an
+      // answer comes whole, however large: so step by step through the empty one.
+      ;[at, bytes] = after > at ? [after, FETCH_BYTES] : [at + 1, 1]
     }
     return found.slice(0, limit)
   }
 
   /** What one request gives: at least the batch of records in which `from` is. */
-  private async fetch(topic: string, partition: number, from: number): Promise<readonly FetchedRecord[]> {
-    this.connecting ??= this.connect()
-    const connecting = this.connecting
-    try {
-      const cluster = await connecting
-      await cluster.addTargetTopic(topic)
+  private fetch(topic: string, partition: number, from: number, maxBytes: number): Promise<Fetched> {
+    return this.ask(`cannot read ${topic}`, topic, async (cluster) => {
       const [nodeId] = Object.keys(cluster.findLeaderForPartitions(topic, [partition]))
       const broker = await cluster.findBroker({ nodeId: nodeId! })
       const { responses } = await broker.fetch({
         maxWaitTime: 100,
         minBytes: 1,
-        maxBytes: FETCH_BYTES,
+        maxBytes,
         isolationLevel: READ_COMMITTED,
-        topics: [{ topic, partitions: [{ partition, fetchOffset: String(from), maxBytes: FETCH_BYTES }] }],
+        topics: [{ topic, partitions: [{ partition, fetchOffset: String(from), maxBytes }] }],
       })
-      return responses[0]?.partitions[0]?.messages ?? []
-    } catch (error) {
-      // A leader that moved, a connection that broke: the next one asks anew.
-      if (this.connecting === connecting) this.connecting = undefined
-      void connecting.then((cluster) => cluster.disconnect()).catch(() => {})
-      throw namedError(error, `cannot read ${topic}`)
-    }
+      return responses[0]?.partitions[0] ?? { messages: [], lastStableOffset: String(from) }
+    })
+  }
+
+  private ask<T>(what: string, topic: string, question: (cluster: Cluster) => Promise<T>): Promise<T> {
+    const asked = () =>
+      this.inTurn(async (cluster) => {
+        await cluster.addTargetTopic(topic)
+        await cluster.refreshMetadataIfNecessary()
+        return question(cluster)
+      })
+    return onceSettled(asked, this.closing.signal).catch((error) => {
+      throw namedError(error, what)
+    })
+  }
+
+  /**
+   * One request at a time: where two come first, kafkajs opens two connections and forgets one of them, which then keeps the process
+   * alive. A failure costs the connection: a leader that moved, a broker that is gone, are learned anew.
+   */
+  private inTurn<T>(question: (cluster: Cluster) => Promise<T>): Promise<T> {
+    const turn = this.turn.then(async () => {
+      if (this.closing.signal.aborted) throw new Error('the log has been closed')
+      this.connecting ??= this.connect()
+      const connecting = this.connecting
+      try {
+        return await question(await connecting)
+      } catch (error) {
+        this.connecting = undefined
+        await connecting.then((cluster) => cluster.disconnect()).catch(() => {})
+        throw error
+      }
+    })
+    this.turn = turn.catch(() => {})
+    return turn
   }
 
   private async connect(): Promise<Cluster> {
@@ -149,4 +191,9 @@ export class PartitionReader {
     await cluster.connect()
     return cluster
   }
+}
+
+/** The offset after a record's batch. */
+function endOfBatch({ batchContext: { firstOffset, lastOffsetDelta } }: FetchedRecord): number {
+  return Number(firstOffset) + lastOffsetDelta + 1
 }
