@@ -2,6 +2,8 @@ import { existsSync, statfsSync } from 'node:fs'
 import { messageOf } from '../event/error.ts'
 import { formatTime } from '../event/time.ts'
 import type { RuleFiles } from './activation.ts'
+import { stateIncomplete } from './correlate-recovery.ts'
+import type { CorrelateWorker } from './correlate-worker.ts'
 import type { MatchStage } from './detection-stage.ts'
 import { type Check, type Finding, hintOf } from './health.ts'
 import type { IngestStage } from './ingest-stage.ts'
@@ -78,6 +80,21 @@ export function responseChecks({ site, ledger }: ResponseParts): readonly Check[
         return when(problem !== undefined, messageOf(problem), hintOf(problem) ?? 'check its url and credentials')
       },
     })),
+  ]
+}
+
+/** What can keep correlation from telling the alerts that it should. */
+export function stateChecks(worker: Pick<CorrelateWorker, 'status'>): readonly Check[] {
+  return [
+    {
+      name: 'state',
+      look: async () => {
+        const [problem] = worker
+          .status()
+          .flatMap(({ partition, incomplete }) => (incomplete ? [stateIncomplete(partition, incomplete)] : []))
+        return problem && { detail: problem.message, remedy: problem.hint! }
+      },
+    },
   ]
 }
 

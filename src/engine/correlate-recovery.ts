@@ -1,5 +1,6 @@
 import type { AlertRevision } from '../detectors/alert.ts'
 import type { CorrelatorHead, StateRow } from '../detectors/correlation/correlator.ts'
+import { SIGHTS_KEPT } from '../detectors/correlation/group.ts'
 import { unitsOf } from '../detectors/correlation/units.ts'
 import { bundlesNamed, type SignalRecord } from '../detectors/signal.ts'
 import { CordonError } from '../event/error.ts'
@@ -15,6 +16,13 @@ export interface WorkerHead {
   readonly correlator: CorrelatorHead
   /** While what is in the log already is handled once more: what of its outputs has been sent before. */
   readonly sent?: Sent
+  readonly incomplete?: Incomplete
+}
+
+/** What was ingested before `from` is not all there; alerts may rest on it until everything ingested before `until` has been correlated. */
+export interface Incomplete {
+  readonly from: number
+  readonly until: number
 }
 
 /** By the offsets of the records that caused them. */
@@ -71,20 +79,27 @@ async function fromLog(recovering: Recovering, oldest: LogEntry<SignalRecord> | 
   if (beginning !== undefined) return emptyState(beginning, sent)
   if (oldest === undefined || oldest.offset === 0) return emptyState({ next: 0 }, sent)
   // What is missing was appended before this, and ingested before it was appended.
-  onError(
-    new CordonError('STATE_INCOMPLETE', `partition ${partition} of the signals log begins later than its lost state reaches back`, {
-      hint: `alerts that rest on what was ingested before ${formatTime(oldest.appended)} may be told twice or not at all; the first are marked as rebuilt. Keep the logs longer (retention.events.age)`,
-    }),
-  )
-  return emptyState({ next: oldest.offset, rebuiltFrom: oldest.appended }, sent)
+  const from = oldest.appended
+  const { sight } = await reachOf(recovering, newest === undefined ? [] : bundlesNamed(newest.value))
+  const incomplete = { from, until: from + SIGHTS_KEPT * sight }
+  onError(stateIncomplete(partition, incomplete))
+  return emptyState({ next: oldest.offset, rebuiltFrom: from }, sent, incomplete)
+}
+
+/** What is said of a partition whose state could not be made again whole. */
+export function stateIncomplete(partition: number, { from, until }: Incomplete): CordonError {
+  return new CordonError('STATE_INCOMPLETE', `partition ${partition} of the signals log begins later than its lost state reaches back`, {
+    hint: `alerts that rest on what was ingested before ${formatTime(from)} may be told twice or not at all; the first are marked as rebuilt. It is whole again when everything ingested before ${formatTime(until)} has been correlated. Keep the logs longer (retention.events.age)`,
+  })
 }
 
 /** Where to begin, and from which stamp on everything is there; without one it all is. */
 type Beginning = { readonly next: number } & Pick<CorrelatorHead, 'rebuiltFrom'>
 
-function emptyState({ next, rebuiltFrom }: Beginning, sent: Sent): CheckpointImage {
+function emptyState({ next, rebuiltFrom }: Beginning, sent: Sent, incomplete?: Incomplete): CheckpointImage {
   const correlator = { progress: [], gaps: [], bundles: [], ...(rebuiltFrom === undefined ? {} : { rebuiltFrom }) }
-  return { next, head: stringifyJson({ correlator, sent } satisfies WorkerHead), rows: [] }
+  const head: WorkerHead = { correlator, sent, ...(incomplete === undefined ? {} : { incomplete }) }
+  return { next, head: stringifyJson(head), rows: [] }
 }
 
 /** The offset of the record that caused the newest revision in the alerts log that is of this partition; -1 if there is none. */

@@ -7,7 +7,10 @@ import type { Progress, SignalRecord } from '../detectors/signal.ts'
 import { openCheckpointFile } from '../streams/checkpoint-file.ts'
 import { EmbeddedStreams } from '../streams/embedded.ts'
 import type { LogName, LogRecord, Streams } from '../streams/log.ts'
+import { stateChecks } from './checks.ts'
+import type { CorrelateStatus } from './correlate-worker.ts'
 import type { CrashPoint } from './crash-point.ts'
+import { type Health, healthOf } from './health.ts'
 
 const PARTITIONS = 2
 let folder: string
@@ -165,8 +168,19 @@ describe('a correlate worker', () => {
     const newestStamp = ({ offset }: { readonly offset: number }) =>
       Math.max(...log.filter((entry) => entry.offset <= offset).map(({ value }) => (value.kind === 'retraction' ? 0 : value.ingested)))
     const after = new CorrelatingNode(trimmed, join(folder, 'other'))
-    await feed(trimmed, after, batches.slice(most))
+    const seen: (Pick<CorrelateStatus, 'clock' | 'incomplete'> & { readonly health: Health })[] = []
+    for (const batch of batches.slice(most)) {
+      await feed(trimmed, after, [batch])
+      const status = after.worker.status().find(({ partition }) => partition === 0)!
+      seen.push({ ...status, health: await healthOf(stateChecks(after.worker)) })
+    }
     expect(after.errors).toMatchObject([{ code: 'STATE_INCOMPLETE' }])
+    // Its health says so until the clock is past all that the missing part can matter to.
+    const incomplete = { from: newestStamp(cut), until: newestStamp(cut) + 3 * SIGHT }
+    const health = { status: 'degraded', checks: [{ name: 'state', remedy: expect.stringContaining('retention.events.age') }] }
+    expect(seen[0]).toMatchObject({ incomplete, health })
+    for (const status of seen) if (status.clock < incomplete.until) expect(status).toMatchObject({ incomplete })
+    expect(seen.at(-1)).toMatchObject({ incomplete: undefined, health: { status: 'ok' } })
     const told = (await alertSet(streams)) as readonly { readonly id: string; readonly time: number; readonly rebuilt?: true }[]
     // Alerts from when the state was whole again are as they would have been.
     const whole = newestStamp(cut) + 4 * SIGHT

@@ -5,7 +5,7 @@ import type { Checkpoint, CheckpointImage, CheckpointSize, Outgoing, Send } from
 import { writeGeneration } from '../streams/generations.ts'
 import type { LogEntry, PartitionHandler, Streams } from '../streams/log.ts'
 import type { RuleSource } from './bundles.ts'
-import { recover, type Sent, type WorkerHead } from './correlate-recovery.ts'
+import { type Incomplete, recover, type Sent, type WorkerHead } from './correlate-recovery.ts'
 import type { CrashPoint } from './crash-point.ts'
 
 export interface CorrelateSettings {
@@ -32,6 +32,8 @@ export interface CorrelateStatus {
   readonly size: CheckpointSize
   /** When this node last wrote a generation of it. */
   readonly generationAt: number | undefined
+  /** Where the state could not be made again whole, until that makes no difference any more. */
+  readonly incomplete: Incomplete | undefined
 }
 
 export interface CorrelateWorker extends PartitionHandler<SignalRecord> {
@@ -98,6 +100,7 @@ class Partition {
   private readonly put = new Map<string, StateRow>()
   private readonly remove = new Set<string>()
   private sent: Sent | undefined
+  private incomplete: Incomplete | undefined
   next = 0
   private uncommitted = 0
   private committedAt: number
@@ -136,13 +139,14 @@ class Partition {
   }
 
   get status(): CorrelateStatus {
-    const { partition, correlator, checkpoint, generationAt } = this
+    const { partition, correlator, checkpoint, generationAt, incomplete } = this
     return {
       partition,
       signalsHeld: correlator.size,
       clock: correlator.ingested,
       size: checkpoint.size,
       generationAt,
+      incomplete,
     }
   }
 
@@ -193,6 +197,7 @@ class Partition {
     await rules.load(head.correlator.bundles)
     correlator.restore(head.correlator, checkpoint.rows())
     this.sent = head.sent
+    this.incomplete = head.incomplete
     this.next = next
     Object.assign(this.unsaved, { from: next, since: this.now() })
   }
@@ -212,7 +217,12 @@ class Partition {
   private commit(outbox: readonly Outgoing[]): void {
     const { checkpoint, correlator, put, remove, next, sent } = this
     if (sent !== undefined && next > Math.max(sent.revisions, sent.chained)) this.sent = undefined
-    const head: WorkerHead = { correlator: correlator.checkpoint, ...(this.sent === undefined ? {} : { sent: this.sent }) }
+    if (this.incomplete !== undefined && correlator.ingested >= this.incomplete.until) this.incomplete = undefined
+    const head: WorkerHead = {
+      correlator: correlator.checkpoint,
+      ...(this.sent === undefined ? {} : { sent: this.sent }),
+      ...(this.incomplete === undefined ? {} : { incomplete: this.incomplete }),
+    }
     checkpoint.commit({ put, remove, head, outbox, next })
     if (put.size + remove.size > 0) this.unsaved.rows = true
     put.clear()

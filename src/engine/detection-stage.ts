@@ -1,4 +1,3 @@
-import type { SignalRecord } from '../detectors/signal.ts'
 import type { EventRecord } from '../event/event.ts'
 import { openCheckpointFile } from '../streams/checkpoint-file.ts'
 import type { PartitionHandler } from '../streams/log.ts'
@@ -8,7 +7,7 @@ import type { Metrics } from './metrics.ts'
 import type { Parts } from './parts.ts'
 
 /** Signals log → alerts log. */
-export function correlateStage({ config, streams, bundles, metrics, paths, observer, probe }: Parts): PartitionHandler<SignalRecord> {
+export function correlateStage({ config, streams, bundles, metrics, paths, observer, probe }: Parts): CorrelateWorker {
   const onError = (error: unknown) => observer.onError('checkpoint', error)
   const worker = createCorrelateWorker({
     streams,

@@ -7,7 +7,7 @@ import type { RuleSet } from '../sigma/ast.ts'
 import { createIngestApp } from '../sources/ingest-app.ts'
 import { observeRules, startActivation } from './activation.ts'
 import { openBundles } from './bundles.ts'
-import { checksOf, feedChecks, responseChecks, sourceChecks } from './checks.ts'
+import { checksOf, feedChecks, responseChecks, sourceChecks, stateChecks } from './checks.ts'
 import type { Config } from './config.ts'
 import { crashPoints } from './crash-point.ts'
 import { dataPaths, lockDataFolder } from './data-folder.ts'
@@ -104,7 +104,8 @@ async function startStages(parts: Parts): Promise<Omit<Engine, 'stop'>> {
   const shared = roles.has('respond') || roles.has('api') ? await openResponse(parts) : undefined
   const recording = shared && recordingOf(shared)
   const dispatcher = shared && recording && roles.has('respond') ? await startResponse(shared, recording, readers) : undefined
-  if (roles.has('correlate')) await readers.begin('signals', 'correlate', correlateStage(parts))
+  const correlate = roles.has('correlate') ? correlateStage(parts) : undefined
+  if (correlate) await readers.begin('signals', 'correlate', correlate)
   const match = roles.has('match') ? matchStage(parts) : undefined
   if (match) await readers.begin('events', 'match', match.worker)
   const storing = parts.elasticsearch !== undefined && roles.has('match') ? startStore(parts, parts.elasticsearch, readers) : []
@@ -115,6 +116,7 @@ async function startStages(parts: Parts): Promise<Omit<Engine, 'stop'>> {
     ...(shared ? responseChecks(shared) : []),
     ...storing,
     ...(match ? feedChecks(match) : []),
+    ...(correlate ? stateChecks(correlate) : []),
     ...(ingest ? sourceChecks(ingest) : []),
   ]
   const api = recording && {
