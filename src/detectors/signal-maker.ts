@@ -3,6 +3,7 @@ import { compileEcsField, compileField, type FieldReader } from '../event/field.
 import type { Json } from '../event/json.ts'
 import type { CorrelationRule, DetectionRule, RuleSet } from '../sigma/ast.ts'
 import type { Entity, RuleFacts } from './alert.ts'
+import { formatAmount, parseAmount } from './correlation/amount.ts'
 import type { Signal } from './signal.ts'
 
 /** Where an event stands in the events log; in a replay, partition 0 and its input line. */
@@ -52,7 +53,10 @@ interface Feed {
 interface CompiledUnit {
   readonly key: string
   readonly entities: readonly (readonly [kind: string, read: FieldReader])[]
-  readonly fields: readonly FieldReader[]
+  /** What an event counts for, where the correlation counts or adds up values; undefined where it counts for nothing. */
+  readonly value: (event: Event) => string | undefined
+  /** Said beside what the rules say: which number of an event was added. */
+  readonly summed: { readonly rule: string; readonly title: string; readonly field: string } | undefined
 }
 
 export interface SignalMakerOptions extends HitDetails {
@@ -74,7 +78,7 @@ export function createSignalMaker(
 ) {
   const active = correlations
     .filter(({ extension }) => extension.mode !== 'off')
-    .map((rule) => ({ rule, unit: { key: unitOf(rule.id), entities: compileEntities(rule), fields: rule.fields.map(compileKey) } }))
+    .map((rule) => ({ rule, unit: compileUnit(rule, unitOf(rule.id)) }))
   const feeds = detections.map((rule) => compileFeed(rule, active, isSingle(rule.id)))
   const facts = ENTITY_FACTS.map((name) => [name, compileEcsField(name)] as const)
 
@@ -87,7 +91,14 @@ export function createSignalMaker(
       const { rule } = feed
       const expiredEntry = details.expiredEntry(rule, event)
       const ruleFacts: RuleFacts = { rule: rule.id, title: rule.title, facts: details.facts(rule, event) }
-      const emit = (unit: string, group: readonly string[], bit: number, entities: Feed['entities'], value: string | undefined) => {
+      const emit = (
+        unit: string,
+        group: readonly string[],
+        bit: number,
+        entities: Feed['entities'],
+        value?: string,
+        counted: readonly RuleFacts[] = [],
+      ) => {
         const key = JSON.stringify([unit, group])
         const other = signals.get(key)
         known ??= entityFacts(event, facts)
@@ -103,7 +114,7 @@ export function createSignalMaker(
           ...place,
           refs: (other?.refs ?? 0) | bit,
           ...(value === undefined ? {} : { value }),
-          facts: [...(other?.facts ?? []), ruleFacts],
+          facts: [...(other?.facts ?? counted), ruleFacts],
           entities: other?.entities ?? entitiesOf(event, entities, known),
           ...(expiredEntry === undefined
             ? other?.expiredEntry === undefined
@@ -112,13 +123,24 @@ export function createSignalMaker(
             : { expiredEntry }),
         })
       }
-      if (feed.single) emit(rule.id, [], 1, feed.entities, undefined)
+      if (feed.single) emit(rule.id, [], 1, feed.entities)
       for (const { unit, bit, groupBy } of feed.correlations) {
-        const value = countedValue(event, unit.fields)
-        for (const group of groupsOf(event, groupBy)) emit(unit.key, group, bit, unit.entities, value)
+        const value = unit.value(event)
+        for (const group of groupsOf(event, groupBy)) emit(unit.key, group, bit, unit.entities, value, summedFacts(unit, value))
       }
     }
     return [...signals.values()]
+  }
+}
+
+function compileUnit(rule: CorrelationRule, key: string): CompiledUnit {
+  const { id, title, type, fields } = rule
+  const readers = fields.map(compileKey)
+  return {
+    key,
+    entities: compileEntities(rule),
+    value: type === 'value_sum' ? (event) => summedValue(event, readers[0]!) : (event) => countedValue(event, readers),
+    summed: type === 'value_sum' ? { rule: id, title, field: fields[0]! } : undefined,
   }
 }
 
@@ -175,6 +197,19 @@ function countedValue(event: Event, fields: readonly FieldReader[]): string | un
   return values.length === 1 && values[0]!.length === 1 ? values[0]![0] : JSON.stringify(values)
 }
 
+/** The numbers of a field, added up where it is an array. */
+function summedValue(event: Event, read: FieldReader): string | undefined {
+  const value = read(event)
+  const numbers = (Array.isArray(value) ? value : [value]).flatMap((item) => parseAmount(texts(item)[0] ?? '') ?? [])
+  return numbers.length === 0 ? undefined : formatAmount(numbers.reduce((sum, number) => sum + number))
+}
+
+function summedFacts({ summed }: CompiledUnit, value: string | undefined): readonly RuleFacts[] {
+  if (summed === undefined || value === undefined) return NO_FACTS
+  const { rule, title, field } = summed
+  return [{ rule, title, facts: [{ selection: '', field, test: `value_sum: ${field}`, value }] }]
+}
+
 function entityFacts(event: Event, readers: readonly (readonly [string, FieldReader])[]): Readonly<Record<string, string>> {
   const facts: Record<string, string> = {}
   for (const [name, read] of readers) {
@@ -204,3 +239,5 @@ function texts(value: Json | undefined): string[] {
   if (value === undefined || value === null || typeof value === 'object') return []
   return [String(value)]
 }
+
+const NO_FACTS: readonly RuleFacts[] = []

@@ -28,7 +28,7 @@ export interface Signal {
   readonly offset: number
   /** Bit i: the i-th rule that the unit references matched. */
   readonly refs: number
-  /** value_count: the values of the counted fields, joined; undefined where one is absent. */
+  /** value_count: the values of the counted fields, joined. value_sum: what the field's numbers come to. Undefined where one is absent. */
   readonly value?: string
   readonly facts: readonly RuleFacts[]
   readonly entities: readonly Entity[]

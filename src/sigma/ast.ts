@@ -94,7 +94,7 @@ export interface DetectionRule extends RuleHead {
   readonly silent?: true
 }
 
-export type CorrelationType = 'event_count' | 'value_count' | 'temporal' | 'temporal_ordered'
+export type CorrelationType = 'event_count' | 'value_count' | 'value_sum' | 'temporal' | 'temporal_ordered'
 export type ThresholdOperator = 'gt' | 'gte' | 'lt' | 'lte' | 'eq' | 'neq'
 
 /** A boolean expression over the referenced rules; `rule` is an index into {@link CorrelationRule.rules}. */
@@ -113,9 +113,9 @@ export interface CorrelationRule extends RuleHead {
   readonly aliases: Readonly<Record<string, Readonly<Record<string, string>>>>
   /** Milliseconds. */
   readonly timespan: number
-  /** Bounds of event_count and value_count; several are a range. Empty for the temporal types. */
+  /** Bounds of event_count, value_count and value_sum; several are a range. Empty for the temporal types. */
   readonly bounds: readonly { readonly operator: ThresholdOperator; readonly value: number }[]
-  /** value_count: the field or fields whose distinct values count. */
+  /** value_count: the field or fields whose distinct values count. value_sum: the one whose numbers are added. */
   readonly fields: readonly string[]
   /** temporal types: which of the rules must have matched. Default: all of them. */
   readonly expression: RuleExpression

@@ -19,8 +19,8 @@ export interface WrittenCorrelation {
   readonly generate: boolean
 }
 
-const TYPES: readonly CorrelationType[] = ['event_count', 'value_count', 'temporal', 'temporal_ordered']
-const NOT_BUILT = ['value_sum', 'value_avg', 'value_percentile', 'value_median']
+const TYPES: readonly CorrelationType[] = ['event_count', 'value_count', 'value_sum', 'temporal', 'temporal_ordered']
+const NOT_BUILT = ['value_avg', 'value_percentile', 'value_median']
 const OPERATORS: readonly ThresholdOperator[] = ['gt', 'gte', 'lt', 'lte', 'eq', 'neq']
 /** One bit of a signal for each. */
 const MAX_RULES = 31
@@ -39,7 +39,7 @@ export function readCorrelation(root: YamlMap, problems: Problems): WrittenCorre
   const generate = problems.attempt(() => readGenerate(root) || readGenerate(body))
   if (type === undefined || rules === undefined) return undefined
   const condition = problems.attempt(() =>
-    type === 'event_count' || type === 'value_count' ? readThreshold(body, type, rules) : readOccurrence(body, type, rules),
+    type === 'temporal' || type === 'temporal_ordered' ? readOccurrence(body, type, rules) : readThreshold(body, type, rules),
   )
   if (problems.failed) return undefined
   return { type, rules, groupBy: groupBy!, aliases: aliases!, timespan: timespan!, generate: generate!, ...condition! }
@@ -153,6 +153,14 @@ function readThreshold(body: YamlMap, type: CorrelationType, rules: readonly Yam
       node,
       'value_count counts the values of a field, and none is named',
       'add "field" to the condition',
+    )
+  }
+  if (type === 'value_sum' && fields.length !== 1) {
+    return fail(
+      'SIGMA-CORRELATION-CONDITION',
+      entryOf(node, 'field')?.value ?? node,
+      'value_sum adds up the numbers of one field',
+      'for example: condition: {field: source.bytes, gte: 1000000000}',
     )
   }
   if (type === 'event_count' && fields.length > 0) {

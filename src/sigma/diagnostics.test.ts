@@ -83,7 +83,7 @@ const EXAMPLES: Readonly<Record<Code, Example>> = {
   },
   'SIGMA-REFERENCE-CYCLE': correlation('  {type: temporal, rules: [a, ⟦c], timespan: 1m}', 'name: c\n'),
   'SIGMA-CORRELATION-TYPE': correlation('  {type: ⟦temporl, rules: [a], timespan: 1m}'),
-  'SIGMA-CORRELATION-NOT-BUILT': correlation('  {type: ⟦value_sum, rules: [a], timespan: 1m, condition: {gte: 1, field: x}}'),
+  'SIGMA-CORRELATION-NOT-BUILT': correlation('  {type: ⟦value_avg, rules: [a], timespan: 1m, condition: {gte: 1, field: x}}'),
   'SIGMA-CORRELATION-CHAIN': {
     files: [
       `${base('a')}---\ntitle: C\nid: 00000000-0000-4000-8000-000000000009\nname: c\nlevel: low\ncorrelation: {type: temporal, rules: [a], group-by: [x], timespan: 1m}\n---\ntitle: D\nid: 00000000-0000-4000-8000-000000000007\nlevel: low\ncorrelation: {type: temporal, rules: [⟦c], group-by: [y], timespan: 1m}\n`,

@@ -7,6 +7,8 @@ import type { Hit } from './correlation-oracle.ts'
 import type { Entry } from './correlation-world.ts'
 
 export const MOST_PARTITIONS = 3
+/** Copies of an event come no further apart than three of the shortest G of the rules here: 6 + 5 (docs/decisions/0010). */
+const LATEST = 33
 /** The detection rules, which need not exist: an event says which of them it meets. */
 const DETECTIONS = ['a', 'b', 'c'] as const
 
@@ -64,10 +66,11 @@ export interface Recorded {
 export function recorded(bundles: readonly string[], most = 40): fc.Arbitrary<Recorded[]> {
   const draft = fc.record({
     id: fc.integer({ min: 0, max: 30 }),
-    late: fc.oneof({ weight: 3, arbitrary: fc.integer({ min: 0, max: 5 }) }, { weight: 1, arbitrary: fc.integer({ min: 0, max: 40 }) }),
+    late: fc.oneof({ weight: 3, arbitrary: fc.integer({ min: 0, max: 5 }) }, { weight: 1, arbitrary: fc.integer({ min: 0, max: LATEST }) }),
     time: fc.integer({ min: 0, max: 60 }),
     host: fc.integer({ min: 0, max: 1 }),
     user: fc.integer({ min: 0, max: 2 }),
+    bytes: fc.constantFrom('0', '1', '2', '0.3', '9007199254740993', '-2', 'many'),
     meets: fc.subarray([...DETECTIONS], { minLength: 1 }),
     partition: fc.integer({ min: 0, max: MOST_PARTITIONS - 1 }),
     bundle: fc.constantFrom(...bundles),
@@ -77,7 +80,7 @@ export function recorded(bundles: readonly string[], most = 40): fc.Arbitrary<Re
     const known = new Map<number, (typeof drafts)[number]>()
     return drafts
       .map((copy) => {
-        const { id, time, host, user, meets } = known.get(copy.id) ?? copy
+        const { id, time, host, user, bytes, meets } = known.get(copy.id) ?? copy
         if (!known.has(copy.id)) known.set(copy.id, copy)
         return {
           id: `e${String(id).padStart(2, '0')}`,
@@ -85,7 +88,7 @@ export function recorded(bundles: readonly string[], most = 40): fc.Arbitrary<Re
           ingested: time + copy.late,
           partition: copy.partition % partitions,
           meets,
-          fields: { host: `h${host}`, user: `u${user}` },
+          fields: { host: `h${host}`, user: `u${user}`, bytes },
           bundle: copy.bundle,
         }
       })
@@ -93,17 +96,20 @@ export function recorded(bundles: readonly string[], most = 40): fc.Arbitrary<Re
   })
 }
 
-export const gaps: fc.Arbitrary<Gap[]> = fc.array(
-  fc
-    .record({
-      node: fc.constantFrom('n1', 'n2'),
-      why: fc.constantFrom('paused' as const, 'silent' as const),
-      from: fc.integer({ min: 0, max: 100 }),
-      lasts: fc.option(fc.integer({ min: 0, max: 30 })),
-    })
-    .map(({ node, why, from, lasts }) => ({ node, why, from, to: lasts === null ? null : from + lasts })),
-  { maxLength: 2 },
-)
+/** As a partition tells of them: where a node pauses twice in one instant, the pause that ended first comes first. */
+export const gaps: fc.Arbitrary<Gap[]> = fc
+  .array(
+    fc
+      .record({
+        node: fc.constantFrom('n1', 'n2'),
+        why: fc.constantFrom('paused' as const, 'silent' as const),
+        from: fc.integer({ min: 0, max: 100 }),
+        lasts: fc.option(fc.integer({ min: 0, max: 30 })),
+      })
+      .map(({ node, why, from, lasts }) => ({ node, why, from, to: lasts === null ? null : from + lasts })),
+    { maxLength: 2 },
+  )
+  .map((all) => all.sort((one, other) => (one.to ?? Number.POSITIVE_INFINITY) - (other.to ?? Number.POSITIVE_INFINITY)))
 
 /**
  * The events log: the entries of each partition, then ticks up to `end`.

@@ -19,7 +19,7 @@ export interface Hit
 
 export interface Recorded {
   readonly rulesOf: (bundle: string) => Pick<RuleSet, 'detections' | 'correlations'>
-  /** In any order. Copies of one event are ingested at most three times the longest G apart (docs/decisions/0010). */
+  /** In any order. Copies of one event are ingested at most three times the shortest G apart (docs/decisions/0010). */
   readonly hits: readonly Hit[]
   /** Of all events partitions. */
   readonly gaps?: readonly Gap[]
@@ -59,7 +59,7 @@ export function expectedAlerts(recorded: Recorded): SetAlert[] {
       if (unit.depth !== level) continue
       for (const { anchor, past } of anchorsOf(unit, placed)) {
         const rule = rulesOf(anchor.bundle).correlations.find((candidate) => candidate.id === unit.rule.id)!
-        const evidence = [...new Set(evidenceOf(rule, past).flatMap(({ events }) => events))].sort()
+        const evidence = [...new Set([anchor, ...evidenceOf(rule, past)].flatMap(({ events }) => events))].sort()
         const alert = alertOf(unit, rule, anchor, evidence, recorded)
         if (rule.silent !== true) alerts.push(alert)
         queue.push(...passedOn(unit, alert, anchor, rulesOf))
@@ -177,6 +177,7 @@ function evidenceOf({ type, rules, expression }: CorrelationRule, past: readonly
     case 'event_count':
       return past
     case 'value_count':
+    case 'value_sum':
       return past.filter(({ value }) => value !== undefined)
     case 'temporal':
       return past.filter((s) => rules.some((_, ref) => matches(s, ref) && isAsserted(expression, ref)))
@@ -283,6 +284,18 @@ function condition(rule: CorrelationRule, past: readonly Hit[], around: readonly
       return bounded(past.reduce((sum, s) => sum + rule.rules.filter((_, ref) => matches(s, ref)).length, 0))
     case 'value_count':
       return bounded(new Set(past.flatMap(({ value }) => (value === undefined ? [] : [value]))).size)
+    case 'value_sum': {
+      const sum = past.reduce((total, { value = '' }) => total + tenths(value), 0n)
+      const holds = (bound: bigint) => ({
+        gt: sum > bound,
+        gte: sum >= bound,
+        lt: sum < bound,
+        lte: sum <= bound,
+        eq: sum === bound,
+        neq: sum !== bound,
+      })
+      return rule.bounds.every(({ operator, value }) => holds(BigInt(value) * 10n)[operator])
+    }
     case 'temporal': {
       const truth = (e: RuleExpression): boolean =>
         e.op === 'rule'
@@ -311,6 +324,9 @@ function condition(rule: CorrelationRule, past: readonly Hit[], around: readonly
     }
   }
 }
+
+/** A number with one digit behind the point at the most, in tenths. What is none, or below zero, adds nothing. */
+const tenths = (text: string) => (/^\d+(\.\d)?$/.test(text) ? BigInt(text.replace('.', '')) * (text.includes('.') ? 1n : 10n) : 0n)
 
 /** The rules of a sequence that must match, in its order: those not under `not`. */
 function wanted(expression: RuleExpression): number[] {

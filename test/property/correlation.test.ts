@@ -3,8 +3,9 @@ import { describe, expect, it } from 'vitest'
 import type { AlertRevision } from '../../src/detectors/alert.ts'
 import { Correlator } from '../../src/detectors/correlation/correlator.ts'
 import { unitsOf } from '../../src/detectors/correlation/units.ts'
+import type { Gap } from '../../src/detectors/signal.ts'
 import type { CorrelationRule, RuleSet } from '../../src/sigma/ast.ts'
-import { and, correlation, gaps, generator, not, record, recorded, ref, ruleSet } from './correlation-cases.ts'
+import { and, correlation, gaps, generator, not, type Recorded, record, recorded, ref, ruleSet } from './correlation-cases.ts'
 import { expectedAlerts, foldedAlerts } from './correlation-oracle.ts'
 import { run } from './correlation-world.ts'
 
@@ -19,6 +20,15 @@ const FLAT: Record<string, CorrelationRule> = {
   'event_count exactly': correlation('rule', { bounds: [{ operator: 'eq', value: 2 }] }),
   value_count: correlation('rule', { type: 'value_count', fields: ['user'], bounds: [{ operator: 'gte', value: 3 }] }),
   'value_count other than': correlation('rule', { type: 'value_count', fields: ['user'], bounds: [{ operator: 'neq', value: 2 }] }),
+  value_sum: correlation('rule', { type: 'value_sum', fields: ['bytes'], bounds: [{ operator: 'gte', value: 3 }] }),
+  'value_sum range': correlation('rule', {
+    type: 'value_sum',
+    fields: ['bytes'],
+    bounds: [
+      { operator: 'gt', value: 1 },
+      { operator: 'lte', value: 9_007_199_254_740_992 },
+    ],
+  }),
   temporal: correlation('rule', { type: 'temporal' }),
   'temporal or': correlation('rule', {
     type: 'temporal',
@@ -80,6 +90,17 @@ function clockAt(rules: RuleSet, end: number): (depth: number) => number {
   }
   return clock
 }
+
+/** A node that is silent, speaks, and is silent again, within one stamp. */
+const TWO_GAPS_OF_ONE_INSTANT: [Recorded[], Gap[], number, number] = [
+  [{ id: 'e00', time: 18, ingested: 18, partition: 0, meets: ['a', 'c'], fields: { host: 'h0', user: 'u0', bytes: '1' }, bundle: '' }],
+  [
+    { node: 'n2', why: 'silent', from: 2, to: 2 },
+    { node: 'n2', why: 'silent', from: 2, to: null },
+  ],
+  0,
+  16,
+]
 
 /** Several states of the rules, of which every event names one. */
 const CHANGES: Record<string, Record<string, RuleSet>> = {
@@ -168,7 +189,7 @@ describe.each([...Object.entries(FLAT).map(([name, rule]) => [name, ruleSet(rule
           const revisions = run({ rulesOf, entries, gaps, signalPartitions: 2, random: generator(seed), crashes: true })
           expect(foldedAlerts(revisions, rulesOf)).toEqual(expectedAlerts({ rulesOf, hits, gaps, clock: clockAt(rules, end) }))
         }),
-        runs(60),
+        { ...runs(60), examples: [TWO_GAPS_OF_ONE_INSTANT] },
       )
     })
   },

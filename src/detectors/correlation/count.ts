@@ -1,5 +1,6 @@
 import type { CorrelationRule, ThresholdOperator } from '../../sigma/ast.ts'
 import type { Signal } from '../signal.ts'
+import { parseAmount } from './amount.ts'
 import type { CorrelationCondition, View } from './condition.ts'
 
 /** Sigma correlation `event_count`: how many events of the group. An event that satisfies two referenced rules counts for both. */
@@ -37,6 +38,29 @@ export function valueCount(rule: CorrelationRule): CorrelationCondition {
   }
 }
 
+/**
+ * Sigma correlation `value_sum`: what the numbers of a field come to. An event without a number counts for nothing. Numbers are never
+ * below zero, so a sum that is large enough stays so.
+ */
+export function valueSum(rule: CorrelationRule): CorrelationCondition {
+  const bounds = new Bounds(rule)
+  const enough = rule.bounds.map(({ value }) => parseAmount(String(value))!)
+  const compare = rule.bounds.map(({ operator }) => COMPARE[operator])
+  return {
+    falsifiable: bounds.falsifiable,
+    holds(view) {
+      let sum = 0n
+      const admitted = () => compare.every((holds, at) => holds(sum, enough[at]!))
+      for (const { value } of view.past()) {
+        sum += (value === undefined ? undefined : parseAmount(value)) ?? 0n
+        if (!bounds.falsifiable && admitted()) return true
+      }
+      return admitted()
+    },
+    evidence: (view) => counted(view),
+  }
+}
+
 function counted(view: View): Signal[] {
   const signals: Signal[] = []
   for (const signal of view.past()) if (signal.value !== undefined) signals.push(signal)
@@ -61,7 +85,7 @@ class Bounds {
   }
 }
 
-const COMPARE: Readonly<Record<ThresholdOperator, (count: number, bound: number) => boolean>> = {
+const COMPARE: Readonly<Record<ThresholdOperator, <N extends number | bigint>(count: N, bound: N) => boolean>> = {
   gt: (count, bound) => count > bound,
   gte: (count, bound) => count >= bound,
   lt: (count, bound) => count < bound,

@@ -104,9 +104,12 @@ export class Group {
     return this.copies.size
   }
 
-  /** The signals that the condition rests on at an anchor, in order of event time and, within an instant, of the log. */
+  /**
+   * The anchor, which has turned the condition even where that rests on what is absent, and the signals that the condition rests on
+   * there; in order of event time and, within an instant, of the log.
+   */
   evidence(anchor: Entry): readonly Signal[] {
-    return [...this.condition.evidence(this.viewFrom(anchor))].sort(byPlace)
+    return [...new Set([anchor.signal, ...this.condition.evidence(this.viewFrom(anchor))])].sort(byPlace)
   }
 
   /** The anchors; of copies of one event that all are, the first, which stands for the alert that they all name. */

@@ -1,13 +1,14 @@
 import type { CorrelationRule, CorrelationType, RuleSet } from '../../sigma/ast.ts'
 import { unitKey } from '../unit.ts'
 import type { ConditionFactory, CorrelationCondition } from './condition.ts'
-import { eventCount, valueCount } from './count.ts'
+import { eventCount, valueCount, valueSum } from './count.ts'
 import type { Span } from './group.ts'
 import { temporal, temporalOrdered } from './temporal.ts'
 
 const CONDITIONS: Readonly<Record<CorrelationType, ConditionFactory>> = {
   event_count: eventCount,
   value_count: valueCount,
+  value_sum: valueSum,
   temporal,
   temporal_ordered: temporalOrdered,
 }

@@ -104,7 +104,7 @@ function groupsOf(ecs: unknown, [first, ...rest]: readonly Field[]): string[][] 
 
 function valuesOf(ecs: unknown, field: Field): string[] {
   const value = field.split('.').reduce<unknown>((at, key) => (at as { [key: string]: unknown } | undefined)?.[key], ecs)
-  return value === undefined ? [] : Array.isArray(value) ? (value as string[]) : [value as string]
+  return value === undefined ? [] : [value].flat().map(String)
 }
 
 /** The simulator's rules as the oracle takes them. */

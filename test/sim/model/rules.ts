@@ -3,7 +3,7 @@
  */
 
 /** Fields of the simulator's events. All are ECS names. */
-export type Field = 'event.action' | 'host.name' | 'user.name' | 'file.name'
+export type Field = 'event.action' | 'host.name' | 'user.name' | 'file.name' | 'file.size'
 
 /** Matches events whose `event.action` is one of the actions, unless the user is one of the exceptions. */
 export interface Detection {
@@ -32,7 +32,7 @@ export interface Correlation {
   readonly kind: 'correlation'
   readonly name: string
   readonly id: string
-  readonly type: 'event_count' | 'value_count' | 'temporal' | 'temporal_ordered'
+  readonly type: 'event_count' | 'value_count' | 'value_sum' | 'temporal' | 'temporal_ordered'
   /** Names of detections or of other correlations. */
   readonly rules: readonly string[]
   readonly groupBy: readonly Field[]

@@ -11,6 +11,7 @@ export interface Occurrence {
   /** None, one, or several: an array joins a group per element. */
   readonly users: readonly string[]
   readonly file: string | undefined
+  readonly size: number | undefined
 }
 
 /** Occurrences that a producer sends together, and sends again until they are acknowledged. */
@@ -30,6 +31,7 @@ const ACTIONS = ['read', 'connect', 'login', 'delete', 'idle']
 const HOSTS = ['h0', 'h1', 'h2']
 const USERS = ['u0', 'u1']
 const FILES = ['f0', 'f1', 'f2', 'f3']
+const SIZES = [0, 0.5, 1, 2]
 const GROUPINGS: readonly (readonly Field[])[] = [['host.name'], ['host.name'], ['user.name'], ['host.name', 'user.name'], []]
 
 export interface Period {
@@ -128,11 +130,12 @@ function randomCorrelation(
   const type = random.pick([
     'event_count',
     fields?.length === 0 ? 'event_count' : 'value_count',
+    fields === undefined ? 'value_sum' : 'event_count',
     'temporal',
     'temporal',
     'temporal_ordered',
   ] as const)
-  const counts = type === 'event_count' || type === 'value_count'
+  const counts = type !== 'temporal' && type !== 'temporal_ordered'
   const others = random.shuffle(below.filter((rule) => !children.some(({ name }) => name === rule.name))).map(({ name }) => name)
   const wanted = counts ? random.int(1, 2) : random.int(2, 3)
   const rules = [...children.map(({ name }) => name), ...others].slice(0, Math.max(wanted, children.length))
@@ -149,6 +152,7 @@ function randomCorrelation(
     grace: random.int(2, 4),
     bounds: temporal ? [] : randomBounds(random),
     ...(type === 'value_count' ? { field: fields === undefined ? ('file.name' as const) : random.pick(fields) } : {}),
+    ...(type === 'value_sum' ? { field: 'file.size' as const } : {}),
     expression: temporal
       ? randomExpression(random, ordered.length, type)
       : joined(
@@ -205,6 +209,7 @@ function randomDeliveries(random: Random, { start, end }: Period, repeat: number
       host: random.pick(HOSTS),
       users: random.chance(0.15) ? [] : random.chance(0.1) ? USERS : [random.pick(USERS)],
       file: random.chance(0.8) ? random.pick(FILES) : undefined,
+      size: random.chance(0.8) ? random.pick(SIZES) : undefined,
     }
     const delivered = time + lateness(random)
     deliveries.push({ at: Math.min(delivered, end), occurrences: [occurrence] })

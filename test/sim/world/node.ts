@@ -260,13 +260,13 @@ export class Node {
   }
 }
 
-function documentOf({ id, time, action, host, users, file }: Occurrence) {
+function documentOf({ id, time, action, host, users, file, size }: Occurrence) {
   return {
     '@timestamp': new Date(time).toISOString(),
     event: { id, action },
     host: { name: host },
     ...(users.length === 0 ? {} : { user: { name: users.length === 1 ? users[0]! : [...users] } }),
-    ...(file === undefined ? {} : { file: { name: file } }),
+    file: { ...(file === undefined ? {} : { name: file }), ...(size === undefined ? {} : { size }) },
     labels: { occurrence: id },
     logsource: { product: 'simulator' },
   }
