@@ -9,10 +9,10 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { gunzipSync } from 'node:zlib'
 import { compileMatcher } from '../src/detectors/match/matcher.ts'
-import type { Event } from '../src/event/event.ts'
-import type { JsonObject } from '../src/event/json.ts'
+import type { Event, LogSource } from '../src/event/event.ts'
+import type { Json, JsonObject } from '../src/event/json.ts'
+import { windowsLogSources } from '../src/normalise/windows-logsource.ts'
 import { loadRuleSet } from '../src/sigma/load.ts'
-import { logSourcesOf } from './windows-logsource.ts'
 
 const { values } = parseArgs({
   options: {
@@ -56,6 +56,16 @@ for (let pass = 1; pass <= Number(values.passes); pass++) {
 function eventOf(line: string, number: number): Event {
   const native = JSON.parse(line) as JsonObject
   return { id: String(number), time: null, ingested: 0, logsource: logSourcesOf(native), ecs: {}, native }
+}
+
+/** A Windows event's by its channel and id, any other's by what the corpus wrote into `_product`, `_category` and `_service`. */
+function logSourcesOf({ Channel: channel, EventID: id, _product, _category, _service }: JsonObject): readonly LogSource[] {
+  if (typeof channel === 'string') return windowsLogSources(channel, String(id))
+  return [{ ...tag('product', _product), ...tag('category', _category), ...tag('service', _service) }]
+}
+
+function tag<Key extends keyof LogSource>(key: Key, value: Json | undefined): { [K in Key]?: string } {
+  return (typeof value === 'string' ? { [key]: value } : {}) as { [K in Key]?: string }
 }
 
 function ruleFiles(path: string): string[] {

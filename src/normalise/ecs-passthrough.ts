@@ -123,7 +123,7 @@ function settle(document: JsonObject, time: number | null): JsonObject {
 }
 
 /** Dotted keys as nested objects, at every level, also in lists. The same object, if it has none. @param depth how deep it stands */
-function expandDots(object: JsonObject, depth = 0): JsonObject {
+export function expandDots(object: JsonObject, depth = 0): JsonObject {
   let paths: Map<string, readonly string[]> | undefined
   let expanded: JsonObject | undefined
   for (const key in object) {

@@ -6,9 +6,18 @@ import { ecsPassthrough } from './ecs-passthrough.ts'
 import { linuxAuditd } from './linux-auditd.ts'
 import type { Normaliser } from './normaliser.ts'
 import { oktaSystem } from './okta-system.ts'
+import { windowsEventlog } from './windows-eventlog.ts'
 
 /** Every source that Cordon reads, in the order in which records without a declared source are tried: the last takes anything. */
-export const NORMALISERS: readonly Normaliser[] = [...agentNormalisers, otlpNormaliser, linuxAuditd, broker, oktaSystem, ecsPassthrough]
+export const NORMALISERS: readonly Normaliser[] = [
+  ...agentNormalisers,
+  otlpNormaliser,
+  linuxAuditd,
+  broker,
+  oktaSystem,
+  windowsEventlog,
+  ecsPassthrough,
+]
 
 /**
  * The normaliser of a source name.

@@ -1,7 +1,6 @@
-import type { LogSource } from '../src/event/event.ts'
-import type { Json, JsonObject } from '../src/event/json.ts'
+import type { LogSource } from '../event/event.ts'
 
-const SYSMON = 'Microsoft-Windows-Sysmon/Operational'
+export const SYSMON_CHANNEL = 'Microsoft-Windows-Sysmon/Operational'
 
 /** Sysmon's event ids by Sigma category (SigmaHQ, "Logsource guides: Windows"). */
 const SYSMON_CATEGORIES: Readonly<Record<number, readonly string[]>> = {
@@ -42,6 +41,8 @@ const SYSMON_CATEGORIES: Readonly<Record<number, readonly string[]>> = {
 const POWERSHELL_CATEGORIES: Readonly<Record<string, string>> = {
   'Microsoft-Windows-PowerShell/Operational 4103': 'ps_module',
   'Microsoft-Windows-PowerShell/Operational 4104': 'ps_script',
+  'PowerShellCore/Operational 4103': 'ps_module',
+  'PowerShellCore/Operational 4104': 'ps_script',
   'Windows PowerShell 400': 'ps_classic_start',
   'Windows PowerShell 600': 'ps_classic_provider_start',
   'Windows PowerShell 800': 'ps_classic_script',
@@ -54,7 +55,7 @@ const CHANNEL_SERVICES: Readonly<Record<string, string>> = {
   'Windows PowerShell': 'powershell-classic',
   'Microsoft-Windows-PowerShell/Operational': 'powershell',
   'PowerShellCore/Operational': 'powershell',
-  [SYSMON]: 'sysmon',
+  [SYSMON_CHANNEL]: 'sysmon',
   'Microsoft-Windows-Windows Defender/Operational': 'windefend',
   'Microsoft-Windows-TaskScheduler/Operational': 'taskscheduler',
   'Microsoft-Windows-Bits-Client/Operational': 'bits-client',
@@ -81,36 +82,44 @@ const CHANNEL_SERVICES: Readonly<Record<string, string>> = {
   'Microsoft-Windows-Shell-Core/Operational': 'shell-core',
   'Microsoft-Windows-CAPI2/Operational': 'capi2',
   'Microsoft-Windows-LDAP-Client/Debug': 'ldap',
-}
-
-/**
- * The log source tags of a flat corpus event: a Windows event by its channel and id, any other by what the corpus wrote into
- * `_product`, `_category` and `_service`.
- */
-export function logSourcesOf(record: JsonObject): readonly LogSource[] {
-  const { Channel: channel, EventID: id } = record
-  if (typeof channel === 'string') return windowsSources(channel, id)
-  return [{ ...tag('product', record._product), ...tag('category', record._category), ...tag('service', record._service) }]
+  'Microsoft-IIS-Configuration/Operational': 'iis-configuration',
+  'Microsoft-Windows-SmbClient/Connectivity': 'smbclient-connectivity',
+  'Microsoft-Windows-SMBServer/Connectivity': 'smbserver-connectivity',
+  'Microsoft-ServiceBus-Client': 'microsoft-servicebus-client',
+  'Microsoft-Windows-LSA/Operational': 'lsa-server',
+  'Microsoft-Windows-DNS-Server/Analytical': 'dns-server-analytic',
+  'Microsoft-Windows-Diagnosis-Scripted/Operational': 'diagnosis-scripted',
+  'Microsoft-Windows-CertificateServicesClient-Lifecycle-System/Operational': 'certificateservicesclient-lifecycle-system',
+  'Microsoft-Windows-AppxPackaging/Operational': 'appxpackaging-om',
+  'Microsoft-Windows-AppModel-Runtime/Admin': 'appmodel-runtime',
 }
 
 /** Some forwarders write channels in lower case. */
 const CHANNELS = new Map(Object.keys(CHANNEL_SERVICES).map((name) => [name.toLowerCase(), name]))
 
 const known = new Map<string, readonly LogSource[]>()
+/** Channels are named by senders: beyond this many kinds of event, all are forgotten. */
+const MOST_KNOWN = 10_000
 
-function windowsSources(channel: string, id: Json | undefined): readonly LogSource[] {
+/** The log sources of a Windows event (SigmaHQ, "Logsource guides: Windows"): its channel's service, and categories by its id. */
+export function windowsLogSources(channel: string, id: string): readonly LogSource[] {
   const key = `${channel} ${id}`
   let sources = known.get(key)
   if (sources === undefined) {
-    const name = CHANNELS.get(channel.toLowerCase()) ?? channel
-    const categories = name === SYSMON ? (SYSMON_CATEGORIES[Number(id)] ?? []) : [POWERSHELL_CATEGORIES[`${name} ${id}`] ?? []].flat()
-    const service = { product: 'windows', ...tag('service', CHANNEL_SERVICES[name]) }
-    sources = [service, ...categories.map((category) => ({ product: 'windows', category }))]
+    if (known.size >= MOST_KNOWN) known.clear()
+    sources = lookUp(CHANNELS.get(channel.toLowerCase()) ?? channel, id)
     known.set(key, sources)
   }
   return sources
 }
 
-function tag<Key extends keyof LogSource>(key: Key, value: Json | undefined): { [K in Key]?: string } {
-  return (typeof value === 'string' ? { [key]: value } : {}) as { [K in Key]?: string }
+function lookUp(channel: string, id: string): readonly LogSource[] {
+  const service = own(CHANNEL_SERVICES, channel)
+  const categories = channel === SYSMON_CHANNEL ? own(SYSMON_CATEGORIES, id) : own(POWERSHELL_CATEGORIES, `${channel} ${id}`)
+  const named = [categories ?? []].flat().map((category) => ({ product: 'windows', category }))
+  return [{ product: 'windows', ...(service === undefined ? {} : { service }) }, ...named]
+}
+
+function own<T>(table: Readonly<Record<string, T>>, name: string): T | undefined {
+  return Object.hasOwn(table, name) ? table[name] : undefined
 }
