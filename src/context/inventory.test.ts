@@ -18,7 +18,7 @@ const TEXT = `devices:
     owner: bob
     protected: true
 users:
-  - {id: ana, email: Ana@corp.example, name: Ana Example, groups: [finance]}
+  - {id: ana, email: Ana@corp.example, name: Ana Example, aliases: [00u1example], groups: [finance]}
   - {id: bob, email: bob@corp.example}
 labels:
   - {path: /sensitive/public/*, classification: public}
@@ -37,7 +37,7 @@ function problem(text: string): CordonError {
 
 describe('an inventory', () => {
   it('knows a device by any of its names, whatever their case, and by address only where none is named', () => {
-    const of = (ecs: Record<string, never> | object) => inventory.deviceFor(ecs as never)
+    const of = (ecs: Record<string, never> | object) => inventory.deviceFor(ecs as never, 1_000)
     for (const ecs of [
       { device: { id: 'laptop-7' } },
       { host: { name: 'WS-12' } },
@@ -52,16 +52,35 @@ describe('an inventory', () => {
     expect(of({})).toBeUndefined()
   })
 
-  it("takes a user's only device for an event that names nothing but its user", () => {
-    expect(inventory.deviceFor({ user: { email: 'ana@corp.example' } })).toMatchObject({ device: { id: 'laptop-7' }, by: 'owner' })
-    expect(inventory.deviceFor({ user: { email: 'bob@corp.example' } })).toBeUndefined()
-    expect(inventory.deviceFor({ user: { email: 'ana@corp.example' }, source: { ip: '198.51.100.1' } })).toBeUndefined()
+  it("takes a user's only device for an agent's telemetry that names nothing but its user", () => {
+    const of = (email: string, more = {}) => inventory.deviceFor({ user: { email }, gen_ai: { agent: { name: 'cowork' } }, ...more }, 0)
+    expect(of('ana@corp.example')).toMatchObject({ device: { id: 'laptop-7' }, by: 'owner' })
+    expect(of('bob@corp.example')).toBeUndefined()
+    expect(of('ana@corp.example', { source: { ip: '198.51.100.1' } })).toBeUndefined()
+    expect(inventory.deviceFor({ user: { email: 'ana@corp.example' } }, 0)).toBeUndefined()
+  })
+
+  it('gives an address to the device that had it at that time', () => {
+    const leases = Inventory.parse(
+      `devices:
+  - {id: a, addresses: [{address: 10.0.0.1, until: '2026-09-01T12:00:00Z'}]}
+  - {id: b, addresses: [{address: '::ffff:10.0.0.1', from: '2026-09-01T12:00:00Z', until: '2026-09-02T00:00:00Z'}]}`,
+      'inventory.yml',
+      0,
+    )
+    const at = (time: string) => leases.deviceFor({ source: { ip: '10.0.0.1' } }, Date.parse(time))?.device.id
+    expect(['2026-09-01T11:59:59Z', '2026-09-01T12:00:00Z', '2026-09-02T00:00:00Z'].map(at)).toEqual(['a', 'b', undefined])
+  })
+
+  it('knows people by what their identity providers call them, and devices by their MDM id', () => {
+    expect(inventory.userFor({ user: { id: '00U1EXAMPLE' } })?.id).toBe('ana')
+    expect(inventory.deviceNamed('udid-7')?.id).toBe('laptop-7')
   })
 
   it('labels a path by the first pattern that fits', () => {
-    expect(inventory.classify('/sensitive/a/b.csv')).toBe('restricted')
-    expect(inventory.classify('/sensitive/public/b.csv')).toBe('public')
-    expect(inventory.classify('/other/sensitive/b.csv')).toBeUndefined()
+    expect(inventory.labels.classify('/sensitive/a/b.csv')).toBe('restricted')
+    expect(inventory.labels.classify('/sensitive/public/b.csv')).toBe('public')
+    expect(inventory.labels.classify('/other/sensitive/b.csv')).toBeUndefined()
   })
 
   it('is JSON too, and empty where there is nothing', () => {
@@ -75,6 +94,13 @@ describe('an inventory', () => {
     ['devices:\n  - name: a\n', 'INVENTORY_INVALID', 2],
     ['devices: [\n', 'INVENTORY_YAML', 1],
     ['devices:\n  - {id: a, aliases: [x]}\n  - {id: b, name: X}\n', 'INVENTORY_DUPLICATE', 3],
+    [
+      'devices:\n  - {id: a, addresses: [10.0.0.1]}\n  - {id: b, addresses: [{address: 10.0.0.1, from: "2026-01-01"}]}\n',
+      'INVENTORY_DUPLICATE',
+      3,
+    ],
+    ['devices:\n  - id: a\n    addresses: [{address: 10.0.0.1, from: soon}]\n', 'INVENTORY_INVALID', 3],
+    ['devices:\n  - {id: a, mdm_id: u}\n  - {id: b, mdm_id: U}\n', 'INVENTORY_DUPLICATE', 3],
     ['users:\n  - {id: a, email: b@x.example}\n  - {id: B@x.example}\n', 'INVENTORY_DUPLICATE', 3],
   ])('%j is refused with its place', (text, code, line) => {
     const error = problem(text)

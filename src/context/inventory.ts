@@ -1,12 +1,28 @@
 import ipaddr from 'ipaddr.js'
 import { z } from 'zod'
 import { CordonError } from '../event/error.ts'
-import { getPath, getText, type JsonObject } from '../event/json.ts'
+import { getPath, getText, isObject, type JsonObject } from '../event/json.ts'
+import { parseTime } from '../event/time.ts'
 import { readSettings, type Settings } from '../settings/settings-file.ts'
-import { matchesWildcard } from './wildcard.ts'
+import { Labels, labelSchema } from './labels.ts'
 
 const name = z.string().min(1)
-const address = z.string().refine((text) => ipaddr.isValid(text), 'not an IP address')
+const ip = z.string().refine((text) => ipaddr.isValid(text), 'not an IP address')
+const time = z.string().transform((text, context) => {
+  const parsed = parseTime(text)
+  if (parsed === null) context.addIssue({ code: 'custom', message: 'not a time such as 2026-09-01T08:00:00Z' })
+  return parsed ?? 0
+})
+/** An address that a device has, always or for a time: `from` is in it, `until` is not. */
+const address = z.union([
+  ip.transform((text) => ({ address: text, from: Number.NEGATIVE_INFINITY, until: Number.POSITIVE_INFINITY })),
+  z.strictObject({
+    address: ip,
+    from: time.default(Number.NEGATIVE_INFINITY),
+    until: time.default(Number.POSITIVE_INFINITY),
+  }),
+])
+type Address = z.infer<typeof address>
 
 const deviceSchema = z.strictObject({
   /** `device.id` in events, rules and policy. */
@@ -22,19 +38,21 @@ const deviceSchema = z.strictObject({
   groups: z.array(name).default([]),
   /** Never contained by itself. */
   protected: z.boolean().default(false),
+  /** How it is where no posture source knows better. */
+  posture: z
+    .strictObject({ enrolled: z.boolean().optional(), compliant: z.boolean().optional(), disk_encrypted: z.boolean().optional() })
+    .default({}),
 })
 
 const userSchema = z.strictObject({
   id: name,
   email: z.email().optional(),
   name: name.optional(),
+  /** Other names that identity providers and agents use: object ids, logins. */
+  aliases: z.array(name).default([]),
   groups: z.array(name).default([]),
-})
-
-const labelSchema = z.strictObject({
-  /** A path with `*` for any run of characters, also across folders, and `?` for one. */
-  path: name,
-  classification: name,
+  /** Whether sign-ins take more than one factor, where no identity provider says. */
+  mfa: z.boolean().optional(),
 })
 
 const schema = z.strictObject({
@@ -62,9 +80,9 @@ export class Inventory {
   readonly observed: number
   readonly devices: readonly Device[]
   readonly users: readonly User[]
-  private readonly labels: readonly z.infer<typeof labelSchema>[]
+  readonly labels: Labels
   private readonly deviceByName = new Map<string, Device>()
-  private readonly deviceByAddress = new Map<string, Device>()
+  private readonly devicesByAddress = new Map<string, (Address & { readonly device: Device })[]>()
   private readonly devicesByOwner = new Map<string, Device[]>()
   private readonly userByName = new Map<string, User>()
 
@@ -73,14 +91,19 @@ export class Inventory {
     this.observed = observed
     this.devices = contents.devices
     this.users = contents.users
-    this.labels = contents.labels
+    this.labels = new Labels(contents.labels, source, observed)
     for (const device of contents.devices) {
       for (const key of namesOf(device)) this.deviceByName.set(key, device)
-      for (const key of device.addresses) this.deviceByAddress.set(canonicalAddress(key), device)
+      for (const held of device.addresses) {
+        const key = canonicalAddress(held.address)
+        this.devicesByAddress.set(key, [...(this.devicesByAddress.get(key) ?? []), { ...held, device }])
+      }
       if (device.owner !== undefined) this.devicesByOwner.set(device.owner, [...(this.devicesByOwner.get(device.owner) ?? []), device])
     }
     // What is written last wins: an email address is a better name than an id, and a display name the worst.
-    for (const key of ['name', 'id', 'email'] as const) {
+    for (const user of contents.users) if (user.name !== undefined) this.userByName.set(fold(user.name), user)
+    for (const user of contents.users) for (const alias of user.aliases) this.userByName.set(fold(alias), user)
+    for (const key of ['id', 'email'] as const) {
       for (const user of contents.users) if (user[key] !== undefined) this.userByName.set(fold(user[key]), user)
     }
   }
@@ -102,16 +125,19 @@ export class Inventory {
     return new Inventory(read.data, file, observed)
   }
 
-  /** The device with this id, name or alias; case does not matter. */
+  /** The device with this id, name, alias or MDM id; case does not matter. */
   deviceNamed(id: string): Device | undefined {
     return this.deviceByName.get(fold(id))
   }
 
   /**
    * The device of an event: by `device.id`, `host.id`, `host.name`, `host.hostname`; for an event that names no device, by its source
-   * address; and for one that has no address either (Cowork names its user only), by its user's device, if there is exactly one.
+   * address at that time; and for an agent's telemetry that has no address either (Cowork names its user only), by its user's device, if
+   * there is exactly one. A sign-in without an address may come from anywhere, so it is nobody's device's.
+   *
+   * @param happened when, in milliseconds since the epoch
    */
-  deviceFor(ecs: JsonObject): DeviceMatch | undefined {
+  deviceFor(ecs: JsonObject, happened: number): DeviceMatch | undefined {
     let named = false
     for (const path of DEVICE_NAMES) {
       const id = getText(ecs, path)
@@ -123,10 +149,10 @@ export class Inventory {
     if (named) return undefined
     const addresses = [getPath(ecs, 'source.ip'), getPath(ecs, 'host.ip')].flat().filter((ip) => typeof ip === 'string')
     for (const ip of addresses) {
-      const device = this.deviceByAddress.get(canonicalAddress(ip))
-      if (device !== undefined) return { device, by: 'address' }
+      const held = this.devicesByAddress.get(canonicalAddress(ip))?.find(({ from, until }) => from <= happened && happened < until)
+      if (held !== undefined) return { device: held.device, by: 'address' }
     }
-    const user = addresses.length === 0 ? this.userFor(ecs) : undefined
+    const user = addresses.length === 0 && isObject(ecs.gen_ai) ? this.userFor(ecs) : undefined
     const owned = user === undefined ? [] : (this.devicesByOwner.get(user.id) ?? [])
     return owned.length === 1 ? { device: owned[0]!, by: 'owner' } : undefined
   }
@@ -140,19 +166,15 @@ export class Inventory {
     }
     return undefined
   }
-
-  /** The classification of a path. */
-  classify(path: string): string | undefined {
-    return this.labels.find((label) => matchesWildcard(label.path, path))?.classification
-  }
 }
 
-const DEVICE_NAMES = ['device.id', 'host.id', 'host.name', 'host.hostname']
-const USER_NAMES = ['user.email', 'user.name', 'user.id']
+export const DEVICE_NAMES = ['device.id', 'host.id', 'host.name', 'host.hostname']
+export const USER_NAMES = ['user.email', 'user.name', 'user.id']
 
 const fold = (text: string) => text.toLowerCase()
 
-const namesOf = (device: Device) => new Set([device.id, device.name, ...device.aliases].filter((key) => key !== undefined).map(fold))
+const namesOf = (device: Device) =>
+  new Set([device.id, device.name, device.mdm_id, ...device.aliases].filter((key) => key !== undefined).map(fold))
 
 function canonicalAddress(text: string): string {
   return ipaddr.isValid(text) ? ipaddr.process(text).toString() : text
@@ -160,27 +182,37 @@ function canonicalAddress(text: string): string {
 
 /** Two devices of one name would make containment hit the wrong one. */
 function refuseDuplicates({ data: { devices, users }, at: where }: Settings<z.infer<typeof schema>>): void {
+  const duplicate = (kind: string, at: number, key: string, before: number) =>
+    new CordonError('INVENTORY_DUPLICATE', `${kind} ${at + 1} has the name or address "${key}" of ${kind} ${before + 1}`, {
+      where: where([`${kind}s`, at]),
+      hint: 'every id, name, alias and address belongs to one entry at a time',
+    })
   const refuse = (kind: string, keys: readonly (readonly string[])[]) => {
     const seen = new Map<string, number>()
     keys.forEach((own, at) => {
       for (const key of own) {
         const before = seen.get(key)
-        if (before !== undefined) {
-          throw new CordonError('INVENTORY_DUPLICATE', `${kind} ${at + 1} has the name or address "${key}" of ${kind} ${before + 1}`, {
-            where: where([`${kind}s`, at]),
-            hint: 'every id, name, alias and address belongs to one entry',
-          })
-        }
+        if (before !== undefined) throw duplicate(kind, at, key, before)
         seen.set(key, at)
       }
     })
   }
   refuse(
     'device',
-    devices.map((device) => [...namesOf(device), ...new Set(device.addresses.map(canonicalAddress))]),
+    devices.map((device) => [...namesOf(device)]),
   )
   refuse(
     'user',
-    users.map((user) => [...new Set([user.id, ...(user.email === undefined ? [] : [user.email])].map(fold))]),
+    users.map(({ id, email, aliases }) => [...new Set([id, ...(email === undefined ? [] : [email]), ...aliases].map(fold))]),
   )
+  const holders = devices.flatMap(({ addresses }, at) =>
+    addresses.map((held) => ({ ...held, at, address: canonicalAddress(held.address) })),
+  )
+  const taken = new Map<string, typeof holders>()
+  for (const held of holders) {
+    const others = taken.get(held.address) ?? []
+    const other = others.find(({ at, from, until }) => at !== held.at && from < held.until && held.from < until)
+    if (other !== undefined) throw duplicate('device', held.at, held.address, other.at)
+    taken.set(held.address, [...others, held])
+  }
 }

@@ -1,9 +1,12 @@
 import { describe, expect, it } from 'vitest'
-import type { Draft, LogSource } from '../event/event.ts'
+import type { Draft, Event, LogSource } from '../event/event.ts'
+import { compileField } from '../event/field.ts'
 import type { JsonObject } from '../event/json.ts'
 import { agentPatterns, compileAgents } from './agents.ts'
 import { Inventory } from './inventory.ts'
 import { type ContextSources, joinContext } from './join.ts'
+import { Labels } from './labels.ts'
+import { Posture } from './posture.ts'
 import { ProcessTree } from './process-tree.ts'
 
 const OBSERVED = Date.parse('2026-09-01T00:00:00Z')
@@ -21,6 +24,7 @@ labels:
 const sources = (more: Partial<ContextSources> = {}): ContextSources => ({
   inventory,
   tree: new ProcessTree(compileAgents(agentPatterns(['gemini']))),
+  posture: new Posture(),
   ...more,
 })
 const draft = (ecs: JsonObject, more: Partial<Draft> = {}): Draft => ({ time: OBSERVED + 5_000, logsource: [], ecs, ...more })
@@ -107,5 +111,136 @@ describe('joining context', () => {
       path: ['/tmp/a', '/sensitive/b'],
       classification: 'restricted',
     })
+  })
+
+  it('labels a file by the label file, then the inventory, and as its source does where that is stricter', () => {
+    const labels = Labels.parse('labels: [{path: /srv/*, classification: Internal}]', 'labels.yml', OBSERVED)
+    const label = (ecs: JsonObject, rest?: Partial<Draft>) => {
+      const { file, context } = join(ecs, { labels }, rest).ecs
+      return [(file as JsonObject | undefined)?.classification, (context as { file?: { source: string } } | undefined)?.file?.source]
+    }
+    const event = { dataset: 'broker' }
+    expect(label({ file: { path: '/srv/a' } })).toEqual(['Internal', 'labels.yml'])
+    expect(label({ file: { path: '/sensitive/a' } })).toEqual(['restricted', 'inventory.yml'])
+    expect(label({ event, file: { path: '/srv/a', classification: 'Confidential' } })).toEqual(['Confidential', 'broker'])
+    expect(label({ event, file: { path: '/srv/a', classification: 'Public' } })).toEqual(['Internal', 'labels.yml'])
+    expect(label({ event, file: { path: '/srv/a', classification: 'Ours Alone' } })).toEqual(['Internal', 'labels.yml'])
+    expect(label({ event, file: { path: '/tmp/a', classification: 'P1' } })).toEqual(['P1', 'broker'])
+    expect(label({}, { native: { ActionType: 'FileRead', SensitivityLabel: 'Highly Confidential' } })).toEqual([
+      'Highly Confidential',
+      'event',
+    ])
+  })
+})
+
+describe('joining posture', () => {
+  const at = (seconds: number) => ({ time: OBSERVED + seconds * 1_000 })
+  const when = (seconds: number) => new Date(OBSERVED + seconds * 1_000).toISOString()
+  const posture = { enrolled: true, compliant: false }
+  const attested = { attests: true } as const
+  const intune = { event: { dataset: 'intune' }, device: { id: 'guid-9', posture }, host: { name: 'desk-9' } }
+  const postureOf = ({ ecs }: Draft) => [
+    (ecs.device as JsonObject | undefined)?.posture,
+    (ecs.context as JsonObject | undefined)?.posture,
+    (ecs.user as JsonObject | undefined)?.mfa,
+    (ecs.context as JsonObject | undefined)?.mfa,
+  ]
+  /** Joins drafts one after another, with one memory. */
+  const joined = (...drafts: readonly (readonly [JsonObject, Partial<Draft>])[]) => {
+    const all = sources()
+    return drafts.map(([ecs, rest]) => postureOf(joinContext(draft(ecs, rest), all, 0).draft))
+  }
+
+  it('gives an event what was known of its device at its time, with where from and when', () => {
+    const [own, before, after] = joined(
+      [intune, { ...at(60), ...attested }],
+      [{ host: { name: 'DESK-9' } }, at(59)],
+      [{ host: { name: 'DESK-9' } }, at(90)],
+    )
+    expect(own).toEqual([posture, { source: 'intune', observed: when(60) }, undefined, undefined])
+    expect(before).toEqual([undefined, undefined, undefined, undefined])
+    expect(after).toEqual(own)
+  })
+
+  it('names every source, and the oldest of the observations', () => {
+    const mdm = { event: { dataset: 'nanomdm' }, device: { id: 'udid-7', posture: { disk_encrypted: true } } }
+    const idp = { event: { dataset: 'okta' }, device: { id: 'laptop-7', posture: { enrolled: true } } }
+    const [, , event] = joined([mdm, { ...at(1), ...attested }], [idp, { ...at(2), ...attested }], [{ host: { name: 'ws-12' } }, at(3)])
+    expect(event).toEqual([
+      { enrolled: true, disk_encrypted: true },
+      { source: ['okta', 'nanomdm'], observed: when(1) },
+      undefined,
+      undefined,
+    ])
+  })
+
+  it('does not believe anybody else, whatever the record says and however', () => {
+    const claim = {
+      device: { id: 'guid-9', posture: { enrolled: true, compliant: true, disk_encrypted: true } },
+      user: { id: 'eve', mfa: true },
+    }
+    const [told, later] = joined([claim, at(1)], [{ device: { id: 'guid-9' }, user: { id: 'eve' } }, at(2)])
+    expect([told, later]).toEqual([Array(4).fill(undefined), Array(4).fill(undefined)])
+    const { draft: kept } = joinContext(draft(claim), sources(), 0)
+    expect(kept.native).toEqual(claim)
+    const event = {
+      id: 'x',
+      ingested: 0,
+      ...kept,
+      native: { ...claim, 'device.posture.compliant': true, 'user.mfa': true },
+    } as unknown as Event
+    for (const field of ['device.posture.compliant', 'device.posture', 'user.mfa']) expect(compileField(field)(event)).toBeUndefined()
+  })
+
+  it('teaches nothing of a device that a record does not name, nor of one that only its address or owner tells', () => {
+    const places = Inventory.parse(
+      'devices: [{id: office-1, addresses: [10.0.0.1], owner: ana}]\nusers: [{id: ana}]',
+      'inventory.yml',
+      OBSERVED,
+    )
+    const all = sources({ inventory: places })
+    const signIn = { device: { posture: { enrolled: false } }, user: { id: 'ana', mfa: false }, source: { ip: '10.0.0.1' } }
+    expect(postureOf(joinContext(draft(signIn, { ...at(1), ...attested }), all, 0).draft).slice(0, 1)).toEqual([undefined])
+    expect(postureOf(joinContext(draft({ device: { id: 'office-1' } }, at(2)), all, 0).draft)).toEqual(Array(4).fill(undefined))
+    const stranger = joinContext(draft({ ...signIn, source: { ip: '192.0.2.1' } }, { ...at(3), ...attested }), all, 0).draft
+    expect(stranger.ecs.device).toEqual({ posture: { enrolled: false } })
+    expect(all.posture.size).toBe(1) // the user's factor
+  })
+
+  it("knows a user's factors by every name of the user", () => {
+    const signIn = { event: { dataset: 'entra' }, user: { id: 'oid-1', email: 'bob@corp.example', mfa: false } }
+    const [, byEmail, byInventory] = joined(
+      [signIn, { ...at(1), ...attested }],
+      [{ user: { email: 'BOB@corp.example' } }, at(2)],
+      [{ user: { name: 'ana' } }, at(2)],
+    )
+    expect(byEmail?.slice(2)).toEqual([false, { source: 'entra', observed: when(1) }])
+    expect(byInventory?.slice(2)).toEqual([undefined, undefined])
+  })
+
+  it('falls back to what the inventory says, whenever it was written', () => {
+    const stated = Inventory.parse(
+      'devices: [{id: kiosk, posture: {enrolled: true, compliant: true}}]\nusers: [{id: ana, mfa: true}]',
+      'inventory.yml',
+      OBSERVED,
+    )
+    const all = sources({ inventory: stated })
+    const event = { device: { id: 'kiosk' }, user: { id: 'ana' } }
+    expect(postureOf(joinContext(draft(event, at(-9)), all, 0).draft)).toEqual([{ enrolled: true, compliant: true }, known, true, known])
+    joinContext(
+      draft({ event: { dataset: 'mdm' }, device: { id: 'kiosk', posture: { compliant: false } } }, { ...at(5), ...attested }),
+      all,
+      0,
+    )
+    const [facts, from] = postureOf(joinContext(draft(event, at(6)), all, 0).draft)
+    expect(facts).toEqual({ enrolled: true, compliant: false })
+    expect(from).toEqual({ source: ['inventory.yml', 'mdm'], observed: known.observed })
+  })
+
+  it('holds what a recorded event was joined with', () => {
+    const recorded = { device: { id: 'x', posture: { enrolled: false } }, user: { id: 'u', mfa: true }, context: { posture: known } }
+    const replayed = join(recorded, { inventory: Inventory.EMPTY, recorded: true })
+    expect(postureOf(replayed).slice(0, 3)).toEqual([{ enrolled: false }, known, true])
+    expect(replayed.native).toBeUndefined()
   })
 })

@@ -3,30 +3,39 @@ import { getPath, getText, isObject, type Json, type JsonObject } from '../event
 import { withAgentTags } from '../event/logsource.ts'
 import { formatTime } from '../event/time.ts'
 import type { Device, DeviceMatch, Inventory, User } from './inventory.ts'
+import { joinPosture } from './join-posture.ts'
+import { carriedLabel, isStricter, type Labels } from './labels.ts'
+import type { Posture, PostureRow } from './posture.ts'
 import type { ProcessRow, ProcessTree } from './process-tree.ts'
 
 export interface ContextSources {
   readonly inventory: Inventory
+  /** The site's label file. It goes before the inventory's own labels. */
+  readonly labels?: Labels
   readonly tree: ProcessTree
+  readonly posture: Posture
   /** The device of records that name none: the source's own configuration. */
   readonly device?: string
   /** The records were joined when they were recorded (a replay): what they say of their device and its context holds. */
   readonly recorded?: boolean
 }
 
+/** What an event taught, for ingest's database. */
+export type Learned = ProcessRow | PostureRow
+
 export interface Joined {
   readonly draft: Draft
-  /** Rows of the process tree to store in the transaction that appends the event. */
-  readonly changes: readonly ProcessRow[]
+  /** Rows to store in the transaction that appends the event. */
+  readonly changes: readonly Learned[]
 }
 
 /** Facts that only Cordon states. A sender that claims them could aim a containment at another device, so its claims do not count. */
-const JOINED_DEVICE_FACTS = ['mdm', 'owner', 'groups', 'protected']
+const JOINED_DEVICE_FACTS = ['mdm', 'owner', 'groups', 'protected', 'posture']
 
 /**
- * Joins an event with what is known of its device, its user, its process's ancestry and its file, in this order. Once, at ingest: each
- * fact is kept in the event with its source and the time it was observed (`context.{device,user,process,file}`), so a replay repeats
- * the decision. The draft is left as it is; where a fact takes the place of one that the event had, the event as sent stays in `native`.
+ * Joins an event with what is known of its device, its user, their posture, its process's ancestry and its file, in this order. Once, at ingest: each
+ * fact is kept in the event with its source and the time it was observed (`context.{device,user,posture,process,file}`), so a replay
+ * repeats the decision. The draft is left as it is; where a fact takes the place of one that the event had, the event as sent stays in `native`.
  *
  * @param now milliseconds since the epoch: when what the event itself says was observed, if it names no time
  */
@@ -37,7 +46,7 @@ export function joinContext(draft: Draft, sources: ContextSources, now: number):
   const happened = draft.time ?? now
   const origin = (source: string, observed: number): JsonObject => ({ source, observed: formatTime(observed) })
 
-  const match = inventory.deviceFor(ecs) ?? matchNamed(inventory, ecs, sources.device)
+  const match = inventory.deviceFor(ecs, happened) ?? matchNamed(inventory, ecs, sources.device)
   const device = deviceFields(ecs, match?.device, sources)
   if (device !== undefined) {
     ecs.device = device.fields
@@ -48,10 +57,17 @@ export function joinContext(draft: Draft, sources: ContextSources, now: number):
   } else delete ecs.device
 
   const user = inventory.userFor(ecs)
+  if (isObject(ecs.user) && Object.hasOwn(ecs.user, 'mfa') && sources.recorded !== true) {
+    const { mfa: _, ...claimed } = ecs.user
+    if (Object.keys(claimed).length > 0) ecs.user = claimed
+    else delete ecs.user
+  }
   if (user !== undefined) {
     ecs.user = userFields(isObject(ecs.user) ? ecs.user : {}, user)
     context.user = origin(inventory.source, inventory.observed)
   }
+
+  const learned = joinPosture(draft, ecs, context, { device: match, user }, sources, happened)
 
   const { agent, changes } = sources.tree.apply({ ...draft, ecs }, happened)
   if (agent !== undefined) {
@@ -60,13 +76,10 @@ export function joinContext(draft: Draft, sources: ContextSources, now: number):
     context.process = origin('process-tree', happened)
   }
 
-  const classification = [getPath(ecs, 'file.path')]
-    .flat()
-    .map((path) => (typeof path === 'string' ? inventory.classify(path) : undefined))
-    .find((label) => label !== undefined)
-  if (classification !== undefined && isObject(ecs.file)) {
-    ecs.file = { ...ecs.file, classification }
-    context.file = origin(inventory.source, inventory.observed)
+  const label = labelOf(draft, ecs, sources)
+  if (label !== undefined) {
+    ecs.file = { ...(isObject(ecs.file) ? ecs.file : {}), classification: label.classification }
+    context.file = origin(label.source, label.observed ?? happened)
   }
 
   if (Object.keys(context).length > 0) ecs.context = context
@@ -79,8 +92,26 @@ export function joinContext(draft: Draft, sources: ContextSources, now: number):
       logsource: agent === undefined ? draft.logsource : withAgentTags(draft.logsource),
       ...(native === undefined ? {} : { native }),
     },
-    changes,
+    changes: [...learned, ...changes],
   }
+}
+
+/** The label of an event's file: by its path, or as its source carries it, if that is stricter or the path has none. */
+function labelOf(
+  draft: Draft,
+  ecs: JsonObject,
+  { labels, inventory, recorded }: ContextSources,
+): { readonly classification: string; readonly source: string; readonly observed?: number } | undefined {
+  const paths = [getPath(ecs, 'file.path')].flat().filter((path) => typeof path === 'string')
+  const carried = carriedLabel(draft)
+  const found = [...(labels === undefined ? [] : [labels]), inventory.labels]
+    .flatMap((rules) => paths.map((path) => ({ rules, classification: rules.classify(path) })))
+    .find(({ classification }) => classification !== undefined)
+  if (found?.classification !== undefined && (carried === undefined || !isStricter(carried, found.classification))) {
+    return { classification: found.classification, source: found.rules.source, observed: found.rules.observed }
+  }
+  if (carried === undefined || (recorded === true && getPath(ecs, 'file.classification') === carried)) return undefined
+  return { classification: carried, source: getText(ecs, 'event.dataset') ?? 'event' }
 }
 
 /** Events that name no device take the one that their source is configured with. */

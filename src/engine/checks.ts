@@ -19,7 +19,7 @@ const VENDOR_TIMEOUT = 3_000
 
 /** What can be wrong with any node, each with its remedy. */
 export function checksOf({ config, site, streams, bundles }: Parts, readers: Readers, ruleFiles: RuleFiles | undefined): readonly Check[] {
-  const { inventory } = site
+  const { inventory, labels } = site
   return [
     {
       name: 'rules',
@@ -34,6 +34,10 @@ export function checksOf({ config, site, streams, bundles }: Parts, readers: Rea
       name: 'inventory',
       look: async () =>
         when(inventory.problem !== undefined, messageOf(inventory.problem), 'mend the inventory: the last good one is in force'),
+    },
+    {
+      name: 'labels',
+      look: async () => when(labels.problem !== undefined, messageOf(labels.problem), 'mend the label file: the last good one is in force'),
     },
     {
       name: 'streams',

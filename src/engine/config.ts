@@ -120,6 +120,8 @@ export const configSchema = z.strictObject({
   rules: z.array(z.string()).default([BUILTIN, './rules']),
   policy: z.string().default('./policy'),
   inventory: z.string().optional(),
+  /** Which paths are classified how, where the inventory does not say it. */
+  labels: z.string().optional(),
   responders: z.array(z.looseObject({ use: z.string(), name: z.string().optional() })).default([]),
   incidents: z.strictObject({ join_within: duration.default(86_400_000) }).prefault({}),
   streams: z.discriminatedUnion('kind', [embeddedStreams, kafkaStreams], { error: 'expected kind: embedded or kafka' }).prefault({}),
@@ -197,6 +199,7 @@ function resolvePaths(config: z.infer<typeof configSchema>, folder: string): Con
     streams: config.streams.kind === 'kafka' ? kafkaPaths(config.streams, folder) : config.streams,
     store: config.store.kind === 'elasticsearch' ? clusterPaths(config.store, folder) : config.store,
     ...(config.inventory === undefined ? {} : { inventory: resolve(folder, config.inventory) }),
+    ...(config.labels === undefined ? {} : { labels: resolve(folder, config.labels) }),
     ...(config.tokens === undefined ? {} : { tokens: resolve(folder, config.tokens) }),
   }
 }

@@ -1,3 +1,4 @@
+import { Posture } from '../context/posture.ts'
 import { ProcessTree } from '../context/process-tree.ts'
 import { CordonError } from '../event/error.ts'
 import { ElasticsearchPoll } from '../sources/elasticsearch.ts'
@@ -15,6 +16,8 @@ import { activeAgents } from './rules.ts'
 import { Ticking } from './ticking.ts'
 
 const DAY = 86_400_000
+/** What was last said of a device so long ago is forgotten. */
+const POSTURE_AGE = 90 * DAY
 /** How long a sender's next dead letter of the same code is only counted. */
 const QUIET = 60_000
 
@@ -35,13 +38,17 @@ export function startIngest(parts: Parts): IngestStage {
   onClose(() => store.close())
   const tree = new ProcessTree(activeAgents(bundles))
   tree.load(store.processes(Date.now() - DAY))
+  const posture = new Posture()
+  posture.load(store.posture(Date.now() - POSTURE_AGE))
   const say = firstOfAKind((where, problem) => observer.onError(where, problem))
   const ingest = new Ingest({
     streams,
     deadLetters: new DeadLetters(streams, paths.deadLetterKey),
     tree,
+    posture,
     store,
     inventory: () => site.inventory.current(),
+    labels: () => site.labels.current(),
     bundle: () => bundles.active(),
     probe,
     report: ({ source = 'recognised', transport, sender }, { accepted, duplicates, deadLettered }, refused) => {

@@ -4,6 +4,8 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { compileAgents } from '../context/agents.ts'
 import { Inventory } from '../context/inventory.ts'
+import { Labels } from '../context/labels.ts'
+import { Posture } from '../context/posture.ts'
 import { ProcessTree } from '../context/process-tree.ts'
 import type { EventRecord } from '../event/event.ts'
 import { getText } from '../event/json.ts'
@@ -52,6 +54,8 @@ describe.each([
       streams,
       deadLetters: new DeadLetters(streams, join(folder, 'key')),
       tree: new ProcessTree(compileAgents([])),
+      posture: learned(),
+      labels: () => Labels.EMPTY,
       store,
       inventory: () => Inventory.EMPTY,
       bundle: () => 'b1',
@@ -59,6 +63,11 @@ describe.each([
       report: () => {},
       now: () => now,
     })
+  }
+  const learned = () => {
+    const posture = new Posture()
+    posture.load(store.posture(0))
+    return posture
   }
   const restart = async () => {
     now += 1_000
@@ -79,6 +88,7 @@ describe.each([
     const all = await Promise.all([0, 1].map((partition) => streams.read<EventRecord>('events', partition, 0, 1_000)))
     return all.flat().map(({ value }) => value)
   }
+  const events = async () => (await entries()).flatMap((value) => (value.kind === 'event' ? [value.event] : []))
   const messages = async () =>
     (await entries()).flatMap((value) =>
       value.kind === 'event' ? [getText(value.event.ecs, 'message') ?? getText(value.event.ecs, 'event.action')] : [],
@@ -87,6 +97,26 @@ describe.each([
   test('events carry the active bundle', async () => {
     await send(event('e', 'one'), { message: 'two' })
     expect((await entries()).map((value) => value.kind === 'event' && value.bundle)).toEqual(['b1', 'b1'])
+  })
+
+  test('what a posture source observed is stored with its event, and joined to later ones after a restart', async () => {
+    const device = {
+      id: 'mdm-1',
+      deviceName: 'd1',
+      lastSyncDateTime: '2026-03-01T00:00:00Z',
+      complianceState: 'noncompliant',
+      isEncrypted: true,
+    }
+    const sent = { sender: 'mdm', source: 'intune.managed_device', transport: 'http-json', bodyHash: 'b' } as const
+    await ingest.intake().accept({ ...sent, records: [{ value: device, line: 1, offset: 0 }] })
+    await restart()
+    await send(
+      { '@timestamp': '2026-02-28T23:59:59Z', host: { name: 'd1' } },
+      { '@timestamp': '2026-03-01T00:00:01Z', host: { name: 'd1' } },
+    )
+    const [before, , after] = (await events()).toSorted((a, b) => (a.time ?? 0) - (b.time ?? 0))
+    expect(before?.ecs.device).toEqual({ id: 'd1' })
+    expect(after?.ecs.device).toEqual({ id: 'd1', posture: { compliant: false, disk_encrypted: true } })
   })
 
   test('other content under the same id is told, and does not take the place of what was there', async () => {

@@ -1,7 +1,9 @@
 import { setTimeout } from 'node:timers/promises'
 import type { Inventory } from '../context/inventory.ts'
-import { type ContextSources, joinContext } from '../context/join.ts'
-import type { ProcessRow, ProcessTree } from '../context/process-tree.ts'
+import { type ContextSources, joinContext, type Learned } from '../context/join.ts'
+import type { Labels } from '../context/labels.ts'
+import type { Posture } from '../context/posture.ts'
+import type { ProcessTree } from '../context/process-tree.ts'
 import type { Draft, Event, EventRecord } from '../event/event.ts'
 import { digest, identity } from '../event/id.ts'
 import { getText, type JsonObject, setPath, stringifyJson } from '../event/json.ts'
@@ -19,9 +21,12 @@ interface Settings {
   readonly streams: Streams
   readonly deadLetters: DeadLetters
   readonly tree: ProcessTree
+  readonly posture: Posture
   readonly store: Pick<IngestStore, 'save' | 'digestOf' | 'savePosition'>
   /** The inventory as it is now: it is read again while the engine runs. */
   readonly inventory: () => Inventory
+  /** The label file as it is now. */
+  readonly labels: () => Labels
   readonly probe: (point: CrashPoint) => void
   readonly report: (delivery: Delivery, result: IntakeResult, refused: readonly RefusedRecord[]) => void
   /** Id of the bundle of rules that is active now. */
@@ -40,7 +45,7 @@ interface Sealed {
 interface Waiting {
   readonly events: readonly Sealed[]
   readonly ticks: readonly LogRecord<EventRecord>[]
-  readonly rows: readonly ProcessRow[]
+  readonly rows: readonly Learned[]
   readonly refused: readonly RefusedRecord[]
   /** Told for each event whether it was there before. */
   readonly resolve: (repeated: readonly boolean[]) => void
@@ -54,15 +59,15 @@ const UNSAVED_MILLISECONDS = 1_000
 const UNSAVED_IDS = 20_000
 
 /**
- * The way in: vendor records → events log. A batch is acknowledged when its events, what they taught of processes, and its
+ * The way in: vendor records → events log. A batch is acknowledged when its events, what they taught of processes and posture, and its
  * dead letters are durable. Batches that arrive together share one transaction, so the price of an fsync is paid once.
  */
 export class Ingest {
   private readonly settings: Settings
   private readonly now: () => number
   private waiting: Waiting[] = []
-  /** What the process tree learned from batches that could not be stored: it holds it already, so a retry would not say it again. */
-  private unsaved: readonly ProcessRow[] = []
+  /** What was learned from batches that could not be stored: memory holds it already, so a retry would not say it again. */
+  private unsaved: readonly Learned[] = []
   /** What was appended under which id of a producer, and is to be remembered; a crash forgets it, which costs no more than a warning. */
   private readonly unsavedIds = new Map<string, string>()
   private savedAt = 0
@@ -101,11 +106,13 @@ export class Ingest {
     const now = this.now()
     const bundle = this.settings.bundle()
     const events: Sealed[] = []
-    const rows: ProcessRow[] = []
+    const rows: Learned[] = []
     const refused: RefusedRecord[] = []
     const context: ContextSources = {
       inventory: this.settings.inventory(),
+      labels: this.settings.labels(),
       tree: this.settings.tree,
+      posture: this.settings.posture,
       ...(device === undefined ? {} : { device }),
     }
     for (const record of delivery.records) {
@@ -181,7 +188,7 @@ export class Ingest {
   }
 
   /** One synced transaction, and none where nothing is worth it yet. */
-  private save(rows: readonly ProcessRow[]): void {
+  private save(rows: readonly Learned[]): void {
     const now = this.now()
     const due = this.unsavedIds.size > UNSAVED_IDS || (this.unsavedIds.size > 0 && now - this.savedAt >= UNSAVED_MILLISECONDS)
     if (rows.length > 0 || due) {

@@ -1,4 +1,5 @@
 import { Inventory } from '../context/inventory.ts'
+import { Posture } from '../context/posture.ts'
 import { ProcessTree } from '../context/process-tree.ts'
 import { compileDetector } from '../detectors/detector.ts'
 import { CordonError } from '../event/error.ts'
@@ -54,6 +55,7 @@ export async function replayStore(
         inventory: Inventory.EMPTY,
         // Whose processes they are was found out when they were ingested.
         tree: wanted.index === undefined ? new ProcessTree(() => undefined) : agentTree(rules),
+        posture: new Posture(),
         recorded: true,
       },
     })

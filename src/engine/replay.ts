@@ -1,5 +1,6 @@
 import { Inventory } from '../context/inventory.ts'
 import { type ContextSources, joinContext } from '../context/join.ts'
+import { Posture } from '../context/posture.ts'
 import type { AlertRevision } from '../detectors/alert.ts'
 import { Correlator } from '../detectors/correlation/correlator.ts'
 import { compileDetector, type Detector } from '../detectors/detector.ts'
@@ -90,7 +91,7 @@ export function replayFile(
     anyLogsource,
     detector: compileDetector(rules, { anyLogsource, factless }),
     normaliser: source === undefined ? undefined : normaliserFor(source),
-    context: { inventory: Inventory.EMPTY, tree: agentTree(rules), recorded: true },
+    context: { inventory: Inventory.EMPTY, tree: agentTree(rules), posture: new Posture(), recorded: true },
   })
 }
 

@@ -1,4 +1,5 @@
 import { Inventory } from '../context/inventory.ts'
+import { Posture } from '../context/posture.ts'
 import type { AlertRevision } from '../detectors/alert.ts'
 import { compileDetector, type Detector } from '../detectors/detector.ts'
 import { messageOf } from '../event/error.ts'
@@ -45,7 +46,7 @@ async function problemsOf(detector: Detector, rule: Rule, test: RuleTest): Promi
     const result = await replay(linesOf(order), {
       detector,
       normaliser: normaliserFor('ecs.passthrough'),
-      context: { inventory: Inventory.EMPTY, tree: agentTree(detector.rules), recorded: true },
+      context: { inventory: Inventory.EMPTY, tree: agentTree(detector.rules), posture: new Posture(), recorded: true },
       onBadRecord: ({ line, reason }) => bad.push(`event ${line} cannot be read: ${reason}`),
       whyNot: [],
       onWhyNot: () => {},

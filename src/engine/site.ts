@@ -1,6 +1,7 @@
 import { readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { Inventory } from '../context/inventory.ts'
+import { Labels } from '../context/labels.ts'
 import type { Policy } from '../response/policy.ts'
 import { loadPolicy } from '../response/policy-file.ts'
 import type { Link } from '../response/vendor.ts'
@@ -8,14 +9,15 @@ import type { Config } from './config.ts'
 import { connectResponders } from './links.ts'
 import { WatchedFiles } from './watched-file.ts'
 
-/** What the organisation wrote down besides its rules: policy, inventory, and the vendors to act through. */
+/** What the organisation wrote down besides its rules: policy, inventory, labels of files, and the vendors to act through. */
 export interface Site {
   readonly policy: WatchedFiles<Policy>
   readonly inventory: WatchedFiles<Inventory>
+  readonly labels: WatchedFiles<Labels>
   readonly links: readonly Link[]
 }
 
-/** @throws CordonError where policy, inventory or a responder's settings do not load */
+/** @throws CordonError where policy, inventory, labels or a responder's settings do not load */
 export function readSite(config: Config, onError: (where: string, error: unknown) => void): Site {
   const policyFiles = ['grants.yml', 'limits.yml', 'protected.yml'].map((name) => join(config.policy, name))
   return {
@@ -29,10 +31,19 @@ export function readSite(config: Config, onError: (where: string, error: unknown
       () => readInventory(config.inventory),
       (error) => onError('inventory', error),
     ),
+    labels: new WatchedFiles(
+      config.labels === undefined ? [] : [config.labels],
+      () => readLabels(config.labels),
+      (error) => onError('labels', error),
+    ),
     links: connectResponders(config),
   }
 }
 
 function readInventory(path: string | undefined): Inventory {
   return path === undefined ? Inventory.EMPTY : Inventory.parse(readFileSync(path, 'utf8'), path, statSync(path).mtimeMs)
+}
+
+function readLabels(path: string | undefined): Labels {
+  return path === undefined ? Labels.EMPTY : Labels.parse(readFileSync(path, 'utf8'), path, statSync(path).mtimeMs)
 }

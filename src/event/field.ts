@@ -26,14 +26,17 @@ const ALIASES: ReadonlyMap<string, string> = new Map([
 ])
 
 /** What ingest joins an event with (docs/design.md section 2): a sender's own claim of these must not win over what Cordon knows. */
-const JOINED = /^(?:device|context)\.|^(?:file\.classification|gen_ai\.agent\.name|user\.(?:id|email|groups))$/
+const JOINED = /^(?:device|context)\.|^(?:file\.classification|gen_ai\.agent\.name|user\.(?:id|email|groups|mfa))$/
+/** What nobody but Cordon states. Absent it is unknown, whatever the record as sent says under the name. */
+const STATED = /^(?:device\.(?:posture|mdm|owner|groups|protected)|user\.mfa|context)(?:\.|$)/
 
 /**
  * Compiles a field name of a rule to a reader. Order: native exact, alias, ECS, native case-insensitively (docs/design.md section 2).
  * In each, a literal key wins over walking the dots, spaces in the record's names are ignored, and a path through an array
- * means any element. Fields that ingest joins are read from the ECS document first. Only own properties count, so `constructor` and `__proto__` are fields like any other.
+ * means any element. Fields that ingest joins are read from the ECS document first. Only own properties count, so `constructor` and `__proto__` are fields like any other. What only Cordon states is read from the ECS document alone.
  */
 export function compileField(name: string): FieldReader {
+  if (STATED.test(name)) return compileEcsField(name)
   const native = compilePath(name)
   const alias = ALIASES.get(name)
   const ecs = compilePath(alias ?? name)

@@ -1,4 +1,5 @@
 import { Inventory } from '../../src/context/inventory.ts'
+import { Posture } from '../../src/context/posture.ts'
 import { compileDetector } from '../../src/detectors/detector.ts'
 import { type ReplayResult, replay } from '../../src/engine/replay.ts'
 import { agentTree } from '../../src/engine/rules.ts'
@@ -27,7 +28,7 @@ export async function replayLines(rules: RuleSet, events: readonly Input[]): Pro
   const { alerts } = await replay(lines(events), {
     detector: compileDetector(rules, { anyLogsource: true, factless: true }),
     normaliser: undefined,
-    context: { inventory: Inventory.EMPTY, tree: agentTree(rules), recorded: true },
+    context: { inventory: Inventory.EMPTY, tree: agentTree(rules), posture: new Posture(), recorded: true },
     onBadRecord: ({ line, code, reason }) => {
       throw new Error(`line ${line}: ${code}: ${reason}`)
     },

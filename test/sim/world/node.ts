@@ -2,6 +2,8 @@ import { cpSync, existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { compileAgents } from '../../../src/context/agents.ts'
 import { Inventory } from '../../../src/context/inventory.ts'
+import { Labels } from '../../../src/context/labels.ts'
+import { Posture } from '../../../src/context/posture.ts'
 import { ProcessTree } from '../../../src/context/process-tree.ts'
 import type { AlertRevision } from '../../../src/detectors/alert.ts'
 import { type Bundles, openBundles } from '../../../src/engine/bundles.ts'
@@ -244,6 +246,8 @@ export class Node {
       streams,
       deadLetters: new DeadLetters(streams, join(folder, 'dead-letters.key')),
       tree: new ProcessTree(compileAgents([])),
+      posture: new Posture(),
+      labels: () => Labels.EMPTY,
       store: this.world.onDisk ? new IngestStore(join(folder, 'ingest.db')) : this.disk.ingest,
       inventory: () => Inventory.EMPTY,
       bundle: () => bundles.active(),
