@@ -33,10 +33,13 @@ export interface Sent {
   readonly chained: number
 }
 
-interface Recovering {
+interface Looking {
   readonly streams: Streams
   readonly rules: Pick<RuleSource, 'load' | 'rulesOf'>
   readonly partition: number
+}
+
+interface Recovering extends Looking {
   readonly checkpoint: Checkpoint<StateRow>
   /** Told of what cannot be had again. */
   readonly onError: (error: CordonError) => void
@@ -66,24 +69,31 @@ export async function recover(recovering: Recovering): Promise<void> {
 
 /** An empty state, at a place in the log from which on the records come to the one that was lost. */
 async function fromLog(recovering: Recovering, oldest: LogEntry<SignalRecord> | undefined): Promise<CheckpointImage> {
-  const { streams, partition, onError } = recovering
-  const isClock = (value: SignalRecord) => value.kind === 'progress' && value.depth === 0
-  const newest = await streams.last<SignalRecord>('signals', partition, isClock)
-  const chains = (await reachOf(recovering, newest === undefined ? [] : bundlesNamed(newest.value))).depth > 1
-  const end = await streams.last<SignalRecord>('signals', partition, () => true)
-  const sent: Sent = { revisions: await lastRevision(recovering), chained: chains ? await lastChained(recovering) : -1 }
-  // Signals that were made anew are not what was numbered before: nothing of theirs has been sent.
-  if (sent.revisions > (end?.offset ?? -1)) return emptyState({ next: sent.revisions + 1 }, sent)
-  const resume = chains ? Math.min(sent.revisions, sent.chained) : sent.revisions
+  const { partition, onError } = recovering
+  const { depth, sight } = await currentReach(recovering)
+  const sent = await lastSent(recovering, depth > 1)
+  const resume = depth > 1 ? Math.min(sent.revisions, sent.chained) : sent.revisions
   const beginning = resume < 0 ? undefined : await beginningFor(recovering, resume, oldest?.offset ?? 0)
   if (beginning !== undefined) return emptyState(beginning, sent)
   if (oldest === undefined || oldest.offset === 0) return emptyState({ next: 0 }, sent)
   // What is missing was appended before this, and ingested before it was appended.
   const from = oldest.appended
-  const { sight } = await reachOf(recovering, newest === undefined ? [] : bundlesNamed(newest.value))
   const incomplete = { from, until: from + SIGHTS_KEPT * sight }
   onError(stateIncomplete(partition, incomplete))
   return emptyState({ next: oldest.offset, rebuiltFrom: from }, sent, incomplete)
+}
+
+/**
+ * The lowest offset that the partition of the signals log may give next. Alerts and anchors are numbered by what caused them; where a power
+ * cut took that from the log, and a disk the checkpoint, only the alerts and anchors themselves tell.
+ */
+export async function lowestGiven(looking: Looking): Promise<number> {
+  const { revisions, chained } = await lastSent(looking, (await currentReach(looking)).depth > 1)
+  return Math.max(revisions, chained) + 1
+}
+
+async function lastSent(looking: Looking, chains: boolean): Promise<Sent> {
+  return { revisions: await lastRevision(looking), chained: chains ? await lastChained(looking) : -1 }
 }
 
 /** What is said of a partition whose state could not be made again whole. */
@@ -103,13 +113,13 @@ function emptyState({ next, rebuiltFrom }: Beginning, sent: Sent, incomplete?: I
 }
 
 /** The offset of the record that caused the newest revision in the alerts log that is of this partition; -1 if there is none. */
-async function lastRevision({ streams, partition }: Recovering): Promise<number> {
+async function lastRevision({ streams, partition }: Looking): Promise<number> {
   const newest = await streams.last<AlertRevision>('alerts', 0, (revision) => revision.partition === partition)
   return newest?.value.rev ?? -1
 }
 
 /** The offset up to which anchors of this partition have been sent, to whatever partition they go; -1 if none have. */
-async function lastChained({ streams, partition }: Recovering): Promise<number> {
+async function lastChained({ streams, partition }: Looking): Promise<number> {
   const isOwn = (value: SignalRecord) => value.kind === 'progress' && value.depth > 0 && value.partition === partition
   const newest = await Promise.all(
     Array.from({ length: streams.partitions('signals') }, (_, at) => streams.last<SignalRecord>('signals', at, isOwn)),
@@ -151,7 +161,14 @@ interface Reach {
   readonly depth: number
 }
 
-async function reachOf({ rules }: Recovering, bundles: Iterable<string>): Promise<Reach> {
+/** Of the bundles that the newest progress of match names. */
+async function currentReach(looking: Looking): Promise<Reach> {
+  const isClock = (value: SignalRecord) => value.kind === 'progress' && value.depth === 0
+  const newest = await looking.streams.last<SignalRecord>('signals', looking.partition, isClock)
+  return reachOf(looking, newest === undefined ? [] : bundlesNamed(newest.value))
+}
+
+async function reachOf({ rules }: Looking, bundles: Iterable<string>): Promise<Reach> {
   const ids = [...bundles]
   await rules.load(ids)
   const units = ids.flatMap((id) => [...unitsOf(rules.rulesOf(id)).values()])

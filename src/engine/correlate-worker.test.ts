@@ -1,7 +1,18 @@
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { alertSet, CorrelatingNode, feed, memoryFolder, numbersFrom, recordedSignals, SIGHT } from '../../test/kits/signals.ts'
+import {
+  alertSet,
+  CorrelatingNode,
+  correlateWorker,
+  feed,
+  memoryFolder,
+  numbersFrom,
+  recordedSignals,
+  SIGHT,
+} from '../../test/kits/signals.ts'
+import type { AlertRevision } from '../detectors/alert.ts'
 import type { StateRow } from '../detectors/correlation/correlator.ts'
 import type { Progress, SignalRecord } from '../detectors/signal.ts'
 import { openCheckpointFile } from '../streams/checkpoint-file.ts'
@@ -13,6 +24,8 @@ import type { CrashPoint } from './crash-point.ts'
 import { type Health, healthOf } from './health.ts'
 
 const PARTITIONS = 2
+/** The correlation over correlations. */
+const CHAINED = 'temporal 6'
 let folder: string
 let streams: EmbeddedStreams
 beforeEach(() => {
@@ -89,6 +102,47 @@ describe('a correlate worker', () => {
     expect(Math.min(...Object.values(lost))).toBeGreaterThan(1)
     expect([...points.keys()].sort()).toEqual(['alert-committed', 'generation-chunks', 'generation-written', 'outbox-sent'])
     expect(await alertSet(streams)).toEqual(expected)
+  })
+
+  test('tells the same alerts where a power cut takes signals whose alerts have been told, and a disk the checkpoints', async () => {
+    const expected = await undisturbed(5, 400)
+    const batches = [...recordedSignals(5, 400, PARTITIONS)]
+    const cut = Math.floor(batches.length * 0.6)
+    /** Where the log of signals ends in each partition. */
+    const ends = () =>
+      Promise.all(
+        Array.from({ length: PARTITIONS }, async (_, partition) => (await streams.last('signals', partition, () => true))?.offset ?? -1),
+      )
+    const correlating = async (folderOf: string, more: Iterable<readonly LogRecord<SignalRecord>[]>) => {
+      const consumer = streams.consume(
+        'signals',
+        'correlate',
+        correlateWorker(streams, folderOf, (error) => expect.unreachable(String(error))),
+      )
+      await consumer.started()
+      for (const batch of more) await streams.append('signals', batch)
+      await consumer.drained()
+      await consumer.stop()
+    }
+    await correlating(join(folder, 'first'), batches.slice(0, cut))
+    const left = await ends()
+    await correlating(join(folder, 'first'), batches.slice(cut, cut + 6))
+    const told = (await streams.last<AlertRevision>('alerts', 0, () => true))!.value
+    expect(told.rev).toBeGreaterThan(left[told.partition]!)
+    await streams.close()
+
+    const database = new DatabaseSync(join(folder, 'streams', 'signals.db'))
+    for (const [partition, end] of left.entries()) {
+      database.exec(`DELETE FROM signals_${partition} WHERE offset > ${end}; DELETE FROM checkpoints_${partition}`)
+    }
+    database.close()
+    streams = new EmbeddedStreams({ folder: join(folder, 'streams'), partitions: PARTITIONS })
+    expect(await ends()).toEqual(left)
+    // Match sends again what the log has lost.
+    await correlating(join(folder, 'second'), batches.slice(cut))
+    // Anchors for other correlations are synced when they are appended: no power cut takes those.
+    const flat = (alerts: readonly unknown[]) => alerts.filter((alert) => (alert as { rule: string }).rule !== CHAINED)
+    expect(flat(await alertSet(streams))).toEqual(flat(expected))
   })
 
   test('gets a partition back: its own stale file counts less than what the other member left', async () => {

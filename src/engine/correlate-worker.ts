@@ -5,7 +5,7 @@ import type { Checkpoint, CheckpointImage, CheckpointSize, Outgoing, Send } from
 import { writeGeneration } from '../streams/generations.ts'
 import type { LogEntry, PartitionHandler, Streams } from '../streams/log.ts'
 import type { RuleSource } from './bundles.ts'
-import { type Incomplete, recover, type Sent, type WorkerHead } from './correlate-recovery.ts'
+import { type Incomplete, lowestGiven, recover, type Sent, type WorkerHead } from './correlate-recovery.ts'
 import type { CrashPoint } from './crash-point.ts'
 
 export interface CorrelateSettings {
@@ -76,6 +76,7 @@ export function createCorrelateWorker(settings: CorrelateSettings): CorrelateWor
       partitions.set(partition, opened)
       return opened.next
     },
+    given: (partition) => lowestGiven({ streams: settings.streams, rules: settings.rules, partition }),
     resume: (partition) => of(partition).resume(),
     handle: (partition, entries) => of(partition).handle(entries),
     async close(partition) {

@@ -99,7 +99,7 @@ export class EmbeddedStreams implements Streams {
       const reader = {
         begin: async (from: number) => {
           if (from > source.end(partition) && !DERIVED.has(log)) onDamage(truncated(log, partition, source.end(partition), from))
-          source.raise(partition, from)
+          source.raise(partition, Math.max(from, (await handler.given?.(partition)) ?? 0))
           unsettled.delete(partition)
           if (unsettled.size === 0) settled.resolve()
           await settled.promise

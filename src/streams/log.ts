@@ -51,6 +51,11 @@ export interface PartitionHandler<T> {
    * that place may be ahead of the log's numbering, where a power cut has taken entries.
    */
   open(partition: number): Promise<number>
+  /**
+   * The lowest offset that the partition may give to a new entry, whatever is left in it: those below have been referred to elsewhere.
+   * Asked after `open`, by a log that a power cut can take entries of.
+   */
+  given?(partition: number): Promise<number>
   /** Called when it stands there, and so does every partition of the log on this node: what was left unsent can be sent. */
   resume?(partition: number): Promise<void>
   /** Entries in order. Resolves when their effects are durable; a rejection stops the worker, and the batch comes again. */

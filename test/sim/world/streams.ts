@@ -67,7 +67,7 @@ export class VirtualStreams implements Streams {
 
   consume<T>(log: LogName, group: string, handler: PartitionHandler<T>): Consumer {
     const { membership } = this.brokers
-    const begun = this.settling(log)
+    const begun = this.settling(log, handler)
     const open = (partition: number) =>
       new PartitionWorker(
         partition,
@@ -89,13 +89,13 @@ export class VirtualStreams implements Streams {
   async close(): Promise<void> {}
 
   /** On embedded logs no offset is given twice, and nobody goes on before that is settled for every partition. */
-  private settling(log: LogName): (partition: number, from: number) => Promise<void> | void {
+  private settling<T>(log: LogName, handler: PartitionHandler<T>): (partition: number, from: number) => Promise<void> | void {
     const { logs } = this.brokers
     if (!logs.settings.embedded) return () => {}
     const settled = Promise.withResolvers<void>()
     const unsettled = new Set(Array.from({ length: this.partitions(log) }, (_, partition) => partition))
-    return (partition, from) => {
-      logs.raise(log, partition, from)
+    return async (partition, from) => {
+      logs.raise(log, partition, Math.max(from, (await handler.given?.(partition)) ?? 0))
       unsettled.delete(partition)
       if (unsettled.size === 0) settled.resolve()
       return settled.promise
