@@ -202,10 +202,11 @@ function act({ script, path, destination, uid }: Case): void {
   }
 }
 
+/** On a connection of its own: one that was kept may be closed by the server just as it is used again. */
 async function call({ url, rootToken }: RealTokens, method: string, path: string, token = rootToken, body?: object) {
   return fetch(`${url}/v1/${path}`, {
     method,
-    headers: { 'x-vault-token': token },
+    headers: { 'x-vault-token': token, connection: 'close' },
     ...(body === undefined ? {} : { body: JSON.stringify(body) }),
   })
 }
@@ -222,5 +223,9 @@ async function mint(bao: RealTokens, { device, agent }: Case): Promise<string> {
 const lookup = async (bao: RealTokens, token: string) => (await call(bao, 'GET', 'auth/token/lookup-self', token)).status
 
 async function incidentAt({ url }: RealServer): Promise<unknown> {
-  return until('the incident at Alertmanager', 10, async () => ((await (await fetch(`${url}/api/v2/alerts`)).json()) as unknown[])[0])
+  return until(
+    'the incident at Alertmanager',
+    10,
+    async () => ((await (await fetch(`${url}/api/v2/alerts`, { headers: { connection: 'close' } })).json()) as unknown[])[0],
+  )
 }

@@ -184,7 +184,7 @@ export class Site {
   }
 
   async get(path: string): Promise<{ items: Record<string, never>[] } & Record<string, never>> {
-    const response = await fetch(`${this.apiUrl}${path}`, { headers: { authorization: `Bearer ${this.tokens.api}` } })
+    const response = await fetch(`${this.apiUrl}${path}`, { headers: { authorization: `Bearer ${this.tokens.api}`, connection: 'close' } })
     return (await response.json()) as never
   }
 

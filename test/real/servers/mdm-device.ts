@@ -29,7 +29,7 @@ export async function enrolDevice(mdm: RealMdm, udid: string): Promise<EnrolledD
     const response = await fetch(`${mdm.url}/mdm`, {
       method: 'PUT',
       body,
-      headers: { 'content-type': type, 'x-device-cert': `:${certificate}:` },
+      headers: { 'content-type': type, 'x-device-cert': `:${certificate}:`, connection: 'close' },
     })
     const text = await response.text()
     if (!response.ok) throw new Error(`the MDM server answers ${response.status} ${text}`)
