@@ -9,7 +9,7 @@ export function alertText(alert: AlertView, io: Io): string {
     late && 'late',
     state === 'withdrawn' && 'withdrawn',
     provisional && 'provisional',
-    alert.unknown && `unknown, because ${alert.unknown.map(({ node, why }) => `${node} was ${why}`).join(', ')}`,
+    alert.unknown && `unknown, because ${alert.unknown.map(({ text }) => text).join(', ')}`,
     alert.rebuilt && 'rebuilt',
     alert.expiredEntry && `only because ${alert.expiredEntry} expired`,
   ].filter(Boolean)

@@ -1,5 +1,5 @@
 import type { Level } from '../sigma/ast.ts'
-import type { Gap } from './signal.ts'
+import type { Unknown } from './unknown.ts'
 
 /** A condition of a rule that an event met, or an exclusion that it did not meet: what on-call reads as "why did this fire". */
 export interface Fact {
@@ -65,10 +65,10 @@ export interface AlertRevision {
   /** More events could still falsify it: it may be shown, but must not act until a revision says `false`. */
   readonly provisional: boolean
   /**
-   * Its window has closed, but what must be absent from it may be missing only here: it is told, and must not act (docs/design.md
-   * section 5, "Progress").
+   * Its window has closed, but what must be absent from it may be missing only here (docs/design.md section 5, "Progress"); or it rests
+   * on posture that is not known: it is told, and must not act.
    */
-  readonly unknown?: readonly Gap[]
+  readonly unknown?: readonly Unknown[]
   /** Its episode may have begun before the state that was rebuilt from the log alone, so another alert may tell the same one. */
   readonly rebuilt?: true
   /** It exists only because a list or filter entry had expired by event time: it never contains by itself. */

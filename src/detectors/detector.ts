@@ -5,6 +5,7 @@ import { type Unit, unitsOf } from './correlation/units.ts'
 import { expiredEntry } from './match/expiry.ts'
 import { facts } from './match/explain.ts'
 import { compileMatcher } from './match/matcher.ts'
+import { unknownPosture } from './match/posture.ts'
 import { withoutRefused } from './runnable.ts'
 import type { Signal } from './signal.ts'
 import { createSignalMaker, type Place } from './signal-maker.ts'
@@ -62,7 +63,7 @@ export function compileDetector(
   const signalsOf = createSignalMaker(
     // The matcher counts the rules that were loaded, also those that cannot be run.
     { detections: loaded.detections, correlations: rules.correlations },
-    { bundle, isSingle, unitOf: (id) => keys.get(id)!, facts: factless ? () => [] : facts, expiredEntry },
+    { bundle, isSingle, unitOf: (id) => keys.get(id)!, facts: factless ? () => [] : facts, expiredEntry, unknownPosture },
   )
   return {
     rules,

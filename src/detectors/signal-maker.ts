@@ -40,6 +40,7 @@ const FACT_LENGTH = 256
 interface HitDetails {
   facts(rule: DetectionRule, event: Event): RuleFacts['facts']
   expiredEntry(rule: DetectionRule, event: Event): string | undefined
+  unknownPosture(rule: DetectionRule, event: Event): readonly string[]
 }
 
 /** What one detection rule's hit feeds: its own alert, or its place in correlations. */
@@ -90,6 +91,7 @@ export function createSignalMaker(
       const feed = feeds[index]!
       const { rule } = feed
       const expiredEntry = details.expiredEntry(rule, event)
+      const unknown = details.unknownPosture(rule, event)
       const ruleFacts: RuleFacts = { rule: rule.id, title: rule.title, facts: details.facts(rule, event) }
       const emit = (
         unit: string,
@@ -116,6 +118,9 @@ export function createSignalMaker(
           ...(value === undefined ? {} : { value }),
           facts: [...(other?.facts ?? counted), ruleFacts],
           entities: other?.entities ?? entitiesOf(event, entities, known),
+          ...(unknown.length === 0 && other?.unknownPosture === undefined
+            ? {}
+            : { unknownPosture: [...new Set([...(other?.unknownPosture ?? []), ...unknown])] }),
           ...(expiredEntry === undefined
             ? other?.expiredEntry === undefined
               ? {}

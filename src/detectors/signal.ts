@@ -36,6 +36,8 @@ export interface Signal {
   readonly evidence?: readonly Evidence[]
   /** For an anchor: those whose place it takes. Their retractions follow; this makes it one step. */
   readonly supersedes?: readonly string[]
+  /** The posture of which the event does not say whether it meets the rule. */
+  readonly unknownPosture?: readonly string[]
   /** The list or filter entry without whose expiry the event would not have matched. */
   readonly expiredEntry?: string
 }

@@ -6,7 +6,7 @@ import { messageOf } from '../event/error.ts'
 import { stringifyJson } from '../event/json.ts'
 import { normaliserFor } from '../normalise/index.ts'
 import type { InputLine } from '../normalise/normaliser.ts'
-import { askedFor, type Rule, type RuleSet, type RuleTest } from '../sigma/ast.ts'
+import { askedFor, type Rule, type RuleSet, type RuleTest, TELLING_VERBS } from '../sigma/ast.ts'
 import { detectionsUnder } from '../sigma/load.ts'
 import { replay } from './replay.ts'
 import { agentTree } from './rules.ts'
@@ -73,13 +73,16 @@ function differences(rule: Rule, { expect }: RuleTest, alerts: readonly AlertRev
     if (expect.level !== undefined && alert.rule.level !== expect.level)
       problems.push(`expected level ${expect.level}, found ${alert.rule.level}`)
     if (expect.late !== undefined && alert.late !== expect.late) problems.push(`expected late to be ${expect.late}`)
+    if (expect.unknown !== undefined && (alert.unknown !== undefined) !== expect.unknown)
+      problems.push(`expected unknown to be ${expect.unknown}`)
     for (const [kind, id] of Object.entries(expect.entities ?? {})) {
       const found = alert.entities.find((entity) => entity.kind === kind)?.id
       if (found !== id) problems.push(`expected ${kind} ${id}, found ${found ?? 'none'}`)
     }
   }
   if (expect.actions !== undefined) {
-    const found = alerts.length > 0 ? askedFor(rule.extension).map((request) => request.do) : []
+    const asked = alerts.length > 0 ? askedFor(rule.extension).map((request) => request.do) : []
+    const found = alerts.every(({ unknown }) => unknown !== undefined) ? asked.filter((verb) => TELLING_VERBS.includes(verb)) : asked
     if ([...expect.actions].sort().join() !== [...found].sort().join()) {
       problems.push(`expected the actions ${expect.actions.join(', ') || 'none'}, the rule asks for ${found.join(', ') || 'none'}`)
     }

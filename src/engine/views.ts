@@ -1,4 +1,5 @@
 import type { AlertRevision } from '../detectors/alert.ts'
+import { describeUnknown, type Unknown } from '../detectors/unknown.ts'
 import { formatTime } from '../event/time.ts'
 import { entityName, type Incident, shortId } from '../incidents/incident.ts'
 import type { Effect } from '../response/effect.ts'
@@ -6,10 +7,9 @@ import type { Effect } from '../response/effect.ts'
 /** Documents as the API answers them and `--format json` prints them: times in RFC 3339, nothing that only the engine needs. */
 
 export function alertView({ unknown, ...alert }: AlertRevision) {
-  const gaps = unknown?.map(({ from, to, ...gap }) => ({ ...gap, from: formatTime(from), to: to === null ? null : formatTime(to) }))
   return {
     ...alert,
-    ...(gaps === undefined ? {} : { unknown: gaps }),
+    ...(unknown === undefined ? {} : { unknown: unknown.map(unknownView) }),
     time: formatTime(alert.time),
     evidence: alert.evidence.map((item) => ({
       ...item,
@@ -17,6 +17,12 @@ export function alertView({ unknown, ...alert }: AlertRevision) {
       ingested: formatTime(item.ingested),
     })),
   }
+}
+
+function unknownView(one: Unknown) {
+  const text = describeUnknown(one)
+  if (one.why === 'posture') return { ...one, text }
+  return { ...one, text, from: formatTime(one.from), to: one.to === null ? null : formatTime(one.to) }
 }
 
 export function incidentView(incident: Incident) {

@@ -1,4 +1,5 @@
 import type { AlertRevision } from '../detectors/alert.ts'
+import { describeUnknown } from '../detectors/unknown.ts'
 import { type ResponseRequest, type Rule, TELLING_VERBS } from '../sigma/ast.ts'
 import { diffGrant } from './grant.ts'
 import type { Policy } from './policy.ts'
@@ -24,8 +25,7 @@ export function decide(
     if (alert.mode !== 'enforce')
       return { decision: 'recommend', reason: `the rule is in mode ${alert.mode}: it tells people and does not act` }
     if (alert.unknown !== undefined) {
-      const nodes = alert.unknown.map(({ node, why }) => `${node} was ${why}`).join(', ')
-      return { decision: 'recommend', reason: `what the rule wants absent may only have been missed: ${nodes}` }
+      return { decision: 'recommend', reason: `what the rule asks about is unknown: ${alert.unknown.map(describeUnknown).join(', ')}` }
     }
     if (alert.expiredEntry !== undefined) {
       return { decision: 'recommend', reason: `the alert exists only because the entry ${alert.expiredEntry} has expired` }

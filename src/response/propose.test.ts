@@ -193,7 +193,7 @@ test('what may only have been missed is told, and not acted upon; what takes its
   await site.run()
   expect(await effectsOf(site)).toEqual(['create_incident 1 CONFIRMED'])
   expect((await onlyIncident(site)).recommendations.map(({ verb, reason }) => `${verb}: ${reason}`)).toEqual([
-    'quarantine_device: what the rule wants absent may only have been missed: ingest-2 was paused',
+    'quarantine_device: what the rule asks about is unknown: ingest-2 was paused',
   ])
   expect((await site.ledger.standing(unknown.id))?.detected).toBe(false)
   await site.alert(alertOn('d1', rule, { key: '2', supersedes: [unknown.id] }))

@@ -165,6 +165,7 @@ export interface RuleTest {
     readonly entities?: Readonly<Record<string, string>>
     readonly actions?: readonly string[]
     readonly late?: boolean
+    readonly unknown?: boolean
   }
   readonly where: Position
 }
@@ -175,6 +176,16 @@ export function askedFor({ mode, response }: Pick<Extension, 'mode' | 'response'
   return mode === 'alert' ? response.filter((request) => TELLING_VERBS.includes(request.do)) : []
 }
 
+/** What is known of a device and its user, joined at ingest; each is true, false, or unknown. */
+export const POSTURE_FIELDS = ['device.posture.enrolled', 'device.posture.compliant', 'device.posture.disk_encrypted', 'user.mfa'] as const
+
+/** A rule with one matches only where something that it requires is not so. */
+export interface Posture {
+  readonly require: readonly (typeof POSTURE_FIELDS)[number][]
+  /** What is unknown counts as met, is told and never acted upon, or counts as violated. */
+  readonly unknown: 'pass' | 'alert' | 'fail'
+}
+
 /** The `x-cordon` section, validated, with defaults filled in. */
 export interface Extension {
   readonly mode: 'off' | 'shadow' | 'alert' | 'enforce'
@@ -182,6 +193,8 @@ export interface Extension {
   readonly grace: number
   /** Entity name → ECS field. Default: device, user, agent, agent_session. */
   readonly entities: Readonly<Record<string, string>>
+  /** Only of a detection rule. Its condition asks for it already; this says what an unknown one means. */
+  readonly posture?: Posture
   readonly suppress: { readonly by: readonly string[]; readonly for: number } | undefined
   readonly response: readonly ResponseRequest[]
   readonly tests: readonly RuleTest[]

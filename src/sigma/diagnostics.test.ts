@@ -95,6 +95,10 @@ const EXAMPLES: Readonly<Record<Code, Example>> = {
   'SIGMA-CORRELATION-ALIAS': correlation('  {type: temporal, rules: [a], timespan: 1m, aliases: {x: {⟦b: y}}}'),
   'CORDON-KEY-UNKNOWN': extension('  ⟦mod: enforce\n'),
   'CORDON-KEY-NOT-BUILT': extension('  ⟦risk: {score: 80}\n'),
+  'CORDON-KEY-MISPLACED': correlation(
+    '  {type: temporal, rules: [a, bb], timespan: 1m}',
+    'x-cordon: {posture: ⟦{require: [user.mfa], unknown: pass}}\n',
+  ),
   'CORDON-VALUE': extension('  mode: ⟦enforced\n'),
   'CORDON-ENTITY-UNKNOWN': { ...extension('  mode: enforce\n  response: [{do: notify, target: ⟦devise}]\n'), also: [] },
   'CORDON-TEST': extension('  tests: [{name: t, like: ⟦other, expect: {alerts: 1}}]\n'),

@@ -18,6 +18,7 @@ export const testSchema = z.strictObject({
     entities: z.record(z.string(), z.coerce.string()).optional(),
     actions: z.array(z.enum(VERBS)).optional(),
     late: z.boolean().optional(),
+    unknown: z.boolean().optional(),
   }),
 })
 type WrittenTest = z.infer<typeof testSchema>

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { type Extension, type ResponseRequest, VERBS } from './ast.ts'
+import { type Extension, POSTURE_FIELDS, type ResponseRequest, VERBS } from './ast.ts'
 import { parseDuration } from './duration.ts'
 import { readTests, testSchema } from './extension-tests.ts'
 import { type Account, parseDate } from './list.ts'
@@ -20,7 +20,7 @@ const DEFAULT_EXTENSION: Extension = {
 }
 
 /** Of the design, and refused until they work: a rule that asks for one must not run as if it had not. */
-const NOT_BUILT = ['risk', 'posture', 'first_seen', 'silence', 'version']
+const NOT_BUILT = ['risk', 'first_seen', 'silence', 'version']
 
 const text = z.string().min(1)
 const duration = text.transform((value, context) => {
@@ -43,10 +43,16 @@ const responseSchema = z.strictObject({
   message: text.optional(),
 })
 
+const postureSchema = z.strictObject({
+  require: z.array(z.enum(POSTURE_FIELDS)).min(1),
+  unknown: z.enum(['pass', 'alert', 'fail']),
+})
+
 const ruleSchema = z.strictObject({
   mode: z.enum(['off', 'shadow', 'alert', 'enforce']).default('alert'),
   time: z.strictObject({ grace: duration }).optional(),
   entities: z.record(z.string(), text).default({}),
+  posture: postureSchema.optional(),
   suppress: z.strictObject({ by: z.union([text.transform((by) => [by]), z.array(text).min(1)]), for: duration }).optional(),
   response: z.array(responseSchema).default([]),
   tests: z.array(testSchema).default([]),
@@ -76,11 +82,20 @@ export function readExtension(root: YamlMap, kind: 'detection' | 'correlation', 
     for (const name of Object.keys(expect.entities ?? {}))
       checkEntity(name, entities, nodeAt(section, ['tests', index, 'expect', 'entities', name]), problems)
   }
+  const { posture } = written
+  if (posture !== undefined && kind === 'correlation')
+    problems.error(
+      'CORDON-KEY-MISPLACED',
+      nodeAt(section, ['posture']),
+      'a correlation has no posture of its own',
+      'ask for it in the rule that it refers to',
+    )
   const tests = readTests(written.tests, nodeAt(section, ['tests']), kind, problems)
   return {
     mode: written.mode,
     grace: written.time?.grace ?? DEFAULT_GRACE,
     entities,
+    ...(posture === undefined ? {} : { posture }),
     suppress: written.suppress,
     response: written.response as readonly ResponseRequest[],
     tests,

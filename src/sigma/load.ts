@@ -10,6 +10,7 @@ import { filterPart, hashOf, listPart, rulePart } from './fingerprint.ts'
 import { lintCorrelation, lintDetection, lintFilter, lintList, lintRule } from './lint.ts'
 import { type Account, readList, type ValueList } from './list.ts'
 import type { Expiry } from './modifiers.ts'
+import { postureCondition } from './posture.ts'
 import { fail, type Problems } from './problems.ts'
 import type { YamlScalar } from './yaml.ts'
 
@@ -186,7 +187,12 @@ function loadDetection(document: Document, lists: Lists, filters: readonly Loade
   const applied = filters.filter(
     (filter) => (filter.targets === 'any' || filter.targets.has(document)) && covers(filter.logsource, logsource),
   )
-  const condition = combine('and', [detection.condition, ...applied.map((filter) => filter.condition)])
+  const { posture } = extension
+  const condition = combine('and', [
+    detection.condition,
+    ...(posture === undefined ? [] : [postureCondition(posture, root.position)]),
+    ...applied.map((filter) => filter.condition),
+  ])
   const used = new Set([...context.used, ...applied.flatMap((filter) => [...filter.lists])])
   const parts = [rulePart(root, document), ...applied.map((filter) => filter.part), ...[...used].map((name) => listPart(lists.get(name)!))]
   const expiries = leaves(condition).flatMap(({ expires }) =>

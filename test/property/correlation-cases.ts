@@ -59,6 +59,8 @@ export interface Recorded {
   readonly partition: number
   readonly meets: readonly string[]
   readonly fields: Readonly<Record<string, string>>
+  /** What it does not say of the posture, and a rule asks for. */
+  readonly posture: readonly string[]
   readonly bundle: string
 }
 
@@ -71,6 +73,7 @@ export function recorded(bundles: readonly string[], most = 40): fc.Arbitrary<Re
     host: fc.integer({ min: 0, max: 1 }),
     user: fc.integer({ min: 0, max: 2 }),
     bytes: fc.constantFrom('0', '1', '2', '0.3', '9007199254740993', '-2', 'many'),
+    posture: fc.subarray(['device.posture.enrolled', 'user.mfa']),
     meets: fc.subarray([...DETECTIONS], { minLength: 1 }),
     partition: fc.integer({ min: 0, max: MOST_PARTITIONS - 1 }),
     bundle: fc.constantFrom(...bundles),
@@ -80,7 +83,7 @@ export function recorded(bundles: readonly string[], most = 40): fc.Arbitrary<Re
     const known = new Map<number, (typeof drafts)[number]>()
     return drafts
       .map((copy) => {
-        const { id, time, host, user, bytes, meets } = known.get(copy.id) ?? copy
+        const { id, time, host, user, bytes, posture, meets } = known.get(copy.id) ?? copy
         if (!known.has(copy.id)) known.set(copy.id, copy)
         return {
           id: `e${String(id).padStart(2, '0')}`,
@@ -88,6 +91,7 @@ export function recorded(bundles: readonly string[], most = 40): fc.Arbitrary<Re
           ingested: time + copy.late,
           partition: copy.partition % partitions,
           meets,
+          posture,
           fields: { host: `h${host}`, user: `u${user}`, bytes },
           bundle: copy.bundle,
         }
@@ -152,7 +156,7 @@ function hasOthersAbove(rules: RuleSet, key: string, known: ReadonlySet<string>)
 }
 
 function hitsOf(
-  { id, time, ingested, partition, meets, fields }: Recorded,
+  { id, time, ingested, partition, meets, fields, posture }: Recorded,
   bundle: string,
   offset: number,
   rulesOf: (bundle: string) => RuleSet,
@@ -172,7 +176,13 @@ function hitsOf(
       refs,
       ...value,
     }
-    return [{ signal: { kind: 'signal', unit: key, depth: 0, facts: [], entities: [], ...common }, hit: { rule: rule.id, ...common } }]
+    const signal: Signal = { kind: 'signal', unit: key, depth: 0, facts: [], entities: [], ...common }
+    return [
+      {
+        signal: posture.length === 0 ? signal : { ...signal, unknownPosture: posture },
+        hit: { rule: rule.id, posture, ...common },
+      },
+    ]
   })
 }
 

@@ -13,6 +13,8 @@ import type { CorrelationRule, RuleExpression, RuleSet } from '../../src/sigma/a
 /** What one entry of the events log is to one rule that alerts by itself, or to one correlation over detection rules. */
 export interface Hit
   extends Pick<Signal, 'bundle' | 'also' | 'group' | 'eventId' | 'time' | 'ingested' | 'partition' | 'offset' | 'refs' | 'value'> {
+  /** The posture that the event does not say, and the rule asks for. */
+  readonly posture?: readonly string[]
   /** Id of the rule, in the rule set of the hit's bundle. */
   readonly rule: string
 }
@@ -39,6 +41,8 @@ export interface SetAlert {
   readonly verdict: 'final' | 'provisional' | 'unknown'
   /** The nodes that make it unknown. */
   readonly nodes: readonly string[]
+  /** The posture that does: of all that it rests on. */
+  readonly posture: readonly string[]
   /** Ids of the events that it rests on. */
   readonly evidence: readonly string[]
 }
@@ -59,8 +63,7 @@ export function expectedAlerts(recorded: Recorded): SetAlert[] {
       if (unit.depth !== level) continue
       for (const { anchor, past } of anchorsOf(unit, placed)) {
         const rule = rulesOf(anchor.bundle).correlations.find((candidate) => candidate.id === unit.rule.id)!
-        const evidence = [...new Set([anchor, ...evidenceOf(rule, past)].flatMap(({ events }) => events))].sort()
-        const alert = alertOf(unit, rule, anchor, evidence, recorded)
+        const alert = alertOf(unit, rule, anchor, [anchor, ...evidenceOf(rule, past)], recorded)
         if (rule.silent !== true) alerts.push(alert)
         queue.push(...passedOn(unit, alert, anchor, rulesOf))
       }
@@ -86,8 +89,9 @@ export function foldedAlerts(revisions: readonly AlertRevision[], rulesOf: Recor
         time: evidence.length > 0 && evidence.every((item) => item.time === null) ? null : time,
         group,
         verdict: provisional ? 'provisional' : unknown === undefined ? 'final' : 'unknown',
-        nodes: [...new Set(unknown?.map(({ node }) => node))].sort(),
-        evidence: [...new Set(evidence.map(({ eventId }) => eventId))].sort(),
+        nodes: sorted((unknown ?? []).flatMap((one) => (one.why === 'posture' ? [] : [one.node]))),
+        posture: sorted((unknown ?? []).flatMap((one) => (one.why === 'posture' ? [one.field] : []))),
+        evidence: sorted(evidence.map(({ eventId }) => eventId)),
       })),
   )
 }
@@ -204,27 +208,29 @@ function alertOf(
   unit: Unit,
   rule: CorrelationRule,
   anchor: Hit,
-  evidence: readonly string[],
+  evidence: readonly Placed[],
   { gaps = [], clock = () => Number.POSITIVE_INFINITY }: Recorded,
 ): SetAlert {
   const { ingested } = anchor
   const closed = clock(unit.depth) > ingested + unit.sight
   const missed = gaps.filter(({ from, to }) => from <= ingested + unit.reach && (to === null || to >= ingested - unit.reach))
-  const nodes = unit.falsifiable && closed ? [...new Set(missed.map(({ node }) => node))].sort() : []
+  const nodes = unit.falsifiable && closed ? sorted(missed.map(({ node }) => node)) : []
+  const posture = sorted(evidence.flatMap(({ posture = [] }) => posture))
   return {
     id: hash('alert', rule.id, unit.key, ...anchor.group, String(anchor.time), anchor.eventId),
     rule: rule.id,
     bundle: anchor.bundle,
     time: anchor.time,
     group: Object.fromEntries(rule.groupBy.map((field, at) => [field, anchor.group[at]!])),
-    verdict: unit.falsifiable && !closed ? 'provisional' : nodes.length > 0 ? 'unknown' : 'final',
+    verdict: unit.falsifiable && !closed ? 'provisional' : nodes.length + posture.length > 0 ? 'unknown' : 'final',
     nodes,
-    evidence,
+    posture,
+    evidence: sorted(evidence.flatMap(({ events }) => events)),
   }
 }
 
 /** What an anchor is to the correlations above its own: in its event's bundle, and in those beside it that have the same one, too. */
-function passedOn(child: Unit, { id, evidence }: SetAlert, anchor: Hit, rulesOf: Recorded['rulesOf']): Placed[] {
+function passedOn(child: Unit, { id, evidence, posture }: SetAlert, anchor: Hit, rulesOf: Recorded['rulesOf']): Placed[] {
   const bundles = [anchor.bundle, ...(anchor.also ?? [])]
   const parents = bundles.flatMap((bundle): Placed[] => {
     const set = rulesOf(bundle)
@@ -243,6 +249,7 @@ function passedOn(child: Unit, { id, evidence }: SetAlert, anchor: Hit, rulesOf:
           unit: unitOf(parent, set),
           eventId: id,
           events: evidence,
+          posture,
           group: parent.groupBy.map(groupValue),
           refs: 2 ** parent.rules.indexOf(rule.id),
           ...(values.length === 0 ? {} : { value: values.length === 1 ? values[0]! : JSON.stringify(values.map((value) => [value])) }),
@@ -252,10 +259,22 @@ function passedOn(child: Unit, { id, evidence }: SetAlert, anchor: Hit, rulesOf:
   return parents.filter((parent, at) => parents.findIndex(({ unit }) => unit.key === parent.unit.key) === at)
 }
 
-function single({ rule, time, eventId }: Hit): SetAlert {
+function single({ rule, time, eventId, posture = [] }: Hit): SetAlert {
   const id = hash('alert', rule, '', '', String(time), eventId)
-  return { id, rule, bundle: null, time, group: {}, verdict: 'final', nodes: [], evidence: [eventId] }
+  return {
+    id,
+    rule,
+    bundle: null,
+    time,
+    group: {},
+    verdict: posture.length > 0 ? 'unknown' : 'final',
+    nodes: [],
+    posture: sorted(posture),
+    evidence: [eventId],
+  }
 }
+
+const sorted = (texts: readonly string[]) => [...new Set(texts)].sort()
 
 const byId = (alerts: readonly SetAlert[]) =>
   [...new Map(alerts.map((alert) => [alert.id, alert])).values()].sort((a, b) => (a.id < b.id ? -1 : 1))

@@ -93,7 +93,18 @@ function clockAt(rules: RuleSet, end: number): (depth: number) => number {
 
 /** A node that is silent, speaks, and is silent again, within one stamp. */
 const TWO_GAPS_OF_ONE_INSTANT: [Recorded[], Gap[], number, number] = [
-  [{ id: 'e00', time: 18, ingested: 18, partition: 0, meets: ['a', 'c'], fields: { host: 'h0', user: 'u0', bytes: '1' }, bundle: '' }],
+  [
+    {
+      id: 'e00',
+      time: 18,
+      ingested: 18,
+      partition: 0,
+      meets: ['a', 'c'],
+      fields: { host: 'h0', user: 'u0', bytes: '1' },
+      posture: [],
+      bundle: '',
+    },
+  ],
   [
     { node: 'n2', why: 'silent', from: 2, to: 2 },
     { node: 'n2', why: 'silent', from: 2, to: null },

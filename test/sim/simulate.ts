@@ -7,6 +7,7 @@ import type { EventRecord } from '../../src/event/event.ts'
 import type { Effect } from '../../src/response/effect.ts'
 import { bundleOf, type RuleFile } from '../../src/sigma/bundle.ts'
 import { check, isUnfounded } from './check.ts'
+import { observedPosture } from './model/posture.ts'
 import { policyFor, RESPONDER } from './model/response.ts'
 import { type Rules, sigmaFile } from './model/rules.ts'
 import { randomPlan } from './plan.ts'
@@ -67,6 +68,7 @@ export async function simulate(seed: number, listener?: (line: string) => void):
       storeNetwork: new Network(scheduler, random.fork('store'), connection),
       compile: (_, { bundle } = {}) => byId.get(bundle!)!.detector,
       files: bundles[0]!.files,
+      posture: () => observedPosture(BEGINNING),
       policy: policyFor(bundles.map(({ detector }) => detector.rules)),
       responders: [RESPONDER],
       folder,

@@ -15,7 +15,8 @@ export interface Chained {
 
 /** What an anchor is to the correlations above its own, told as often as what is said of it changes. */
 export function passedOn(unit: Unit, parents: readonly Parent[], anchor: Signal, revision: AlertRevision): readonly Chained[] {
-  const { supersedes, evidence, expiredEntry } = revision
+  const { supersedes, evidence, expiredEntry, unknown = [] } = revision
+  const unknownPosture = unknown.flatMap((one) => (one.why === 'posture' ? [one.field] : []))
   return parents.map((parent) => {
     const { rule } = parent.unit
     const value = rule.fields.length === 0 ? undefined : countedValue(rule.fields.map(groupValues(unit, parent.unit, anchor)))
@@ -32,6 +33,7 @@ export function passedOn(unit: Unit, parents: readonly Parent[], anchor: Signal,
       entities: entitiesFor(parent.unit, unit, anchor, revision.entities),
       evidence,
       ...(supersedes === undefined ? {} : { supersedes }),
+      ...(unknownPosture.length === 0 ? {} : { unknownPosture }),
       ...(expiredEntry === undefined ? {} : { expiredEntry }),
     })
   })

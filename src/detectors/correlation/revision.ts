@@ -23,6 +23,7 @@ export interface Standing {
   readonly signals: readonly Signal[]
   readonly group: AlertRevision['group']
   readonly provisional: boolean
+  /** What may be missing from what was seen. */
   readonly unknown: readonly Gap[]
   /** What it rests on may reach back beyond what its state was made again from. */
   readonly rebuilt: boolean
@@ -35,6 +36,8 @@ export function revisionOf(
 ): AlertRevision {
   const { mode, grace } = rule.extension
   const evidence = evidenceOf(signals)
+  const postures = [...new Set(signals.flatMap(({ unknownPosture }) => unknownPosture ?? []))].sort()
+  const unknowns = [...unknown, ...postures.map((field) => ({ why: 'posture' as const, field }))]
   const expired = signals.find(({ expiredEntry }) => expiredEntry !== undefined)?.expiredEntry
   return {
     kind: 'alert',
@@ -49,7 +52,7 @@ export function revisionOf(
     evidence,
     late: evidence.some(({ time, ingested }) => time !== null && ingested - time > grace),
     provisional,
-    ...(unknown.length === 0 ? {} : { unknown }),
+    ...(unknowns.length === 0 ? {} : { unknown: unknowns }),
     ...(rebuilt ? { rebuilt } : {}),
     ...(expired === undefined ? {} : { expiredEntry: expired }),
     entities: entitiesOf(anchor, signals),

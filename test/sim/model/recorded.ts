@@ -4,7 +4,7 @@ import type { CorrelationRule, RuleHead, RuleSet } from '../../../src/sigma/ast.
 import type { LogEntry } from '../../../src/streams/log.ts'
 import type { Hit } from '../../property/correlation-oracle.ts'
 import { changedAbove, LiveBundles } from './live-bundles.ts'
-import type { Correlation, Detection, Field, Rules } from './rules.ts'
+import type { Correlation, Detection, Field, PostureField, Rules } from './rules.ts'
 
 /** How long a node may be silent: it ticks each second. */
 const SILENCE = 5_000
@@ -70,25 +70,45 @@ function gapsOf(node: string, heard: readonly Heard[], end: number): Gap[] {
   })
 }
 
-function hitsOf({ detections, correlations }: Rules, ecs: unknown): Pick<Hit, 'rule' | 'group' | 'refs' | 'value'>[] {
-  const matched = detections.filter((rule) => matches(rule, ecs)).map(({ name }) => name)
+function hitsOf({ detections, correlations }: Rules, ecs: unknown): Pick<Hit, 'rule' | 'group' | 'refs' | 'value' | 'posture'>[] {
+  const met = detections.filter((rule) => matches(rule, ecs))
+  const matched = met.map(({ name }) => name)
+  const postureOf = (names: readonly string[]) => met.filter(({ name }) => names.includes(name)).flatMap((rule) => doubts(rule, ecs))
   if (matched.length === 0) return []
   const silent = new Set(correlations.flatMap(({ generate, rules }) => (generate ? [] : rules)))
   const singles = detections
     .filter(({ name }) => matched.includes(name) && !silent.has(name))
-    .map(({ id }) => ({ rule: id, group: [], refs: 1 }))
+    .map(({ id, name }) => ({ rule: id, group: [], refs: 1, posture: postureOf([name]) }))
   const parts = correlations.flatMap(({ id, rules, groupBy, field }) => {
     const refs = rules.reduce((bits, name, at) => (matched.includes(name) ? bits + 2 ** at : bits), 0)
     if (refs === 0) return []
     const value = field === undefined ? undefined : countedValue(valuesOf(ecs, field))
-    return groupsOf(ecs, groupBy).map((group) => ({ rule: id, group, refs, ...(value === undefined ? {} : { value }) }))
+    return groupsOf(ecs, groupBy).map((group) => ({
+      rule: id,
+      group,
+      refs,
+      posture: postureOf(rules),
+      ...(value === undefined ? {} : { value }),
+    }))
   })
   return [...singles, ...parts]
 }
 
-function matches({ actions, exceptions }: Detection, ecs: unknown): boolean {
+function matches({ actions, exceptions, posture }: Detection, ecs: unknown): boolean {
   const among = (field: Field, wanted: readonly string[]) => valuesOf(ecs, field).some((value) => wanted.includes(value))
-  return among('event.action', actions) && !among('user.name', exceptions)
+  return among('event.action', actions) && !among('user.name', exceptions) && (posture === undefined || isViolated(posture, ecs))
+}
+
+function isViolated({ require, unknown }: NonNullable<Detection['posture']>, ecs: unknown): boolean {
+  const values = require.map((field) => valuesOf(ecs, field)[0])
+  return values.includes('false') || (unknown !== 'pass' && values.includes(undefined))
+}
+
+/** The posture without which nobody can say that the rule is rightly met. */
+function doubts({ posture }: Detection, ecs: unknown): readonly PostureField[] {
+  if (posture?.unknown !== 'alert') return []
+  const values = posture.require.map((field) => valuesOf(ecs, field)[0])
+  return values.includes('false') ? [] : posture.require.filter((_, at) => values[at] === undefined)
 }
 
 /** An array counts as one value. */
@@ -102,7 +122,7 @@ function groupsOf(ecs: unknown, [first, ...rest]: readonly Field[]): string[][] 
   return valuesOf(ecs, first).flatMap((value) => others.map((other) => [value, ...other]))
 }
 
-function valuesOf(ecs: unknown, field: Field): string[] {
+function valuesOf(ecs: unknown, field: Field | PostureField): string[] {
   const value = field.split('.').reduce<unknown>((at, key) => (at as { [key: string]: unknown } | undefined)?.[key], ecs)
   return value === undefined ? [] : [value].flat().map(String)
 }

@@ -5,6 +5,8 @@
 /** Fields of the simulator's events. All are ECS names. */
 export type Field = 'event.action' | 'host.name' | 'user.name' | 'file.name' | 'file.size'
 
+export type PostureField = 'device.posture.enrolled' | 'user.mfa'
+
 /** Matches events whose `event.action` is one of the actions, unless the user is one of the exceptions. */
 export interface Detection {
   readonly kind: 'detection'
@@ -16,6 +18,8 @@ export interface Detection {
   readonly listed: boolean
   /** Users that a filter document takes out. */
   readonly exceptions: readonly string[]
+  /** Matches only where something of this is not so. */
+  readonly posture?: { readonly require: readonly PostureField[]; readonly unknown: 'pass' | 'alert' | 'fail' }
   readonly level: string
   readonly mode: Mode
 }
@@ -82,7 +86,7 @@ export function sigmaFile({ detections, correlations }: Rules): string {
   return documents.map((document) => JSON.stringify(document)).join('\n---\n')
 }
 
-function detectionDocuments({ name, id, actions, listed, exceptions, level, mode }: Detection): object[] {
+function detectionDocuments({ name, id, actions, listed, exceptions, posture, level, mode }: Detection): object[] {
   const list = `actions_${name}`
   const entry = (value: string) => ({ value, reason: 'simulated', owner: 'simulator' })
   const rule = {
@@ -95,7 +99,7 @@ function detectionDocuments({ name, id, actions, listed, exceptions, level, mode
       condition: 'selection',
     },
     level,
-    'x-cordon': extension(mode),
+    'x-cordon': { ...extension(mode), ...(posture === undefined ? {} : { posture }) },
   }
   const lists = listed ? [{ name: list, description: 'actions', entries: actions.map(entry) }] : []
   const filter = {

@@ -111,9 +111,15 @@ function randomDetection(random: Random, action: string, at: number): Detection 
     actions: random.chance(0.2) ? [action, random.pick(ACTIONS)] : [action],
     listed: random.chance(0.2),
     exceptions: random.chance(0.15) ? [random.pick(USERS)] : [],
+    ...(random.chance(0.15) ? { posture: randomPosture(random) } : {}),
     level: 'medium',
     mode: randomMode(random),
   }
+}
+
+function randomPosture(random: Random): NonNullable<Detection['posture']> {
+  const fields = random.shuffle(['device.posture.enrolled', 'user.mfa'] as const)
+  return { require: fields.slice(0, random.int(1, 2)), unknown: random.pick(['pass', 'alert', 'fail']) }
 }
 
 /** @param children correlations that it refers to: their alerts have no fields but those that they are grouped by */

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { compileAgents } from '../../../src/context/agents.ts'
 import { Inventory } from '../../../src/context/inventory.ts'
 import { Labels } from '../../../src/context/labels.ts'
-import { Posture } from '../../../src/context/posture.ts'
+import type { Posture } from '../../../src/context/posture.ts'
 import { ProcessTree } from '../../../src/context/process-tree.ts'
 import type { AlertRevision } from '../../../src/detectors/alert.ts'
 import { type Bundles, openBundles } from '../../../src/engine/bundles.ts'
@@ -36,6 +36,8 @@ export interface World extends Brokers {
   readonly storeNetwork: Network
   /** Compiles a bundle; once for all nodes, because it takes so long. */
   readonly compile: typeof detectorOf
+  /** What an ingest node has learned of devices and users. */
+  readonly posture: () => Posture
   /** The rule files that the first node activates. */
   readonly files: readonly RuleFile[]
   readonly policy: Policy
@@ -246,7 +248,7 @@ export class Node {
       streams,
       deadLetters: new DeadLetters(streams, join(folder, 'dead-letters.key')),
       tree: new ProcessTree(compileAgents([])),
-      posture: new Posture(),
+      posture: this.world.posture(),
       labels: () => Labels.EMPTY,
       store: this.world.onDisk ? new IngestStore(join(folder, 'ingest.db')) : this.disk.ingest,
       inventory: () => Inventory.EMPTY,
