@@ -5,6 +5,7 @@ import { PACKAGE_ROOT } from '../engine/config.ts'
 import { actionsCommand } from './actions.ts'
 import { alertsCommand } from './alerts.ts'
 import { classifyCommand } from './classify.ts'
+import { doctorCommand } from './doctor.ts'
 import { incidentsCommand } from './incidents.ts'
 import { initCommand } from './init.ts'
 import { type CommandFactory, EXIT, type ExitCode, formatError, type Io, processIo } from './io.ts'
@@ -33,6 +34,7 @@ const COMMANDS: readonly CommandFactory[] = [
   rulesCommand,
   nodesCommand,
   topicsCommand,
+  doctorCommand,
 ]
 
 /** The command line. Answers the exit code: 0 clean, 1 findings, 2 a rule does not load, 3 configuration or usage. */

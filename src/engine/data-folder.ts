@@ -1,4 +1,4 @@
-import { mkdirSync } from 'node:fs'
+import { existsSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { CordonError, messageOf } from '../event/error.ts'
@@ -39,7 +39,7 @@ export function lockDataFolder(folder: string): () => void {
   let lock: DatabaseSync | undefined
   try {
     mkdirSync(folder, { recursive: true, mode: 0o700 })
-    lock = new DatabaseSync(join(folder, 'lock.db'), { timeout: 0 })
+    lock = new DatabaseSync(lockPath(folder), { timeout: 0 })
     lock.exec('PRAGMA locking_mode=EXCLUSIVE; BEGIN EXCLUSIVE')
     return () => lock?.close()
   } catch (cause) {
@@ -57,4 +57,21 @@ export function lockDataFolder(folder: string): () => void {
   }
 }
 
+/** Whether a process has claimed the folder. Asks without claiming, and makes nothing. */
+export function isDataFolderInUse(folder: string): boolean {
+  const path = lockPath(folder)
+  if (!existsSync(path)) return false
+  const lock = new DatabaseSync(path, { readOnly: true, timeout: 0 })
+  try {
+    lock.prepare('SELECT count(*) FROM sqlite_schema').get()
+    return false
+  } catch (error) {
+    if ((error as { errcode?: number }).errcode === SQLITE_BUSY) return true
+    throw error
+  } finally {
+    lock.close()
+  }
+}
+
+const lockPath = (folder: string) => join(folder, 'lock.db')
 const SQLITE_BUSY = 5

@@ -48,7 +48,7 @@ export function retireNode(config: Config, node: string): Promise<void> {
 }
 
 /** Of each node what the partition says that heard it last. */
-async function nodesOf(streams: Streams): Promise<readonly IngestNode[]> {
+export async function nodesOf(streams: Streams): Promise<readonly IngestNode[]> {
   const nodes = new Map<string, IngestNode>()
   for (let partition = 0; partition < streams.partitions('events'); partition++) {
     const { feed, ingested } = (await newestProgress(streams, partition)) ?? NOTHING
@@ -65,8 +65,8 @@ async function nodesOf(streams: Streams): Promise<readonly IngestNode[]> {
 
 const NOTHING: Pick<Progress, 'ingested' | 'feed'> = { ingested: 0 }
 
-/** Every partition of the signals log has it. */
-async function newestProgress(streams: Streams, partition: number): Promise<Progress | undefined> {
+/** How far match has come in a partition of the events log. Every partition of the signals log has it. */
+export async function newestProgress(streams: Streams, partition: number): Promise<Progress | undefined> {
   const isOurs = (value: SignalRecord) => value.kind === 'progress' && value.depth === 0 && value.partition === partition
   return (await streams.last<SignalRecord>('signals', 0, isOurs))?.value as Progress | undefined
 }

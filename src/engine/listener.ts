@@ -26,8 +26,7 @@ export function listen(
 ): Promise<Listener> {
   return new Promise((resolve, reject) => {
     const server = serve({ fetch: (request) => app.fetch(request), hostname: host, port }, (address) => {
-      const shown = host.includes(':') ? `[${host}]` : host
-      resolve({ url: `http://${shown}:${address.port}`, port: address.port, close: () => closeServer(server) })
+      resolve({ url: `http://${bracketed(host)}:${address.port}`, port: address.port, close: () => closeServer(server) })
     }) as Server
     server.once('error', (error: NodeJS.ErrnoException) => {
       reject(
@@ -39,6 +38,16 @@ export function listen(
       )
     })
   })
+}
+
+/** Where a listener is reached from its own machine; undefined where it takes whichever port is free. */
+export function listenerUrl({ host, port }: Address): string | undefined {
+  const near = host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '::1' : host
+  return port === 0 ? undefined : `http://${bracketed(near)}:${port}`
+}
+
+function bracketed(host: string): string {
+  return host.includes(':') ? `[${host}]` : host
 }
 
 function closeServer(server: Server): Promise<void> {

@@ -40,7 +40,8 @@ export function readSite(config: Config, onError: (where: string, error: unknown
   }
 }
 
-function readInventory(path: string | undefined): Inventory {
+/** @throws CordonError `INVENTORY_YAML`, `INVENTORY_INVALID`, `INVENTORY_DUPLICATE` */
+export function readInventory(path: string | undefined): Inventory {
   return path === undefined ? Inventory.EMPTY : Inventory.parse(readFileSync(path, 'utf8'), path, statSync(path).mtimeMs)
 }
 

@@ -1,0 +1,46 @@
+import { CordonError, messageOf } from '../../event/error.ts'
+
+export const LEVELS = ['ok', 'warning', 'problem'] as const
+
+/** What was looked at, how it is, and what to do where it is not as it should be. */
+export interface Diagnosis {
+  readonly check: string
+  readonly level: (typeof LEVELS)[number]
+  /** How it is: the cause, where something is wrong. */
+  readonly detail: string
+  readonly remedy?: string
+}
+
+export function ok(check: string, detail: string): Diagnosis {
+  return { check, level: 'ok', detail }
+}
+
+export function warning(check: string, detail: string, remedy: string): Diagnosis {
+  return { check, level: 'warning', detail, remedy }
+}
+
+export function problem(check: string, detail: string, remedy: string): Diagnosis {
+  return { check, level: 'problem', detail, remedy }
+}
+
+/** A failure as problems, with place and code; one that names several mistakes, each on a line of its own, becomes as many. */
+export function problemsOf(check: string, error: unknown): readonly Diagnosis[] {
+  if (!(error instanceof CordonError)) return [problem(check, messageOf(error), 'see the message; docs/reference/errors.md')]
+  const { where, code, message, hint } = error
+  const place = where === undefined ? '' : `${where.file}:${where.line}:${where.column} `
+  const [first, ...others] = message.split(/\n(?=\S+:\d+:\d+ )/)
+  const remedy = hint ?? `docs/reference/errors.md has ${code}`
+  return [`${place}${code}: ${first}`, ...others].map((detail) => problem(check, detail, remedy))
+}
+
+/** What `work` answers, or its failure as problems. */
+export async function attempt(
+  check: string,
+  work: () => Promise<readonly Diagnosis[]> | readonly Diagnosis[],
+): Promise<readonly Diagnosis[]> {
+  try {
+    return await work()
+  } catch (error) {
+    return problemsOf(check, error)
+  }
+}

@@ -1,0 +1,73 @@
+import { loadPolicy } from '../../response/policy-file.ts'
+import { formatDiagnostic } from '../../sigma/problems.ts'
+import type { Config } from '../config.ts'
+import { connectResponders } from '../links.ts'
+import { loadRules } from '../rules.ts'
+import { readInventory } from '../site.ts'
+import { attempt, type Diagnosis, ok, problem, warning } from './diagnosis.ts'
+
+/** Milliseconds for a vendor to answer. */
+const VENDOR_TIMEOUT = 5_000
+
+/** What the organisation wrote down: rules, policy, inventory, and the vendors that it acts through. */
+export async function siteChecks(config: Config): Promise<readonly Diagnosis[]> {
+  const found = await Promise.all([
+    attempt('rules', () => rulesCheck(config)),
+    attempt('policy', () => {
+      loadPolicy(config.policy)
+      return [ok('policy', config.policy)]
+    }),
+    attempt('inventory', () => inventoryCheck(config)),
+    ...config.responders.map((entry) => responderCheck(config, entry)),
+    attempt('responders', () => respondersCheck(config)),
+  ])
+  return found.flat()
+}
+
+function rulesCheck({ rules: paths }: Config): readonly Diagnosis[] {
+  const { detections, correlations, diagnostics } = loadRules(paths, Date.now())
+  const remedy = 'cordon validate says it again, with a hint for each'
+  const loaded = `${detections.length} detection rules, ${correlations.length} correlation rules`
+  return [
+    ok('rules', loaded),
+    ...diagnostics.map((diagnostic) => {
+      const [line = '', hint] = formatDiagnostic(diagnostic).split('\n  hint: ')
+      return (diagnostic.severity === 'error' ? problem : warning)('rules', line, hint ?? remedy)
+    }),
+  ]
+}
+
+function inventoryCheck({ inventory }: Config): readonly Diagnosis[] {
+  if (inventory === undefined)
+    return [
+      warning('inventory', 'there is none, so every device counts as protected', 'name one under inventory: docs/reference/inventory.md'),
+    ]
+  readInventory(inventory)
+  return [ok('inventory', inventory)]
+}
+
+/** The responders together: their names, and whether there are any. */
+function respondersCheck(config: Config): readonly Diagnosis[] {
+  if (config.responders.length === 0)
+    return [
+      warning(
+        'responders',
+        'there are none: alerts and incidents are recorded, nobody is told and nothing is contained',
+        'docs/guides/response.md says how to add one',
+      ),
+    ]
+  const names = config.responders.map(({ use, name = use }) => name)
+  // Each is checked by itself; only together they can share a name.
+  if (new Set(names).size < names.length) connectResponders(config)
+  return []
+}
+
+function responderCheck(config: Config, entry: Config['responders'][number]): Promise<readonly Diagnosis[]> {
+  const check = `responder ${entry.name ?? entry.use}`
+  return attempt(check, async () => {
+    const [link] = connectResponders({ ...config, responders: [entry] })
+    const { connected, http, responder } = link!
+    await connected.check({ http, signal: AbortSignal.timeout(VENDOR_TIMEOUT) })
+    return [ok(check, `${responder.title}: answers, and takes our credentials`)]
+  })
+}
