@@ -75,10 +75,13 @@ describe('normalise', () => {
 describe('the command itself', () => {
   const groups = ['alerts', 'alerts list', 'alerts show', 'incidents', 'incidents list', 'incidents show', 'actions', 'actions list']
   const orders = ['actions show', 'actions undo', 'actions stop', 'actions start', 'policy', 'policy grant']
-  it.each(['', 'run', 'init', 'validate', 'test', 'replay', 'normalise', 'classify', 'doctor', ...groups, ...orders])('%s --help', async (command) => {
-    const { code, out } = await place.run(`${command} --help`)
-    expect([code, out[0]]).toEqual([0, expect.stringMatching(/^Usage: cordon/)])
-  })
+  it.each(['', 'run', 'init', 'validate', 'test', 'replay', 'normalise', 'classify', 'doctor', ...groups, ...orders])(
+    '%s --help',
+    async (command) => {
+      const { code, out } = await place.run(`${command} --help`)
+      expect([code, out[0]]).toEqual([0, expect.stringMatching(/^Usage: cordon/)])
+    },
+  )
 
   it.each([
     'wat',
