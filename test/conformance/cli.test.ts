@@ -56,7 +56,7 @@ describe('normalise', () => {
   it('refuses a source that nobody knows, naming those that there are', async () => {
     const { code, out, err } = await place.run('normalise --source nowhere events.ndjson')
     expect([code, out]).toEqual([3, []])
-    expect(err).toMatch(/agent\.claude_cowork, agent\.codex, agent\.gemini_cli, .*linux\.auditd, ecs\.passthrough/)
+    expect(err).toMatch(/agent\.claude_cowork, agent\.codex, agent\.gemini_cli, .*linux\.auditd, .*ecs\.passthrough/)
   })
 
   it('skips what cannot be read, saying where', async () => {
