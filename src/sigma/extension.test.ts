@@ -122,8 +122,26 @@ describe('tests of a rule', () => {
     expect(all[2]!.events[0]).toMatchObject({ f: 1, g: 2 })
   })
 
+  test('"repeat" makes copies of an event in its place, numbered and one later than the other', () => {
+    const all = tests(
+      `${BASE}    - {name: many, like: base, set: {0.file.path: '/a/{n}'}, repeat: {event: 0, times: 3, every: 2s}, expect: {alerts: 1}}\n    - {name: fewer, like: many, repeat: {times: 2, every: 1m}, expect: {alerts: 1}}\n`,
+    )
+    const marks = (at: number) => all[at]!.events.map((event) => [event['@timestamp'], event['file.path']])
+    expect(marks(1).slice(0, 3)).toEqual([
+      ['2026-03-01T10:00:00.000Z', '/a/0'],
+      ['2026-03-01T10:00:02.000Z', '/a/1'],
+      ['2026-03-01T10:00:04.000Z', '/a/2'],
+    ])
+    expect(marks(1)).toHaveLength(all[0]!.events.length + 2)
+    expect(marks(2)[1]).toEqual(['2026-03-01T10:01:00.000Z', '/a/1'])
+  })
+
   test.each([
     ['{name: t, expect: {alerts: 1}}', 'CORDON-TEST'],
+    ['{name: t, like: base, repeat: {event: 9, times: 2, every: 1s}, expect: {alerts: 1}}', 'CORDON-TEST'],
+    ['{name: t, like: base, repeat: {times: 2, every: soon}, expect: {alerts: 1}}', 'CORDON-TEST'],
+    ['{name: t, events: [{a: 1}], repeat: {times: 2, every: 1s}, expect: {alerts: 1}}', 'CORDON-TEST'],
+    ['{name: t, like: base, repeat: {times: 1, every: 1s}, expect: {alerts: 1}}', 'CORDON-VALUE'],
     ['{name: t, like: base, events: [{a: 1}], expect: {alerts: 1}}', 'CORDON-TEST'],
     ['{name: t, events: [{a: 1}], set: {0.a: 2}, expect: {alerts: 1}}', 'CORDON-TEST'],
     ['{name: base, events: [{a: 1}], expect: {alerts: 1}}', 'CORDON-TEST'],

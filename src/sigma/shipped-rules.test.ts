@@ -18,10 +18,9 @@ test('the shipped rules load without an error or a warning', () => {
 
 test('every rule that alerts says what it is for, what it misses, and what else sets it off', () => {
   expect(alerting.length).toBeGreaterThan(3)
-  for (const { description, falsepositives, tags, title } of alerting) {
+  for (const { description, falsepositives, title } of alerting) {
     expect(description, title).toMatch(/^Goal: .* How: .* Blind spots: .* What to do: /s)
     expect(falsepositives.length, title).toBeGreaterThan(0)
-    expect(tags.filter((tag) => /^attack\.t\d{4}/.test(tag)).length, title).toBeGreaterThan(0)
   }
 })
 
@@ -34,17 +33,33 @@ test('every rule that alerts has tests that fire, that do not, and a late one', 
   }
 })
 
-test('only the founding rule asks for more than an incident', () => {
-  const asking = alerting.filter(({ extension }) => extension.response.some((request) => request.do !== 'create_incident'))
-  expect(asking).toMatchObject([
-    {
-      name: 'agent_sensitive_then_unlisted_egress',
-      level: 'high',
-      groupBy: ['device.id', 'gen_ai.agent.name'],
-      timespan: 600_000,
-      extension: { mode: 'enforce', response: [{ do: 'quarantine_device' }, { do: 'revoke_agent_tokens' }, { do: 'create_incident' }] },
-    },
-  ])
+test('every rule that alerts is tagged by technique, by ATLAS where AI is what is attacked or used, and by the OWASP risk', () => {
+  for (const { tags, title } of alerting) {
+    expect(tags.filter((tag) => /^attack\.t\d{4}/.test(tag)).length, title).toBeGreaterThan(0)
+    expect(tags.filter((tag) => /^owasp\.asi(?:0\d|10)$/.test(tag)).length, title).toBeGreaterThan(0)
+  }
+  const risks = new Set(alerting.flatMap(({ tags }) => tags.filter((tag) => tag.startsWith('owasp.'))))
+  expect(risks.size).toBe(10)
+})
+
+test('every rule that alerts asks for an incident, and none for what cannot be taken back', () => {
+  for (const { title, extension } of alerting) {
+    const verbs = extension.response.map((request) => request.do)
+    expect(verbs, title).toContain('create_incident')
+    expect(
+      verbs.filter((verb) => verb === 'lock_device' || verb === 'disable_user'),
+      title,
+    ).toEqual([])
+  }
+})
+
+test('the founding rule asks for containment first', () => {
+  expect(alerting.find(({ name }) => name === 'agent_sensitive_then_unlisted_egress')).toMatchObject({
+    level: 'high',
+    groupBy: ['device.id', 'gen_ai.agent.name'],
+    timespan: 600_000,
+    extension: { mode: 'enforce', response: [{ do: 'quarantine_device' }, { do: 'revoke_agent_tokens' }, { do: 'create_incident' }] },
+  })
 })
 
 test('its egress is that of the listed agents, without what the filters allow', () => {
@@ -54,6 +69,7 @@ test('its egress is that of the listed agents, without what the filters allow', 
   expect(egress.expiries.map(({ value }) => value)).toEqual(
     expect.arrayContaining(['10.0.0.0/24', '203.0.113.45', 'api.anthropic.internal']),
   )
-  const pinned = rules.correlations[0]!.parts.map(({ kind, title }) => `${kind} ${title}`)
+  const founding = rules.correlations.find(({ name }) => name === 'agent_sensitive_then_unlisted_egress')!
+  const pinned = founding.parts.map(({ kind, title }) => `${kind} ${title}`)
   expect(pinned).toEqual(expect.arrayContaining(['filter Allowed inference destinations', 'filter Destinations on the device itself']))
 })
