@@ -23,6 +23,9 @@ const ALIASES: ReadonlyMap<string, string> = new Map([
   ['SourceIp', 'source.ip'],
   ['SourcePort', 'source.port'],
   ['QueryName', 'dns.question.name'],
+  ['ResultType', 'event.code'],
+  ['ResultDescription', 'event.reason'],
+  ['riskEventType', 'event.code'],
 ])
 
 /** What ingest joins an event with (docs/design.md section 2): a sender's own claim of these must not win over what Cordon knows. */

@@ -3,6 +3,7 @@ import type { JsonObject } from '../event/json.ts'
 import { agentNormalisers, otlpNormaliser } from './agent-otel.ts'
 import { broker } from './broker.ts'
 import { ecsPassthrough } from './ecs-passthrough.ts'
+import { entraAudit } from './entra-audit.ts'
 import { intuneManagedDevice } from './intune-managed-device.ts'
 import { linuxAuditd } from './linux-auditd.ts'
 import type { Normaliser } from './normaliser.ts'
@@ -18,6 +19,7 @@ export const NORMALISERS: readonly Normaliser[] = [
   oktaSystem,
   windowsEventlog,
   intuneManagedDevice,
+  entraAudit,
   ecsPassthrough,
 ]
 
