@@ -5,9 +5,11 @@ import { broker } from './broker.ts'
 import { ecsPassthrough } from './ecs-passthrough.ts'
 import { entraAudit } from './entra-audit.ts'
 import { intuneManagedDevice } from './intune-managed-device.ts'
+import { keycloakEvents } from './keycloak-events.ts'
 import { linuxAuditd } from './linux-auditd.ts'
 import type { Normaliser } from './normaliser.ts'
 import { oktaSystem } from './okta-system.ts'
+import { openbaoAudit } from './openbao-audit.ts'
 import { windowsEventlog } from './windows-eventlog.ts'
 
 /** Every source that Cordon reads, in the order in which records without a declared source are tried: the last takes anything. */
@@ -20,6 +22,8 @@ export const NORMALISERS: readonly Normaliser[] = [
   windowsEventlog,
   intuneManagedDevice,
   entraAudit,
+  keycloakEvents,
+  openbaoAudit,
   ecsPassthrough,
 ]
 
