@@ -35,7 +35,11 @@ export const openbaoAudit: Normaliser = {
 
 function isAudit(record: JsonObject): boolean {
   const { type, request } = record
-  return (type === 'request' || type === 'response') && isObject(request) && (Object.hasOwn(request, 'operation') || Object.hasOwn(request, 'path'))
+  return (
+    (type === 'request' || type === 'response') &&
+    isObject(request) &&
+    (Object.hasOwn(request, 'operation') || Object.hasOwn(request, 'path'))
+  )
 }
 
 function draftOf(record: JsonObject): Draft {
