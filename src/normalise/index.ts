@@ -7,10 +7,14 @@ import { entraAudit } from './entra-audit.ts'
 import { intuneManagedDevice } from './intune-managed-device.ts'
 import { keycloakEvents } from './keycloak-events.ts'
 import { linuxAuditd } from './linux-auditd.ts'
+import { litellm } from './litellm.ts'
 import type { Normaliser } from './normaliser.ts'
 import { oktaSystem } from './okta-system.ts'
 import { openbaoAudit } from './openbao-audit.ts'
+import { squid } from './squid.ts'
+import { suricata } from './suricata.ts'
 import { windowsEventlog } from './windows-eventlog.ts'
+import { zeek } from './zeek.ts'
 
 /** Every source that Cordon reads, in the order in which records without a declared source are tried: the last takes anything. */
 export const NORMALISERS: readonly Normaliser[] = [
@@ -24,6 +28,10 @@ export const NORMALISERS: readonly Normaliser[] = [
   entraAudit,
   keycloakEvents,
   openbaoAudit,
+  zeek,
+  suricata,
+  squid,
+  litellm,
   ecsPassthrough,
 ]
 

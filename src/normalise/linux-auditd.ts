@@ -80,7 +80,7 @@ function draftOf(stamp: string, node: string | undefined, records: readonly Json
     user,
     error: some({ code: outcome === 'failure' ? errorName(text(main, 'exit') ?? '') : undefined }),
     tags: keys.length === 0 ? undefined : keys,
-    related: some({ user: user?.name === undefined ? undefined : [user.name] }),
+    related: some({ user: listed([user?.name, user?.id]) }),
     ...act.fields,
   }
   for (const name in fields) if (fields[name] !== undefined) ecs[name] = fields[name]
@@ -91,6 +91,11 @@ function draftOf(stamp: string, node: string | undefined, records: readonly Json
     ecs,
     native: nativeOf(record, records),
   }
+}
+
+function listed(values: readonly (Json | undefined)[]): Json[] | undefined {
+  const known = values.filter((value) => value !== undefined)
+  return known.length === 0 ? undefined : known
 }
 
 function tagsOf(categories: readonly string[]): readonly LogSource[] {

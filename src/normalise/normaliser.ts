@@ -52,6 +52,11 @@ export interface Framer {
   flush(now?: number): readonly (VendorRecord | BadRecord)[]
   /** Byte offset of the first line that is not part of a record given out yet; undefined if there is none. What a tail may acknowledge ends there. */
   pendingOffset(): number | undefined
+  /**
+   * Takes a line from the beginning of an input in whose middle reading goes on: a header tells how later lines are read. False once it
+   * wants no more. Absent where lines explain themselves.
+   */
+  resume?(line: InputLine): boolean
 }
 
 /** One vendor product: its framing and its mapping to events. Listed in `normalise/index.ts`. */

@@ -99,11 +99,11 @@ describe('the forms in which Windows events come', () => {
   it('takes several under one roof, with what stands around them', () => {
     const system = { EventID: 1, Channel: 'Security' }
     const drafts = windowsEventlog.normalise({ rule: 'r', events: [evtx(system, { A: '1' }), evtx(system, { A: '2' })] })
-    expect(drafts.map((draft) => [field(draft, 'A'), draft.native!.batch])).toEqual([
+    expect(drafts.map((draft) => [field(draft, 'A'), draft.native!.envelope])).toEqual([
       ['1', { rule: 'r' }],
       ['2', { rule: 'r' }],
     ])
-    expect(() => windowsEventlog.normalise({ events: [] })).toThrowError(expect.objectContaining({ code: 'WINDOWS_EVENT_INVALID' }))
+    expect(() => windowsEventlog.normalise({ events: [] })).toThrowError(expect.objectContaining({ code: 'SOURCE_MISMATCH' }))
   })
 
   it('keeps data without names as Data, and a name that comes twice as a list', () => {

@@ -1,10 +1,10 @@
-import { CordonError } from '../event/error.ts'
 import type { Draft, LogSource } from '../event/event.ts'
-import { isObject, type Json, type JsonObject, setOwn } from '../event/json.ts'
+import { isObject, type JsonObject, setOwn } from '../event/json.ts'
 import { distinctTags } from '../event/logsource.ts'
 import { formatTime } from '../event/time.ts'
 import { ecsPassthrough } from './ecs-passthrough.ts'
 import type { Normaliser } from './normaliser.ts'
+import { foreignRecord, nativeOf, type Unwrapped, unwrap } from './record.ts'
 import { ECS_VERSION, some } from './shape.ts'
 import { logsourcesOf } from './taxonomy.ts'
 import { actOf, type WindowsAct } from './windows-acts.ts'
@@ -22,31 +22,29 @@ export const windowsEventlog: Normaliser = {
   title: 'Windows event log and Sysmon',
   framer: windowsFramer,
   // What Cordon printed has log sources as a list, and says what it is.
-  recognises: (record) => !Array.isArray(record.logsource) && batchOf(record).every(([event]) => readWindowsRecord(event) !== undefined),
-  normalise: (record) =>
-    batchOf(record).map(([event, around]) => {
-      const read = readWindowsRecord(event)
-      if (read === undefined) {
-        throw new CordonError(
-          'WINDOWS_EVENT_INVALID',
-          'not an event of the Windows event log: it has no event id with a channel or provider',
-          {
-            hint: 'send XML, the JSON of an EVTX tool, or Winlogbeat documents',
-          },
-        )
-      }
-      return draftOf(read, event, around)
-    }),
+  recognises: (record) => !Array.isArray(record.logsource) && readAll(record) !== undefined,
+  normalise(record) {
+    const events = readAll(record)
+    if (events === undefined)
+      throw foreignRecord('windows.eventlog', 'XML, {Event: {System, EventData}}, {winlog} or {EventID, Channel, …}')
+    return events.map(([read, unwrapped]) => draftOf(read, unwrapped))
+  },
 }
 
-/** The events of a record, each with what the record says beside them. */
-function batchOf(record: JsonObject): readonly (readonly [event: JsonObject, around: JsonObject | undefined])[] {
-  const { events, ...around } = record
-  if (!Array.isArray(events) || events.length === 0 || !events.every(isObject)) return [[record, undefined]]
-  return events.map((event) => [event, Object.keys(around).length === 0 ? undefined : around])
+/** The events of a record. Undefined if one of them is none: then the record is kept as it is, whole. */
+function readAll(record: JsonObject): readonly (readonly [WindowsRecord, Unwrapped])[] | undefined {
+  const alone = readWindowsRecord(record)
+  if (alone !== undefined) return [[alone, { item: record, around: {} }]]
+  const events: (readonly [WindowsRecord, Unwrapped])[] = []
+  for (const unwrapped of unwrap(record, ['events']) ?? []) {
+    const read = readWindowsRecord(unwrapped.item)
+    if (read === undefined) return undefined
+    events.push([read, unwrapped])
+  }
+  return events.length === 0 ? undefined : events
 }
 
-function draftOf(read: WindowsRecord, record: JsonObject, around: JsonObject | undefined): Draft {
+function draftOf(read: WindowsRecord, { item: record, around }: Unwrapped): Draft {
   const { time, computer, channel, recordId } = read
   const act = actOf(read)
   const computed: JsonObject = time === null ? {} : { '@timestamp': formatTime(time) }
@@ -67,14 +65,13 @@ function draftOf(read: WindowsRecord, record: JsonObject, around: JsonObject | u
   for (const name in fields) if (fields[name] !== undefined) computed[name] = fields[name]
   const isDocument = Object.keys(record).some((key) => key === 'winlog' || key.startsWith('winlog.'))
   const ecs = isDocument ? withOwnFields(computed, record) : computed
-  const native = around === undefined ? read.native : { ...read.native, batch: batchField(read.native, around) }
   const producerId = [computer, channel, recordId, time]
   return {
     ...(producerId.includes(undefined) || time === null ? {} : { producerId: producerId.join(':') }),
     time,
     logsource: tagsOf(read, act, isDocument ? ecs : undefined),
     ecs,
-    native,
+    native: nativeOf({ item: read.native, around }),
   }
 }
 
@@ -84,11 +81,6 @@ function tagsOf({ channel, id }: WindowsRecord, { logsource }: WindowsAct, docum
   const audited = logsource === undefined ? known : [...known, { product: 'windows', category: logsource }]
   if (document === undefined || audited.some(({ category }) => category !== undefined)) return audited
   return distinctTags([...audited, ...logsourcesOf(document).filter(({ category }) => category !== undefined)])
-}
-
-/** What stood around several events, beside a field that happens to have the name. */
-function batchField(native: JsonObject, around: JsonObject): Json {
-  return Object.hasOwn(native, 'batch') ? [native.batch!, around] : around
 }
 
 /** The fields of a document that is ECS already, over those that are read from its `winlog`. */

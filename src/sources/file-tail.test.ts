@@ -107,6 +107,20 @@ describe('a tail', () => {
     expect(problems.map((problem) => problem.code)).toEqual(['TAIL_INTAKE'])
   })
 
+  it.each(['start', 'end'] as const)('reads the header of a log again that it goes on with in the middle, from its %s', async (from) => {
+    const log = new Log()
+    const row = (n: number) => `179000000${n}\t${n}\n`
+    writeFileSync(path, `#separator \\x09\n#path\tconn\n#fields\tts\tn\n#types\ttime\tcount\n${row(0)}`)
+    let tail = tailOf(log, { source: 'zeek', from })
+    await until(() => expect(log.position).toBeDefined())
+    await tail.stop()
+    appendFileSync(path, row(1))
+    tail = tailOf(log, { source: 'zeek', from })
+    await until(() => expect(log.order).toEqual(from === 'start' ? [0, 1] : [1]))
+    await tail.stop()
+    expect([...log.entries.values()].at(-1)).toEqual({ _path: 'conn', ts: 1790000001, n: 1 })
+  })
+
   it('does not acknowledge an event that is still open, and gives it out whole after a restart', async () => {
     const log = new Log()
     const record = (type: string, rest = '') => `type=${type} msg=audit(1790000000.000:7): ${rest}\n`

@@ -222,6 +222,7 @@ export class FileTail {
     const { path, from } = this.options
     const resumed = this.acknowledged === undefined ? undefined : await this.resume(this.acknowledged)
     if (resumed !== undefined) {
+      await this.readHeader(resumed)
       this.files = [resumed]
       return resumed
     }
@@ -238,6 +239,7 @@ export class FileTail {
     }
     const at = this.acknowledged === undefined && from === 'end' ? await lastLineStart(handle) : 0
     const begun = await openedAt(handle, at)
+    await this.readHeader(begun)
     this.files = [begun]
     if (at === 0) return begun
     // "From the end" is decided once: what comes while Cordon is not running is new.
@@ -245,6 +247,13 @@ export class FileTail {
     this.replace(named)
     await this.deliver([], true)
     return named
+  }
+
+  /** Shows the framer how a file begins that is read from its middle. */
+  private async readHeader({ handle, at }: Reading): Promise<void> {
+    if (at === 0 || this.framer.resume === undefined) return
+    const lines = new LineSplitter().push(await readHead(handle, Math.min(at, CHUNK)))
+    for (const line of lines) if (!this.framer.resume(line)) return
   }
 
   private async resume({ file, offset }: FilePosition): Promise<Reading | undefined> {

@@ -8,6 +8,7 @@ import { parseTime } from '../../src/event/time.ts'
 import { normaliserFor, recognise } from '../../src/normalise/index.ts'
 import type { BadRecord, Normaliser, VendorRecord } from '../../src/normalise/normaliser.ts'
 import { linesOf } from '../../src/sources/lines.ts'
+import { keyFieldProblems } from './key-fields.ts'
 
 /** Mutated records per normaliser: with those of its lines, 20,000 inputs over the six that exist, in a few seconds. */
 const MUTANTS = 2_500
@@ -50,6 +51,12 @@ export function checkNormaliser(normaliser: Normaliser): void {
           expect(emptiesIn(draft.ecs)).toEqual([])
         }
       }
+    })
+
+    test('keeps to the key fields', () => {
+      // Documents of others are as they are.
+      if (normaliser.name === 'ecs.passthrough' || normaliser.name === 'otlp') return
+      for (const { value } of records) expect(normaliser.normalise(value).flatMap(keyFieldProblems)).toEqual([])
     })
 
     test('loses nothing of its example', () => {
@@ -127,12 +134,12 @@ function exampleOf(guide: string): string {
   return /```\w+ events\n([\s\S]*?)```/.exec(guide)?.[1] ?? ''
 }
 
-function frame(normaliser: Normaliser, text: string | Buffer): (VendorRecord | BadRecord)[] {
+export function frame(normaliser: Normaliser, text: string | Buffer): (VendorRecord | BadRecord)[] {
   const framer = normaliser.framer()
   return [...linesOf(Buffer.from(text)).flatMap((line) => framer.push(line, 0)), ...framer.flush()]
 }
 
-function isVendorRecord(record: VendorRecord | BadRecord): record is VendorRecord {
+export function isVendorRecord(record: VendorRecord | BadRecord): record is VendorRecord {
   return 'value' in record
 }
 
@@ -151,7 +158,7 @@ function sealed({ time, logsource, ecs, native }: Draft): Event {
 }
 
 /** Scalars of the record that are nowhere in what was made of it: neither as a value nor as a name. */
-function lost(record: JsonObject, drafts: readonly Draft[]): string[] {
+export function lost(record: JsonObject, drafts: readonly Draft[]): string[] {
   const kept = new Set<string>()
   const keep = (value: unknown): void => {
     if (typeof value !== 'object' || value === null) kept.add(String(value))
