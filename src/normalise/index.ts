@@ -8,6 +8,7 @@ import { intuneManagedDevice } from './intune-managed-device.ts'
 import { keycloakEvents } from './keycloak-events.ts'
 import { linuxAuditd } from './linux-auditd.ts'
 import { litellm } from './litellm.ts'
+import { nanomdmWebhook } from './nanomdm-webhook.ts'
 import type { Normaliser } from './normaliser.ts'
 import { oktaSystem } from './okta-system.ts'
 import { openbaoAudit } from './openbao-audit.ts'
@@ -32,6 +33,7 @@ export const NORMALISERS: readonly Normaliser[] = [
   suricata,
   squid,
   litellm,
+  nanomdmWebhook,
   ecsPassthrough,
 ]
 

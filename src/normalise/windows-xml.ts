@@ -1,11 +1,10 @@
 import { XMLParser, XMLValidator } from 'fast-xml-parser'
 import { CordonError } from '../event/error.ts'
 import { isObject, type JsonObject } from '../event/json.ts'
+import { unescapeXml } from './xml-text.ts'
 
 /** Each of them would let a few bytes grow without bound, and no event has them. */
 const DECLARATIONS = /<!(?:DOCTYPE|ENTITY)/i
-
-const NAMED: Readonly<Record<string, string>> = { lt: '<', gt: '>', amp: '&', quot: '"', apos: "'" }
 
 const parser = new XMLParser({
   ignoreAttributes: false,
@@ -17,10 +16,9 @@ const parser = new XMLParser({
   parseAttributeValue: false,
   trimValues: false,
   ignoreDeclaration: true,
-  // Only the five characters that XML itself names, and those by number: no declared entity is ever looked up.
   processEntities: false,
-  tagValueProcessor: (_, value) => unescaped(value),
-  attributeValueProcessor: (_, value) => unescaped(value),
+  tagValueProcessor: (_, value) => unescapeXml(value),
+  attributeValueProcessor: (_, value) => unescapeXml(value),
 })
 
 /**
@@ -46,13 +44,4 @@ export function readEventXml(text: string): JsonObject {
 // The parser's own messages quote the text, which nobody has redacted.
 function invalid(why: string): CordonError {
   return new CordonError('XML_INVALID', `not an event in XML: ${why}`)
-}
-
-function unescaped(text: string): string {
-  if (!text.includes('&')) return text
-  return text.replaceAll(/&(?:#(\d{1,7})|#x([0-9a-fA-F]{1,6})|(lt|gt|amp|quot|apos));/g, (whole, decimal, hex, name) => {
-    if (name !== undefined) return NAMED[name]!
-    const code = decimal === undefined ? Number.parseInt(hex, 16) : Number(decimal)
-    return code > 0x10ffff ? whole : String.fromCodePoint(code)
-  })
 }
