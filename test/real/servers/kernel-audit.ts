@@ -20,10 +20,12 @@ export function kernelAuditMissing(): string | undefined {
 }
 
 /**
- * Starts a recorder of who reads which file below `watch`, and who connects where, with the two rules that the documentation
- * asks for. Stopping removes only these rules and puts the kernel's switch back as it was.
+ * Starts a recorder of who reads which file below `watch`, and who connects where, with the rules that the documentation asks for.
+ * Stopping removes only these rules and puts the kernel's switch back as it was.
+ *
+ * @param user whose processes are also recorded as they start each other: an agent's tools are the agent's by descent alone
  */
-export async function startKernelAudit(folder: string, watch: string): Promise<KernelAudit> {
+export async function startKernelAudit(folder: string, watch: string, user?: number): Promise<KernelAudit> {
   mkdirSync(folder, { recursive: true, mode: 0o700 })
   const log = join(folder, 'audit.log')
   writeFileSync(log, '', { mode: 0o600 })
@@ -36,9 +38,14 @@ export async function startKernelAudit(folder: string, watch: string): Promise<K
   const before = /^enabled (\d)/m.exec(control('-s'))?.[1] ?? '0'
   const watchRule = [watch, '-p', 'r', '-k', 'cordon-sensitive']
   const connectRule = ['always,exit', '-F', 'arch=b64', '-S', 'connect', '-F', 'a2!=110', '-k', 'cordon-egress']
+  const ofUser = ['-F', 'arch=b64', '-F', `uid=${user}`]
+  const descentRules = [
+    ['never,exit', ...ofUser, '-S', 'clone', '-F', 'a0&0x10000'],
+    ['always,exit', ...ofUser, '-S', 'clone,fork,vfork,execve', '-k', 'cordon-process'],
+  ].slice(user === undefined ? 2 : 0)
   control('-e', '1')
   control('-w', ...watchRule)
-  control('-a', ...connectRule)
+  for (const rule of [connectRule, ...descentRules]) control('-a', ...rule)
   const daemon = spawn('auditd', ['-n', '-s', 'nochange', '-c', folder], { stdio: 'ignore' })
   const died = new Promise<never>((_, reject) => daemon.once('exit', (code) => reject(new Error(`auditd ended with ${code}`))))
   died.catch(() => {})
@@ -46,11 +53,7 @@ export async function startKernelAudit(folder: string, watch: string): Promise<K
   return {
     log,
     async stop() {
-      for (const args of [
-        ['-W', ...watchRule],
-        ['-d', ...connectRule],
-        ['-e', before],
-      ])
+      for (const args of [['-W', ...watchRule], ...[connectRule, ...descentRules].map((rule) => ['-d', ...rule]), ['-e', before]])
         spawnSync('auditctl', args)
       const gone = new Promise((resolve) => daemon.once('exit', resolve))
       daemon.kill('SIGTERM')
