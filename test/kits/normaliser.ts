@@ -161,10 +161,8 @@ function sealed({ time, logsource, ecs, native }: Draft): Event {
   return { id: 'x', time, ingested: 0, logsource, ecs, ...(native === undefined ? {} : { native }) }
 }
 
-/** Scalars of the record that are nowhere in what was made of it: neither as a value nor as a name. */
-export function lost(record: JsonObject, drafts: readonly Draft[]): string[] {
 /** Scalars of the record that are nowhere in what was made of it: neither as a value nor as a name. @param decoded a field that is kept otherwise */
-function lost(record: JsonObject, drafts: readonly Draft[], decoded?: string): string[] {
+export function lost(record: JsonObject, drafts: readonly Draft[], decoded?: string): string[] {
   const kept = new Set<string>()
   const keep = (value: unknown): void => {
     if (typeof value !== 'object' || value === null) kept.add(String(value))
@@ -180,7 +178,7 @@ function lost(record: JsonObject, drafts: readonly Draft[], decoded?: string): s
   const missing: string[] = []
   const look = (value: Json): void => {
     if (Array.isArray(value)) value.forEach(look)
-    else if (isObject(value)) for (const [name, inner] of Object.entries(value)) name === decoded || look(inner)
+    else if (isObject(value)) for (const name in value) name === decoded || look(value[name]!)
     else if (value !== null && !kept.has(String(value))) missing.push(String(value))
   }
   look(record)
