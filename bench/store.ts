@@ -11,6 +11,7 @@ import type { EventRecord } from '../src/event/event.ts'
 import { identity } from '../src/event/id.ts'
 import { type JsonObject, parseForeignObject } from '../src/event/json.ts'
 import { ecsPassthrough } from '../src/normalise/ecs-passthrough.ts'
+import { Privacy } from '../src/privacy/privacy.ts'
 import { Elasticsearch } from '../src/stores/elasticsearch/client.ts'
 import { EventsStore } from '../src/stores/elasticsearch/events.ts'
 import { search } from '../src/stores/elasticsearch/search.ts'
@@ -32,7 +33,7 @@ async function main([amount = '200000']: readonly string[]): Promise<void> {
     await fill(streams, total)
     const worker = new IndexWorker({
       store: new EventsStore(elasticsearch),
-      deadLetters: new DeadLetters(streams, join(folder, 'key')),
+      deadLetters: new DeadLetters(streams, join(folder, 'key'), Privacy.DEFAULT),
       report: () => {},
       onProblem: (problem) => console.error(problem),
     })

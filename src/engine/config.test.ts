@@ -32,6 +32,7 @@ const WHOLE: readonly (readonly [keys: RegExp, config: Record<string, unknown>])
     /^streams\.(?!kind|partitions)/,
     { streams: { kind: 'kafka', brokers: ['a:1'], sasl: { mechanism: 'plain', username: 'u', password: { env: 'P' } } } },
   ],
+  [/^privacy\.patterns\[\]/, { privacy: { patterns: [{ kind: 'staff', class: 'pii', pattern: 'x' }] } }],
   [/^store\.(?!kind)/, { store: { kind: 'elasticsearch', urls: ['http://a:1'] } }],
 ]
 

@@ -4,6 +4,7 @@ import { dirname, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { z } from 'zod'
 import { CordonError } from '../event/error.ts'
+import { KINDS } from '../privacy/kind.ts'
 import { type SecretRef, secretRef } from '../responders/secret.ts'
 import { duration } from '../settings/duration.ts'
 import { readSettings } from '../settings/settings-file.ts'
@@ -127,6 +128,28 @@ export const configSchema = z.strictObject({
   streams: z.discriminatedUnion('kind', [embeddedStreams, kafkaStreams], { error: 'expected kind: embedded or kafka' }).prefault({}),
   store: z
     .discriminatedUnion('kind', [embeddedStore, elasticsearchStore], { error: 'expected kind: embedded or elasticsearch' })
+    .prefault({}),
+  privacy: z
+    .strictObject({
+      enabled: z.boolean().default(true),
+      /** Kinds that are not looked for. */
+      except: z.array(z.enum(KINDS)).default([]),
+      /** What else is looked for. */
+      patterns: z
+        .array(
+          z.strictObject({
+            /** As it stands in the place of what was found. */
+            kind: z
+              .string()
+              .regex(/^[a-z][a-z0-9_]{0,40}$/, 'lower case letters, digits and "_" only')
+              .refine((kind) => !(KINDS as readonly string[]).includes(kind), 'Cordon has a kind of this name'),
+            class: z.enum(['pii', 'secret']),
+            /** As RE2 has it. */
+            pattern: z.string().min(1),
+          }),
+        )
+        .default([]),
+    })
     .prefault({}),
   /** How often correlation state leaves the node. */
   checkpoints: z.strictObject({ every: duration.default(60_000) }).prefault({}),

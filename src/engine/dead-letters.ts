@@ -2,9 +2,10 @@ import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { digest, identity } from '../event/id.ts'
+import type { Privacy } from '../privacy/privacy.ts'
 import type { Streams } from '../streams/log.ts'
 
-/** What could not be read, with the reason; the record itself is sealed, because nobody knows what it holds. */
+/** What could not be read, with the reason. The record is sealed, because nobody knows what it holds, and scrubbed before, of what can be told by its form. */
 export interface DeadLetter {
   readonly sender: string
   readonly source: string | undefined
@@ -30,9 +31,11 @@ const TAG = 16
 export class DeadLetters {
   private readonly streams: Streams
   private readonly key: Buffer
+  private readonly privacy: Pick<Privacy, 'scrub'>
 
-  constructor(streams: Streams, keyPath: string) {
+  constructor(streams: Streams, keyPath: string, privacy: Pick<Privacy, 'scrub'>) {
     this.streams = streams
+    this.privacy = privacy
     if (!existsSync(keyPath)) {
       mkdirSync(dirname(keyPath), { recursive: true })
       writeFileSync(keyPath, randomBytes(32), { mode: 0o600, flag: 'wx' })
@@ -45,10 +48,11 @@ export class DeadLetters {
     if (records.length === 0) return
     await this.streams.append(
       'dead-letters',
-      records.map(({ text, ...record }) => {
-        const sha256 = digest(text)
-        const value: DeadLetter = { ...record, bytes: Buffer.byteLength(text), sha256, sealed: this.seal(text) }
-        return { key: record.sender, id: identity(record.sender, record.line, sha256), value }
+      records.map(({ text: received, ...record }) => {
+        const text = this.privacy.scrub(received)
+        const kept = { bytes: Buffer.byteLength(text), sha256: digest(text), sealed: this.seal(text) }
+        const value: DeadLetter = { ...record, reason: this.privacy.scrub(record.reason), ...kept }
+        return { key: record.sender, id: identity(record.sender, record.line, digest(received)), value }
       }),
     )
   }

@@ -17,11 +17,12 @@ import { connectElasticsearch } from './elasticsearch.ts'
 import { type Check, healthOf } from './health.ts'
 import { type IngestStage, startIngest } from './ingest-stage.ts'
 import { openLedger } from './ledger.ts'
-import { listen } from './listener.ts'
+import { listen, scrubbingErrors } from './listener.ts'
 import { Metrics } from './metrics.ts'
 import type { EngineObserver } from './observer.ts'
 import { Operations } from './operations.ts'
 import type { Parts, ResponseParts } from './parts.ts'
+import { privacyOf } from './privacy.ts'
 import { Readers } from './readers.ts'
 import { createResponse, recordingOf } from './response-stage.ts'
 import { ROLES, type Role, rolesOf } from './roles.ts'
@@ -76,7 +77,9 @@ async function openParts(config: Config, roles: ReadonlySet<Role>, observer: Eng
   const { store } = config
   const elasticsearch = store.kind === 'elasticsearch' ? connectElasticsearch(store, store.prefix, 'store') : undefined
   onClose(() => elasticsearch?.close())
-  const opened = { config, roles, paths, site, elasticsearch, metrics: new Metrics(), observer, probe: crashPoints(), onClose }
+  const metrics = new Metrics()
+  const privacy = privacyOf(config, ({ count, ...labels }) => metrics.redactions.add(count, labels))
+  const opened = { config, roles, paths, site, privacy, elasticsearch, metrics, observer, probe: crashPoints(), onClose }
   const streams = await openStreams(opened)
   const bundles = await openBundles(streams)
   onClose(() => bundles.close())
@@ -145,7 +148,7 @@ async function startResponse(parts: ResponseParts, recording: RecordingPorts, re
 }
 
 async function startListeners(
-  { config, roles, paths, metrics, onClose }: Parts,
+  { config, roles, paths, privacy, metrics, onClose }: Parts,
   checks: readonly Check[],
   api: Pick<ApiBackend, 'operations' | 'webhooks'> | undefined,
   ingest: IngestStage | undefined,
@@ -157,7 +160,7 @@ async function startListeners(
   const vitals = { door: doorOf('api'), health: () => healthOf(checks), metrics: () => metrics.text() }
   const start = async (name: 'ingest' | 'api', app: Parameters<typeof listen>[0]): Promise<string> => {
     try {
-      const listener = await listen(app, config.listen[name], `listen.${name}.port`)
+      const listener = await listen(scrubbingErrors(app, privacy), config.listen[name], `listen.${name}.port`)
       onClose(() => listener.close())
       return listener.url
     } catch (error) {

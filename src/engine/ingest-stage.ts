@@ -33,7 +33,7 @@ export interface IngestStage {
  * the sources stop first, and then the node says goodbye, so that nobody waits for it.
  */
 export function startIngest(parts: Parts): IngestStage {
-  const { config, paths, site, streams, bundles, metrics, observer, probe, onClose } = parts
+  const { config, paths, site, streams, bundles, privacy, metrics, observer, probe, onClose } = parts
   const store = new IngestStore(paths.ingest)
   onClose(() => store.close())
   const tree = new ProcessTree(activeAgents(bundles))
@@ -43,7 +43,8 @@ export function startIngest(parts: Parts): IngestStage {
   const say = firstOfAKind((where, problem) => observer.onError(where, problem))
   const ingest = new Ingest({
     streams,
-    deadLetters: new DeadLetters(streams, paths.deadLetterKey),
+    deadLetters: new DeadLetters(streams, paths.deadLetterKey, privacy),
+    privacy,
     tree,
     posture,
     store,

@@ -9,6 +9,7 @@ import { Posture } from '../context/posture.ts'
 import { ProcessTree } from '../context/process-tree.ts'
 import type { EventRecord } from '../event/event.ts'
 import { getText } from '../event/json.ts'
+import { Privacy } from '../privacy/privacy.ts'
 import { EmbeddedStreams } from '../streams/embedded.ts'
 import type { LogRecord, Streams } from '../streams/log.ts'
 import { DeadLetters } from './dead-letters.ts'
@@ -52,7 +53,8 @@ describe.each([
     store = new IngestStore(join(folder, 'ingest.db'))
     ingest = new Ingest({
       streams,
-      deadLetters: new DeadLetters(streams, join(folder, 'key')),
+      deadLetters: new DeadLetters(streams, join(folder, 'key'), Privacy.DEFAULT),
+      privacy: Privacy.DEFAULT,
       tree: new ProcessTree(compileAgents([])),
       posture: learned(),
       labels: () => Labels.EMPTY,

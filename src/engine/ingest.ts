@@ -4,13 +4,15 @@ import { type ContextSources, joinContext, type Learned } from '../context/join.
 import type { Labels } from '../context/labels.ts'
 import type { Posture } from '../context/posture.ts'
 import type { ProcessTree } from '../context/process-tree.ts'
+import { CordonError } from '../event/error.ts'
 import type { Draft, Event, EventRecord } from '../event/event.ts'
 import { digest, identity } from '../event/id.ts'
 import { getText, type JsonObject, setPath, stringifyJson } from '../event/json.ts'
 import { formatTime } from '../event/time.ts'
 import { normaliserFor, recognise } from '../normalise/index.ts'
 import { jsonFramer } from '../normalise/json-framer.ts'
-import { type BadRecord, notNormalised, type VendorRecord } from '../normalise/normaliser.ts'
+import { type BadRecord, type Framer, notNormalised, type VendorRecord } from '../normalise/normaliser.ts'
+import type { Privacy } from '../privacy/privacy.ts'
 import type { Delivery, Intake, IntakeResult } from '../sources/source.ts'
 import type { LogRecord, Streams } from '../streams/log.ts'
 import type { CrashPoint } from './crash-point.ts'
@@ -23,6 +25,7 @@ interface Settings {
   readonly tree: ProcessTree
   readonly posture: Posture
   readonly store: Pick<IngestStore, 'save' | 'digestOf' | 'savePosition'>
+  readonly privacy: Pick<Privacy, 'redact' | 'scrub' | 'scrubContent'>
   /** The inventory as it is now: it is read again while the engine runs. */
   readonly inventory: () => Inventory
   /** The label file as it is now. */
@@ -82,7 +85,7 @@ export class Ingest {
   /** The intake of one source. @param device the device of its records that name none */
   intake(device?: string): Intake {
     return {
-      framer: (source) => (source === undefined ? jsonFramer() : normaliserFor(source).framer()),
+      framer: (source) => this.framer(source),
       accept: (delivery) => this.accept(delivery, device),
     }
   }
@@ -102,12 +105,24 @@ export class Ingest {
     await this.append({ events: [], ticks, rows: [], refused: [] })
   }
 
+  private framer(source: string | undefined): Framer {
+    if (source === undefined) return jsonFramer()
+    try {
+      return normaliserFor(source).framer()
+    } catch (error) {
+      if (!(error instanceof CordonError)) throw error
+      // The name is the sender's: whatever it is, it goes into an answer and a dead letter.
+      throw new CordonError(error.code, this.settings.privacy.scrub(error.message), error.hint === undefined ? {} : { hint: error.hint })
+    }
+  }
+
   private async accept(delivery: Delivery, device: string | undefined): Promise<IntakeResult> {
     const now = this.now()
     const bundle = this.settings.bundle()
     const events: Sealed[] = []
     const rows: Learned[] = []
     const refused: RefusedRecord[] = []
+    const { privacy } = this.settings
     const context: ContextSources = {
       inventory: this.settings.inventory(),
       labels: this.settings.labels(),
@@ -117,7 +132,7 @@ export class Ingest {
     }
     for (const record of delivery.records) {
       if ('reason' in record) {
-        refused.push(refusal(delivery, record))
+        refused.push(this.refusal(delivery, record))
         continue
       }
       try {
@@ -125,12 +140,12 @@ export class Ingest {
         normaliser.normalise(record.value).forEach((made, part) => {
           const draft = record.id === undefined ? made : { ...made, producerId: `${record.id}#${part}` }
           const { draft: joined, changes } = joinContext(draft, context, now)
-          rows.push(...changes)
+          rows.push(...changes.map((row) => withoutSecrets(row, privacy)))
           const id = eventId(delivery, record, part, draft)
-          events.push({ record: sealed(joined, id, bundle, now), sender: delivery.sender, digest: contentOf(draft) })
+          events.push({ record: sealed(privacy.redact(joined), id, bundle, now), sender: delivery.sender, digest: contentOf(draft) })
         })
       } catch (error) {
-        refused.push(refusal(delivery, notNormalised(record, error)))
+        refused.push(this.refusal(delivery, notNormalised(record, error)))
       }
     }
     const repeated = await this.append({ events, ticks: [], rows, refused })
@@ -141,6 +156,11 @@ export class Ingest {
     const result = { accepted: events.length - duplicates, duplicates, deadLettered: refused.length, errors }
     this.settings.report(delivery, result, refused)
     return result
+  }
+
+  /** Why a record was refused is answered, logged and kept, and may quote it. */
+  private refusal({ sender, source, transport }: Delivery, { line, code, reason, text }: BadRecord): RefusedRecord {
+    return { sender, source, transport, line, code, reason: this.settings.privacy.scrub(reason), text }
   }
 
   private append(batch: Omit<Waiting, 'resolve' | 'reject'>): Promise<readonly boolean[]> {
@@ -275,8 +295,11 @@ function conflict(sender: string, claimed: Event, content: string, bundle: strin
   }
 }
 
-function refusal(delivery: Delivery, record: BadRecord): RefusedRecord {
-  const { line, code, reason, text } = record
-  const { sender, source, transport } = delivery
-  return { sender, source, transport, line, code, reason, text }
+/** What is learned of devices, people and processes is stored, too. Whom it is about stays. */
+function withoutSecrets(row: Learned, privacy: Pick<Privacy, 'scrub' | 'scrubContent'>): Learned {
+  if ('subject' in row) {
+    const observations = row.observations.map((observation) => ({ ...observation, of: privacy.scrubContent(observation.of) }))
+    return { ...row, subject: privacy.scrubContent(row.subject), observations }
+  }
+  return { ...row, device: privacy.scrubContent(row.device), executable: row.executable && privacy.scrub(row.executable) }
 }

@@ -1,6 +1,7 @@
 import type { Server } from 'node:http'
 import { serve } from '@hono/node-server'
 import { CordonError, messageOf } from '../event/error.ts'
+import type { Privacy } from '../privacy/privacy.ts'
 
 export interface Listener {
   readonly url: string
@@ -8,9 +9,27 @@ export interface Listener {
   close(): Promise<void>
 }
 
+/** What answers requests. */
+interface App {
+  fetch(request: Request): Response | Promise<Response>
+}
+
 interface Address {
   readonly host: string
   readonly port: number
+}
+
+/** The same, but answers that refuse something may quote it, and so are scrubbed. */
+export function scrubbingErrors(app: App, privacy: Pick<Privacy, 'scrub'>): App {
+  return {
+    async fetch(request) {
+      const response = await app.fetch(request)
+      if (response.ok) return response
+      const headers = new Headers(response.headers)
+      headers.delete('content-length')
+      return new Response(privacy.scrub(await response.text()), { status: response.status, headers })
+    },
+  }
 }
 
 /**
@@ -19,11 +38,7 @@ interface Address {
  * @param setting the configuration key of the port, for the error
  * @throws CordonError `PORT_TAKEN`, `LISTEN_FAILED`
  */
-export function listen(
-  app: { fetch(request: Request): Response | Promise<Response> },
-  { host, port }: Address,
-  setting: string,
-): Promise<Listener> {
+export function listen(app: App, { host, port }: Address, setting: string): Promise<Listener> {
   return new Promise((resolve, reject) => {
     const server = serve({ fetch: (request) => app.fetch(request), hostname: host, port }, (address) => {
       resolve({ url: `http://${bracketed(host)}:${address.port}`, port: address.port, close: () => closeServer(server) })

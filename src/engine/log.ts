@@ -2,18 +2,22 @@ import pino from 'pino'
 import { CordonError, messageOf } from '../event/error.ts'
 import type { Config } from './config.ts'
 import type { EngineObserver } from './observer.ts'
+import { privacyOf } from './privacy.ts'
 
 /**
- * What the log tells of a running node, one JSON object a line; `event` names what happened.
+ * What the log tells of a running node, one JSON object a line; `event` names what happened. Errors may quote what came from outside, so
+ * every line is scrubbed.
  *
  * @param file where it goes; standard error by default
  */
 export function createLog(config: Config, file?: string): EngineObserver {
+  const privacy = privacyOf(config)
   const log = pino(
     {
       level: config.log.level,
       base: { node: config.node, ...(config.label === undefined ? {} : { label: config.label }) },
       timestamp: pino.stdTimeFunctions.isoTime,
+      hooks: { streamWrite: (line) => privacy.scrubContent(line) },
     },
     pino.destination({ dest: file ?? 2, sync: true }),
   )

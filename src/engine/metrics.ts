@@ -24,6 +24,9 @@ export class Metrics {
   readonly refusedRequests = this.meter.createCounter('cordon_refused_requests', {
     description: 'Requests refused, by listener and reason',
   })
+  readonly redactions = this.meter.createCounter('cordon_redactions', {
+    description: 'Distinct values taken out of events, by class and kind',
+  })
   readonly matchedEvents = this.meter.createCounter('cordon_matched_events', { description: 'Events that passed the matcher' })
   readonly signals = this.meter.createCounter('cordon_signals', {
     description: 'Hits on their way to correlation, by rule: a rule whose signals are not rare is expensive',

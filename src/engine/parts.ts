@@ -1,3 +1,4 @@
+import type { Privacy } from '../privacy/privacy.ts'
 import type { Elasticsearch } from '../stores/elasticsearch/client.ts'
 import type { Ledger } from '../stores/ledger.ts'
 import type { Streams } from '../streams/log.ts'
@@ -16,6 +17,8 @@ export interface Parts {
   readonly roles: ReadonlySet<Role>
   readonly paths: DataPaths
   readonly site: Site
+  /** What must not be kept. */
+  readonly privacy: Privacy
   readonly streams: Streams
   /** The rules that any node has activated. */
   readonly bundles: Bundles

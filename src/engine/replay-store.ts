@@ -12,6 +12,7 @@ import { documentOf } from '../stores/elasticsearch/documents.ts'
 import { type Search, search } from '../stores/elasticsearch/search.ts'
 import type { Config } from './config.ts'
 import { connectElasticsearch } from './elasticsearch.ts'
+import { privacyOf } from './privacy.ts'
 import { type ReplayOptions, type ReplayPiece, type ReplayResult, replayPieces } from './replay.ts'
 import { agentTree } from './rules.ts'
 
@@ -33,11 +34,12 @@ export interface StoredEvents {
  * @throws CordonError `REPLAY_NO_CLUSTER`, `SOURCE_UNKNOWN`, `STORE_…`
  */
 export async function replayStore(
-  { store }: Config,
+  config: Config,
   wanted: StoredEvents,
   rules: RuleSet,
   { source = 'ecs.passthrough', anyLogsource, factless, ...reports }: ReplayOptions,
 ): Promise<ReplayResult> {
+  const { store } = config
   if (store.kind !== 'elasticsearch') {
     throw new CordonError('REPLAY_NO_CLUSTER', 'the configuration names no cluster of Elasticsearch', {
       hint: 'set store: { kind: elasticsearch, urls: [...] } in cordon.yml, or name another configuration with --config',
@@ -50,6 +52,7 @@ export async function replayStore(
       ...reports,
       anyLogsource,
       normaliser,
+      privacy: privacyOf(config),
       detector: compileDetector(rules, { anyLogsource, factless }),
       context: {
         inventory: Inventory.EMPTY,

@@ -21,6 +21,7 @@ import {
   type RecordProblem,
   type VendorRecord,
 } from '../normalise/normaliser.ts'
+import { Privacy } from '../privacy/privacy.ts'
 import type { DetectionRule, RuleSet } from '../sigma/ast.ts'
 import { openLines } from './input.ts'
 import { agentTree } from './rules.ts'
@@ -43,6 +44,8 @@ export interface ReplaySettings extends ReplayReports {
   readonly normaliser: Normaliser | undefined
   /** What events are joined with. */
   readonly context: ContextSources
+  /** Takes out, and counts, what ingest does: rules are about the count. */
+  readonly privacy: Pick<Privacy, 'redact'>
   /** The detector takes every event as belonging to every log source, so why-not must not blame the log source. */
   readonly anyLogsource?: boolean
 }
@@ -92,6 +95,7 @@ export function replayFile(
     detector: compileDetector(rules, { anyLogsource, factless }),
     normaliser: source === undefined ? undefined : normaliserFor(source),
     context: { inventory: Inventory.EMPTY, tree: agentTree(rules), posture: new Posture(), recorded: true },
+    privacy: Privacy.DEFAULT,
   })
 }
 
@@ -142,7 +146,7 @@ export async function replayPieces(pieces: AsyncIterable<ReplayPiece>, settings:
       const stamped = parseTime(getPath(draft.ecs, 'event.ingested'))
       everyStamped &&= stamped !== null
       const id = record.id === undefined ? (draft.producerId ?? copyId(record, index, copies)) : identity(record.id, index)
-      const event = seal(joinContext(draft, settings.context, 0).draft, id, stamped)
+      const event = seal(settings.privacy.redact(joinContext(draft, settings.context, 0).draft), id, stamped)
       for (const rule of settings.whyNot)
         settings.onWhyNot({ line: record.line, rule, failure: firstFailure(rule, event, { anyLogsource }) })
       for (const signal of settings.detector.detect(event, { partition: 0, offset: record.line })) matched.push({ signal, stamped })

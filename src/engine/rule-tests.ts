@@ -6,6 +6,7 @@ import { messageOf } from '../event/error.ts'
 import { stringifyJson } from '../event/json.ts'
 import { normaliserFor } from '../normalise/index.ts'
 import type { InputLine } from '../normalise/normaliser.ts'
+import { Privacy } from '../privacy/privacy.ts'
 import { askedFor, type Rule, type RuleSet, type RuleTest, TELLING_VERBS } from '../sigma/ast.ts'
 import { detectionsUnder } from '../sigma/load.ts'
 import { replay } from './replay.ts'
@@ -47,6 +48,7 @@ async function problemsOf(detector: Detector, rule: Rule, test: RuleTest): Promi
       detector,
       normaliser: normaliserFor('ecs.passthrough'),
       context: { inventory: Inventory.EMPTY, tree: agentTree(detector.rules), posture: new Posture(), recorded: true },
+      privacy: Privacy.DEFAULT,
       onBadRecord: ({ line, reason }) => bad.push(`event ${line} cannot be read: ${reason}`),
       whyNot: [],
       onWhyNot: () => {},

@@ -17,11 +17,11 @@ import { startSchedule } from './schedule.ts'
  * @returns what can be wrong with it
  */
 export function startStore(parts: Parts, elasticsearch: Elasticsearch, readers: Readers): readonly Check[] {
-  const { config, streams, paths, metrics, observer, onClose } = parts
+  const { config, streams, paths, privacy, metrics, observer, onClose } = parts
   const store = new EventsStore(elasticsearch, (profile) => observer.onNote('store', profileText(profile)))
   const worker = new IndexWorker({
     store,
-    deadLetters: new DeadLetters(streams, paths.deadLetterKey),
+    deadLetters: new DeadLetters(streams, paths.deadLetterKey, privacy),
     report: ({ stored, present, reduced, refused }) => {
       metrics.storedEvents.add(stored - reduced, { outcome: 'stored' })
       metrics.storedEvents.add(present, { outcome: 'present' })

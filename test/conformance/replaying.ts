@@ -4,6 +4,7 @@ import { compileDetector } from '../../src/detectors/detector.ts'
 import { type ReplayResult, replay } from '../../src/engine/replay.ts'
 import { agentTree } from '../../src/engine/rules.ts'
 import { type JsonObject, stringifyJson } from '../../src/event/json.ts'
+import { Privacy } from '../../src/privacy/privacy.ts'
 import type { RuleSet } from '../../src/sigma/ast.ts'
 import { loadRuleSet } from '../../src/sigma/load.ts'
 
@@ -29,6 +30,7 @@ export async function replayLines(rules: RuleSet, events: readonly Input[]): Pro
     detector: compileDetector(rules, { anyLogsource: true, factless: true }),
     normaliser: undefined,
     context: { inventory: Inventory.EMPTY, tree: agentTree(rules), posture: new Posture(), recorded: true },
+    privacy: Privacy.DEFAULT,
     onBadRecord: ({ line, code, reason }) => {
       throw new Error(`line ${line}: ${code}: ${reason}`)
     },

@@ -14,6 +14,7 @@ import { IngestStore } from '../../../src/engine/ingest-store.ts'
 import { createMatchWorker } from '../../../src/engine/match-worker.ts'
 import type { detectorOf } from '../../../src/engine/rules.ts'
 import { Ticking } from '../../../src/engine/ticking.ts'
+import { Privacy } from '../../../src/privacy/privacy.ts'
 import { alertsWorker } from '../../../src/response/alerts-worker.ts'
 import type { Policy } from '../../../src/response/policy.ts'
 import type { Configured } from '../../../src/response/vendor.ts'
@@ -246,7 +247,8 @@ export class Node {
   private startIngest(streams: VirtualStreams, bundles: Bundles, folder: string): void {
     const ingest = new Ingest({
       streams,
-      deadLetters: new DeadLetters(streams, join(folder, 'dead-letters.key')),
+      deadLetters: new DeadLetters(streams, join(folder, 'dead-letters.key'), Privacy.DEFAULT),
+      privacy: Privacy.DEFAULT,
       tree: new ProcessTree(compileAgents([])),
       posture: this.world.posture(),
       labels: () => Labels.EMPTY,

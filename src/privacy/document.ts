@@ -1,0 +1,200 @@
+import type { Draft, LogSource } from '../event/event.ts'
+import { getPath, isObject, type Json, type JsonObject, setOwn } from '../event/json.ts'
+import { wholeEmail } from './emails.ts'
+import { marker } from './kind.ts'
+import { keptPromise, type Promised, promiseOfFlag } from './named.ts'
+import type { NameFacts, Names } from './names.ts'
+import { isCard } from './numbers.ts'
+import type { Class } from './privacy.ts'
+import type { Element, TextScanner } from './text-scanner.ts'
+
+/** Kind → its distinct values. */
+export type Found = ReadonlyMap<string, ReadonlySet<string>>
+
+/** Redacts a draft: ECS document, vendor's record and log source tags. The same draft where there is nothing to redact. */
+export function redactDraft(
+  draft: Draft,
+  scanner: TextScanner,
+  names: Names,
+  classOf: (kind: string) => Class,
+): { readonly draft: Draft; readonly found: Found } {
+  const redaction = new Redaction(draft.ecs, scanner, names)
+  // The record first: its numbers say which texts of the document are made of them.
+  const native = draft.native && (redaction.value(draft.native) as JsonObject)
+  const ecs = redaction.value(draft.ecs) as JsonObject
+  const logsource = redaction.value(draft.logsource as unknown as Json) as unknown as readonly LogSource[]
+  const { found } = redaction
+  if (found.size === 0) return { draft, found }
+  return { draft: { ...draft, ecs: withFindings(ecs, found, classOf), logsource, ...(native === undefined ? {} : { native }) }, found }
+}
+
+/** `dlp.*`: what was found, and what others had found before. */
+function withFindings(ecs: JsonObject, found: Found, classOf: (kind: string) => Class): JsonObject {
+  const dlp: JsonObject = isObject(ecs.dlp) ? { ...ecs.dlp } : {}
+  for (const [name, list, of] of [
+    ['pii', 'types', 'pii'],
+    ['secret', 'kind', 'secret'],
+  ] as const) {
+    const kinds = [...found.keys()].filter((kind) => classOf(kind) === of)
+    if (kinds.length === 0) continue
+    const before = isObject(dlp[name]) ? dlp[name] : {}
+    const count = kinds.reduce((sum, kind) => sum + found.get(kind)!.size, 0)
+    dlp[name] = {
+      ...before,
+      count: Math.max(count, typeof before.count === 'number' ? before.count : 0),
+      [list]: [...new Set([...[before[list] ?? []].flat(), ...kinds])].sort(),
+    }
+  }
+  return { ...ecs, dlp }
+}
+
+/** Field sets of ECS that say whom an event is about. */
+const PEOPLE = [
+  ...['user', 'source.user', 'destination.user', 'client.user', 'server.user', 'process.user', 'process.real_user', 'process.saved_user'],
+  ...['related.user', 'device.owner', 'email.from', 'email.to', 'email.cc', 'email.bcc', 'email.sender', 'email.reply_to'],
+]
+
+/** The redaction of one event. */
+class Redaction {
+  readonly found = new Map<string, Set<string>>()
+  private readonly ecs: JsonObject
+  private readonly scanner: TextScanner
+  private readonly names: Names
+  /** What texts became: the document repeats those of the record. */
+  private readonly texts = new Map<string, string>()
+  /** Digits of numbers that look like cards and are none. */
+  private readonly measures = new Set<string>()
+  private people: ReadonlySet<string> | undefined
+
+  constructor(ecs: JsonObject, scanner: TextScanner, names: Names) {
+    this.ecs = ecs
+    this.scanner = scanner
+    this.names = names
+  }
+
+  /** Answers the same value where there is nothing to redact. @param facts of the name that it stands under */
+  value(value: Json, facts?: NameFacts): Json {
+    if (typeof value === 'string') return facts?.isKeyId && isKeyId(value) ? value : this.text(value, facts?.promised)
+    if (typeof value === 'number' || typeof value === 'bigint') return this.number(value, facts)
+    if (Array.isArray(value)) return this.list(value, facts)
+    return isObject(value) ? this.object(value, facts) : value
+  }
+
+  private object(object: JsonObject, facts: NameFacts | undefined): JsonObject {
+    let changed = false
+    const pairs: [name: string, value: Json][] = []
+    for (const name in object) {
+      const value = object[name]!
+      const own = this.names.of(name)
+      const redacted = this.value(value, own.isValue ? (this.namedBy(object) ?? facts) : own)
+      const shown = own.isClean ? name : this.text(name, undefined)
+      changed ||= redacted !== value || shown !== name
+      pairs.push([shown, redacted])
+    }
+    if (!changed) return object
+    const result: JsonObject = {}
+    for (const [name, value] of pairs) setOwn(result, freeName(result, name), value)
+    return result
+  }
+
+  /** Of `{name: "password", value: …}`, what the name says. */
+  private namedBy({ name, key }: JsonObject): NameFacts | undefined {
+    const text = name ?? key
+    return typeof text === 'string' && text.length <= LONGEST_NAME ? this.names.of(text) : undefined
+  }
+
+  private list(list: Json[], facts: NameFacts | undefined): Json[] {
+    let result: Json[] | undefined
+    let flagged: Promised | undefined
+    for (let at = 0; at < list.length; at++) {
+      const value = list[at]!
+      const isText = typeof value === 'string'
+      const redacted = isText ? this.text(value, flagged ?? facts?.promised) : this.value(value, facts)
+      flagged = isText ? promiseOfFlag(value) : undefined
+      if (redacted === value) continue
+      result ??= [...list]
+      result[at] = redacted
+    }
+    return result ?? list
+  }
+
+  private text(text: string, promised: Promised | undefined): string {
+    const kept = promised && this.kept(promised, text)
+    if (kept !== undefined) return kept
+    const before = this.texts.get(text)
+    if (before !== undefined) return before
+    const redacted = this.scanner.redact(text, (element) => this.isKnown(element))
+    if (redacted === undefined) return text
+    for (const element of redacted.elements) this.note(element)
+    this.texts.set(text, redacted.text)
+    return redacted.text
+  }
+
+  private number(number: number | bigint, facts: NameFacts | undefined): Json {
+    if (number < SMALLEST_TOLD || (typeof number === 'number' && !Number.isInteger(number))) return number
+    const digits = String(number)
+    const kept = facts?.promised && this.kept(facts.promised, digits)
+    if (kept !== undefined) return kept
+    if (!isCard(digits) || !this.scanner.isWanted('card')) return number
+    if (facts?.isMeasure) {
+      this.measures.add(digits)
+      return number
+    }
+    return this.note({ kind: 'card', value: digits })
+  }
+
+  /** What stands in the place of a value that is what its name promises. A kind that its own form tells is said instead. */
+  private kept(promised: Promised, text: string): string | undefined {
+    const element = keptPromise(promised, text)
+    if (element === undefined || !this.scanner.isWanted(element.kind)) return undefined
+    const [own, ...others] = this.scanner.redact(text, (found) => found.value !== text)?.elements ?? []
+    return this.note(own !== undefined && others.length === 0 ? own : element)
+  }
+
+  private note({ kind, value }: Element): string {
+    const values = this.found.get(kind)
+    if (values === undefined) this.found.set(kind, new Set([value]))
+    else values.add(value)
+    return marker(kind)
+  }
+
+  private isKnown({ kind, value }: Element): boolean {
+    if (kind === 'card') return this.measures.has(value)
+    if (kind !== 'email') return false
+    this.people ??= peopleOf(this.ecs)
+    return this.people.has(value)
+  }
+}
+
+/** Names are short; what is longer under `name` is a text. */
+const LONGEST_NAME = 100
+/** Numbers below it are neither telephone numbers nor anything longer. */
+const SMALLEST_TOLD = 1_000_000
+
+/** The addresses of those whom an event is about, by the fields that say so: whatever else it says of them, they are no finding. */
+function peopleOf(ecs: JsonObject): ReadonlySet<string> {
+  const people = new Set<string>()
+  const collect = (value: Json | undefined): void => {
+    if (Array.isArray(value)) value.forEach(collect)
+    else if (isObject(value)) Object.values(value).forEach(collect)
+    else if (typeof value === 'string' && value.includes('@')) {
+      const email = wholeEmail(value)
+      if (email !== undefined) people.add(email)
+    }
+  }
+  for (const path of PEOPLE) collect(getPath(ecs, path))
+  return people
+}
+
+/** An id of Amazon's keys, and nothing else. */
+function isKeyId(text: string): boolean {
+  return /^A[A-Z]{3}[A-Z0-9]{12,24}$/.test(text)
+}
+
+/** Two names that differ in what was redacted stay two. */
+function freeName(object: JsonObject, name: string): string {
+  if (!Object.hasOwn(object, name)) return name
+  let copy = 2
+  while (Object.hasOwn(object, `${name}#${copy}`)) copy++
+  return `${name}#${copy}`
+}

@@ -1,0 +1,94 @@
+import { isUtf8 } from 'node:buffer'
+
+/** A text as it reads without its escapes, and where each of its characters stands in the text that has them. */
+export interface Unescaped {
+  readonly text: string
+  /** Position in the original of the character at a position; of its end at the end. */
+  readonly at: (position: number) => number
+}
+
+/** Of JSON in JSON, however often it was packed (`\n`, `\\"`, `\u0040`), and of URLs (`%40`): what they say in ASCII. */
+const ESCAPE = /(?<!\\)\\+(?:u00([0-7][\da-f])|(["'/nrt]))|%([2-7][\da-f])/gi
+const ESCAPED: Readonly<Record<string, string>> = { n: '\n', r: '\r', t: '\t' }
+
+/** Undefined where nothing is escaped. */
+export function unescaped(text: string): Unescaped | undefined {
+  let result = ''
+  let end = 0
+  /** Pairs: where a stretch without escapes begins, here and there. */
+  const stretches: number[] = [0, 0]
+  for (const { 0: escaped, 1: unicode, 2: letter, 3: percent, index } of text.matchAll(ESCAPE)) {
+    const code = unicode ?? percent
+    const character = code === undefined ? (ESCAPED[letter!.toLowerCase()] ?? letter!) : String.fromCharCode(Number.parseInt(code, 16))
+    const before = text.slice(end, index)
+    end = index + escaped.length
+    result += before
+    stretches.push(result.length, index)
+    result += character
+    stretches.push(result.length, end)
+  }
+  if (end === 0) return undefined
+  return { text: result + text.slice(end), at: (position) => positionIn(stretches, position) }
+}
+
+function positionIn(stretches: readonly number[], position: number): number {
+  let low = 0
+  let high = stretches.length / 2 - 1
+  while (low < high) {
+    const middle = (low + high + 1) >> 1
+    if (stretches[2 * middle]! <= position) low = middle
+    else high = middle - 1
+  }
+  return stretches[2 * low + 1]! + position - stretches[2 * low]!
+}
+
+/** A run that is a text in another alphabet. */
+export interface Encoded {
+  readonly start: number
+  readonly end: number
+  readonly decoded: string
+}
+
+/** The alphabets of base64, of URLs too, and of hexadecimal. Eleven characters of text make fifteen. */
+const RUN = /(?<![\w+/=-])[\w+/-]{15,}={0,2}/g
+const HEX = /^(?:[\da-f]{2})+$/i
+
+/** Runs of base64 (of UTF-8, or UTF-16 as PowerShell has it) and of hexadecimal (as the kernel's audit writes arguments) that hold text. */
+export function* encodedTexts(text: string): Generator<Encoded> {
+  for (const { 0: run, index: start } of text.matchAll(RUN)) {
+    const decoded = beginsAsHex(run) && HEX.test(run) ? textOf(run, 'hex') : beginsAsBase64(run) ? textOf(run, 'base64') : undefined
+    if (decoded !== undefined) yield { start, end: start + run.length, decoded }
+  }
+}
+
+const DIGITS_64 = new Uint8Array(128).fill(0xff)
+for (const [value, digit] of [...'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/'].entries()) {
+  DIGITS_64[digit.charCodeAt(0)] = value
+}
+DIGITS_64['-'.charCodeAt(0)] = 62
+DIGITS_64['_'.charCodeAt(0)] = 63
+
+/** Whether its first three bytes may begin a text: hashes, ids and paths show here that they do not. */
+function beginsAsBase64(run: string): boolean {
+  const first = DIGITS_64[run.charCodeAt(0)]!
+  const second = DIGITS_64[run.charCodeAt(1)]!
+  const third = DIGITS_64[run.charCodeAt(2)]!
+  const byte = (first << 2) | (second >> 4)
+  const next = ((second & 0x0f) << 4) | (third >> 2)
+  return byte >= 0xc2 || (isPrintable(byte) && (next < 0x80 || next >= 0xc2) && isPrintable(next))
+}
+
+function beginsAsHex(run: string): boolean {
+  return isPrintable(Number.parseInt(run.slice(0, 2), 16)) && isPrintable(Number.parseInt(run.slice(2, 4), 16))
+}
+
+function textOf(run: string, encoding: 'base64' | 'hex'): string | undefined {
+  const bytes = Buffer.from(run, encoding)
+  if (bytes.length > 3 && bytes[1] === 0 && bytes[3] === 0) return bytes.toString('utf16le')
+  return bytes.every(isPrintable) && isUtf8(bytes) ? bytes.toString('utf8') : undefined
+}
+
+/** No control characters but white space, and NUL, which separates arguments and fills wide characters. */
+function isPrintable(byte: number): boolean {
+  return (byte >= 0x20 && byte !== 0x7f) || byte === 0 || (byte >= 0x09 && byte <= 0x0d)
+}

@@ -1,0 +1,54 @@
+/** What identifies or exposes a person wherever it stands. */
+export const PII = ['card', 'email', 'iban', 'phone', 'ssn'] as const
+
+/** What lets whoever reads it in. */
+export const SECRETS = [
+  'private_key',
+  'aws_key',
+  'azure_key',
+  'google_key',
+  'github_token',
+  'gitlab_token',
+  'slack_token',
+  'anthropic_key',
+  'openai_key',
+  'stripe_key',
+  'npm_token',
+  'vault_token',
+  'vendor_token',
+  'jwt',
+  'authorization',
+  'cookie',
+  'url_password',
+  'password',
+  'credential',
+] as const
+
+export const KINDS = [...PII, ...SECRETS] as const
+
+/** A part of a text that must not be kept. */
+export interface Finding {
+  /** One of {@link KINDS}, or the name of a site's own pattern. */
+  readonly kind: string
+  /** UTF-16 units of the text. */
+  readonly start: number
+  readonly end: number
+  /** The value in the spelling that all ways of writing it share: two findings of one value are one element. */
+  readonly value: string
+}
+
+/** Finds one family of kinds in a text, in time linear in its length. */
+export type Detector = (text: string) => Iterable<Finding>
+
+export const MARKER_START = '[REDACTED:'
+
+/** What stands in the place of what was found. No detector finds anything in it. */
+export function marker(kind: string): string {
+  return `${MARKER_START}${kind}]`
+}
+
+/** Whether a position of a text is within a marker. */
+export function isInMarker(text: string, position: number): boolean {
+  const start = text.lastIndexOf(MARKER_START, position)
+  return start >= 0 && text.indexOf(']', start) >= position
+}
