@@ -1,11 +1,6 @@
 import { parsePhoneNumberFromString } from 'libphonenumber-js/min'
-import iban from 'validator/lib/isIBAN.js'
-import luhn from 'validator/lib/isLuhnNumber.js'
+import validator from 'validator'
 import type { Finding } from './kind.ts'
-
-/** The package as a whole has a hundred others. */
-const { default: isIBAN } = iban
-const { default: isLuhnNumber } = luhn
 
 /*
  * Numbers of people: cards, accounts, social security, telephones. Each needs its form, its check digits where it has some, and boundaries,
@@ -33,7 +28,7 @@ const LONGEST_IBAN = 34
 
 /** A payment card number, as digits: of an issuer, and with the check digit that belongs to it. */
 export function isCard(digits: string): boolean {
-  return ISSUED.test(digits) && isLuhnNumber(digits)
+  return ISSUED.test(digits) && validator.isLuhnNumber(digits)
 }
 
 /** Cards, IBANs, social security and telephone numbers. */
@@ -86,7 +81,7 @@ function ibanEnd(text: string, start: number): number | undefined {
     if (Number.isNaN(value)) return undefined
     rest = (rest * (value < 10 ? 10 : 100) + value) % 97
     const whole = count >= SHORTEST_IBAN && Number.isNaN(place(text[at + 1] ?? ''))
-    if (whole && (rest * 1_000_000 + tail) % 97 === 1 && isIBAN(text.slice(start, at + 1))) return at + 1
+    if (whole && (rest * 1_000_000 + tail) % 97 === 1 && validator.isIBAN(text.slice(start, at + 1))) return at + 1
   }
   return undefined
 }
