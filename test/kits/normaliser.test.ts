@@ -1,7 +1,7 @@
 import { readdirSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { NORMALISERS, normaliserFor, recognise } from '../../src/normalise/index.ts'
-import { checkNormaliser } from './normaliser.ts'
+import { attempt, checkNormaliser, examplesOf } from './normaliser.ts'
 
 for (const normaliser of NORMALISERS) checkNormaliser(normaliser)
 
@@ -19,6 +19,17 @@ describe('the list of normalisers', () => {
       expect.objectContaining({ code: 'SOURCE_UNKNOWN', hint: expect.stringContaining('agent.codex') }),
     )
     expect(() => normaliserFor('constructor')).toThrowError(expect.objectContaining({ code: 'SOURCE_UNKNOWN' }))
+  })
+
+  test('no record is claimed by two sources, and none stumbles over the records of others', () => {
+    const records = NORMALISERS.flatMap((normaliser) => examplesOf(normaliser).map((record) => ({ normaliser, record })))
+    expect(records.length).toBeGreaterThan(NORMALISERS.length)
+    for (const { normaliser, record } of records) {
+      const general = ['otlp', 'ecs.passthrough']
+      const claims = NORMALISERS.filter(({ name, recognises }) => !general.includes(name) && recognises(record))
+      expect(claims.map(({ name }) => name)).toEqual(general.includes(normaliser.name) ? [] : [normaliser.name])
+      for (const other of NORMALISERS) attempt(other, record)
+    }
   })
 
   test('takes any JSON object, the last resort being the pass-through', () => {

@@ -1,18 +1,19 @@
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { CordonError } from '../../src/event/error.ts'
 import { type Draft, type Event, toDocument } from '../../src/event/event.ts'
-import { isObject, type Json, type JsonObject, parseForeignObject, setOwn, stringifyJson } from '../../src/event/json.ts'
+import { isObject, type Json, type JsonObject, parseForeignObject, stringifyJson } from '../../src/event/json.ts'
 import { parseTime } from '../../src/event/time.ts'
 import { normaliserFor, recognise } from '../../src/normalise/index.ts'
 import type { BadRecord, Normaliser, VendorRecord } from '../../src/normalise/normaliser.ts'
 import { linesOf } from '../../src/sources/lines.ts'
+import { edits, FUZZ_TIMEOUT, mutate, mutation, shareOf } from './fuzz-inputs.ts'
 import { keyFieldProblems } from './key-fields.ts'
 
-/** Mutated records per normaliser: with those of its lines, 20,000 inputs over the six that exist, in a few seconds. */
-const MUTANTS = 2_500
-const MUTATED_LINES = 900
+/** Lines that say how others are read, or stand around them: Zeek's headers, and what XML has around its events. */
+const NO_RECORD = /^#|<\?|<\/?Events/
 
 /** Fields that events keep decoded, and without the credentials in them: their text as sent is not to be found. */
 const DECODED: Readonly<Record<string, string>> = { 'nanomdm.webhook': 'raw_payload' }
@@ -23,9 +24,11 @@ const DECODED: Readonly<Record<string, string>> = { 'nanomdm.webhook': 'raw_payl
  */
 export function checkNormaliser(normaliser: Normaliser): void {
   describe(normaliser.name, () => {
-    const guide = new URL(`../../docs/guides/sources/${normaliser.name}.md`, import.meta.url)
-    const example = existsSync(guide) ? exampleOf(readFileSync(guide, 'utf8')) : ''
-    const records = example === '' ? [] : frame(normaliser, example).filter(isVendorRecord)
+    const guide = guideOf(normaliser)
+    const example = exampleOf(normaliser)
+    const records = frame(normaliser, example).filter(isVendorRecord)
+    const texts = [example, ...recordedOf(normaliser)]
+    const pool = texts.flatMap((text) => frame(normaliser, text).filter(isVendorRecord))
 
     test('has a guide: what to switch on, what is read, and an example that it reads', () => {
       expect(existsSync(guide)).toBe(true)
@@ -79,11 +82,11 @@ export function checkNormaliser(normaliser: Normaliser): void {
       }
     })
 
-    test('answers anything with events or a CordonError: pure, deterministic, with nothing lost', () => {
+    test('answers anything with events or a CordonError: pure, deterministic, with nothing lost', { timeout: FUZZ_TIMEOUT }, () => {
       const prototype = prototypeState()
       fc.assert(
         fc.property(fc.nat(), fc.array(mutation, { minLength: 1, maxLength: 4 }), (pick, mutations) => {
-          const record = structuredClone(records[pick % records.length]!.value)
+          const record = structuredClone(pool[pick % pool.length]!.value)
           for (const change of mutations) mutate(record, change)
           const before = stringifyJson(record)
           const drafts = attempt(normaliser, record)
@@ -98,27 +101,50 @@ export function checkNormaliser(normaliser: Normaliser): void {
           if (mutations.every(({ kind }) => kind === 'add') && drafts.length > 0)
             expect(lost(record, drafts, DECODED[normaliser.name])).toEqual([])
         }),
-        { numRuns: MUTANTS, endOnFailure: true },
+        shareOf(0.6),
       )
       expect(prototypeState()).toBe(prototype)
     })
 
-    test('frames any bytes without an exception, and gives a reason for what it cannot read', () => {
-      const bytes = Buffer.from(example)
+    test('frames any bytes without an exception, and gives a reason for what it cannot read', { timeout: FUZZ_TIMEOUT }, () => {
       fc.assert(
-        fc.property(
-          fc.array(fc.tuple(fc.nat(bytes.length), fc.nat(40), fc.string({ unit: 'binary' })), { minLength: 1, maxLength: 3 }),
-          (edits) => {
-            let text = bytes
-            for (const [at, length, insert] of edits)
-              text = Buffer.concat([text.subarray(0, at), Buffer.from(insert), text.subarray(at + length)])
-            for (const record of frame(normaliser, text)) {
-              if (isVendorRecord(record)) attempt(normaliser, record.value)
-              else expect(record.reason).not.toBe('')
-            }
-          },
-        ),
-        { numRuns: MUTATED_LINES },
+        fc.property(fc.nat(), edits, (pick, changes) => {
+          let text = Buffer.from(texts[pick % texts.length]!)
+          for (const { place, removed, inserted } of changes) {
+            const at = place % (text.length + 1)
+            text = Buffer.concat([text.subarray(0, at), Buffer.from(inserted), text.subarray(at + removed)])
+          }
+          const framed = frame(normaliser, text)
+          // The place of a record is its identity.
+          expect(new Set(framed.map(({ offset }) => offset)).size).toBe(framed.length)
+          for (const record of framed) {
+            expect(record.offset).toBeLessThan(text.length)
+            if (isVendorRecord(record)) attempt(normaliser, record.value)
+            else expect(record.reason).not.toBe('')
+          }
+        }),
+        shareOf(0.2),
+      )
+    })
+
+    test('keeps every word of its input, in an event or a dead letter', { timeout: FUZZ_TIMEOUT }, () => {
+      fc.assert(
+        fc.property(fc.nat(), fc.nat(), fc.nat(), (pick, place, number) => {
+          const word = `Zq${number}qZ`
+          const whole = texts[pick % texts.length]!
+          const at = place % (whole.length + 1)
+          const text = whole.slice(0, at) + word + whole.slice(at)
+          const line = text.slice(text.lastIndexOf('\n', at - 1) + 1, text.indexOf('\n', at))
+          if (NO_RECORD.test(line)) return
+          const kept = frame(normaliser, text).map((record) => {
+            if (!isVendorRecord(record)) return record.text
+            const drafts = attempt(normaliser, record.value) ?? [{ native: record.value }]
+            // A part of a request that has no records makes no event, so nothing can keep what it said.
+            return drafts.length === 0 ? word : stringifyJson(drafts)
+          })
+          expect(kept.some((part) => part.includes(word))).toBe(true)
+        }),
+        shareOf(0.2),
       )
     })
 
@@ -133,9 +159,24 @@ export function checkNormaliser(normaliser: Normaliser): void {
   })
 }
 
-/** The fenced block of a guide that is marked `events`. */
-function exampleOf(guide: string): string {
-  return /```\w+ events\n([\s\S]*?)```/.exec(guide)?.[1] ?? ''
+const guideOf = ({ name }: Normaliser) => new URL(`../../docs/guides/sources/${name}.md`, import.meta.url)
+
+/** The fenced block of a source's guide that is marked `events`. */
+function exampleOf(normaliser: Normaliser): string {
+  const guide = guideOf(normaliser)
+  return (existsSync(guide) ? /```\w+ events\n([\s\S]*?)```/.exec(readFileSync(guide, 'utf8'))?.[1] : undefined) ?? ''
+}
+
+/** Recorded events of a source, where CORDON_SAMPLES names a folder that has some: without them, its guide's are all. */
+function recordedOf({ name }: Normaliser): readonly string[] {
+  const folder = join(process.env.CORDON_SAMPLES ?? '', name)
+  if (process.env.CORDON_SAMPLES === undefined || !existsSync(folder)) return []
+  return readdirSync(folder).map((file) => readFileSync(join(folder, file), 'utf8'))
+}
+
+/** The records of a source's guide. */
+export function examplesOf(normaliser: Normaliser): readonly JsonObject[] {
+  return frame(normaliser, exampleOf(normaliser)).flatMap((record) => (isVendorRecord(record) ? [record.value] : []))
 }
 
 export function frame(normaliser: Normaliser, text: string | Buffer): (VendorRecord | BadRecord)[] {
@@ -148,7 +189,7 @@ export function isVendorRecord(record: VendorRecord | BadRecord): record is Vend
 }
 
 /** The drafts, or undefined where the record was refused as it may be. */
-function attempt(normaliser: Normaliser, record: JsonObject): readonly Draft[] | undefined {
+export function attempt(normaliser: Normaliser, record: JsonObject): readonly Draft[] | undefined {
   try {
     return normaliser.normalise(record)
   } catch (error) {
@@ -204,92 +245,4 @@ function prototypeState(): string {
         .join(),
     )
     .join('|')
-}
-
-const hostileName = fc.constantFrom(
-  '__proto__',
-  'constructor',
-  'prototype',
-  'toString',
-  'hasOwnProperty',
-  'a.b',
-  'event',
-  'host.name',
-  'process.pid',
-  '',
-  ' ',
-  '@timestamp',
-  'native',
-  'logsource',
-  'otel',
-  'attributes',
-  'key',
-  'value',
-  'type',
-  'name',
-)
-const scalar: fc.Arbitrary<Json> = fc.oneof(
-  fc.string({ unit: 'grapheme' }),
-  fc.constantFrom<Json>(
-    '',
-    null,
-    true,
-    false,
-    0,
-    -1,
-    1e21,
-    2n ** 63n,
-    'NaN',
-    '0',
-    '-',
-    '{"file_path":"/a',
-    '{"cmd":["bash","-lc","cat /x',
-    '2026-13-45T99:99:99Z',
-    '9'.repeat(40),
-    '../../etc/passwd',
-    '\u0000',
-    '\ud800',
-  ),
-)
-const value: fc.Arbitrary<Json> = fc.letrec<{ node: Json }>((tie) => ({
-  node: fc.oneof(
-    { depthSize: 'small', withCrossShrink: true },
-    scalar,
-    fc.array(tie('node'), { maxLength: 3 }),
-    fc.array(fc.tuple(fc.oneof(hostileName, fc.string()), tie('node')), { maxLength: 3 }).map((pairs) => {
-      const object: JsonObject = {}
-      for (const [name, inner] of pairs) setOwn(object, name, inner)
-      return object
-    }),
-  ),
-})).node
-
-type Mutation = { readonly kind: 'replace' | 'add' | 'remove'; readonly at: number; readonly name: string; readonly value: Json }
-const mutation: fc.Arbitrary<Mutation> = fc.record({
-  kind: fc.constantFrom('replace' as const, 'add' as const, 'remove' as const),
-  at: fc.nat(),
-  name: hostileName,
-  value,
-})
-
-/** Changes the record at one of its places, counted through. */
-function mutate(record: JsonObject, { kind, at, name, value: with_ }: Mutation): void {
-  const places: [holder: JsonObject | Json[], key: string | number][] = []
-  const visit = (node: Json): void => {
-    if (typeof node !== 'object' || node === null) return
-    for (const key of Object.keys(node)) {
-      places.push([node as JsonObject, key])
-      visit((node as JsonObject)[key]!)
-    }
-  }
-  visit(record)
-  if (places.length === 0) return
-  const [holder, key] = places[at % places.length]!
-  if (kind === 'remove') {
-    if (Array.isArray(holder)) holder.splice(Number(key), 1)
-    else delete (holder as JsonObject)[key]
-  } else if (kind === 'replace') {
-    if (Array.isArray(holder)) holder[Number(key)] = with_
-    else setOwn(holder, String(key), with_)
-  } else if (!Array.isArray(holder) && !Object.hasOwn(holder, name)) setOwn(holder, name, with_)
 }
