@@ -18,6 +18,12 @@ const NO_RECORD = /^#|<\?|<\/?Events/
 /** Fields that events keep decoded, and without the credentials in them: their text as sent is not to be found. */
 const DECODED: Readonly<Record<string, string>> = { 'nanomdm.webhook': 'raw_payload' }
 
+/** Whether this place is within base64: a word there stands for other bytes, which are kept decoded. */
+function isEncoded(text: string, at: number): boolean {
+  const before = /[\w+/=]*$/.exec(text.slice(Math.max(0, at - 60), at))![0].length
+  return before + /^[\w+/=]*/.exec(text.slice(at, at + 60))![0].length >= 60
+}
+
 /**
  * What every normaliser must hold, whatever its product: the promises of `Normaliser` and of docs/reference/event.md. Its guide in
  * docs/guides/sources/ is part of it: the example there is the sample that is tested.
@@ -135,7 +141,7 @@ export function checkNormaliser(normaliser: Normaliser): void {
           const at = place % (whole.length + 1)
           const text = whole.slice(0, at) + word + whole.slice(at)
           const line = text.slice(text.lastIndexOf('\n', at - 1) + 1, text.indexOf('\n', at))
-          if (NO_RECORD.test(line)) return
+          if (NO_RECORD.test(line) || isEncoded(whole, at)) return
           const kept = frame(normaliser, text).map((record) => {
             if (!isVendorRecord(record)) return record.text
             const drafts = attempt(normaliser, record.value) ?? [{ native: record.value }]
