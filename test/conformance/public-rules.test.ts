@@ -16,7 +16,7 @@ const WAITING: Readonly<Record<string, string>> = {}
 
 describe('public rules on the events that each must fire on', () => {
   if (FOLDER === undefined) {
-    it.skip('not run: CORDON_PUBLIC_RULES names no folder', () => {})
+    it.skip('not run: CORDON_PUBLIC_RULES names no folder [folder]', () => {})
     return
   }
 

@@ -13,7 +13,7 @@ const FOLDER = process.env.CORDON_SAMPLES
 
 describe('recorded events of every source', () => {
   if (FOLDER === undefined) {
-    it.skip('not run: CORDON_SAMPLES names no folder', () => {})
+    it.skip('not run: CORDON_SAMPLES names no folder [folder]', () => {})
     return
   }
   const sources = NORMALISERS.filter(({ name }) => existsSync(join(FOLDER, name)))

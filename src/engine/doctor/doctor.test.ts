@@ -109,7 +109,7 @@ responders:
     expect(of(found, 'responder webhook')[0]!.detail).toContain('CORDON_NO_SUCH_VARIABLE')
   })
 
-  test.skipIf(process.getuid?.() === 0)('a data folder that cannot be written to', async () => {
+  test.skipIf(process.getuid?.() === 0)('a data folder that cannot be written to [not root]', async () => {
     mkdirSync(at('data'))
     chmodSync(at('data'), 0o500)
     const found = await examine(configure('{rules: [builtin], policy: builtin}'), undefined)
