@@ -89,7 +89,7 @@ function draftOf(record: JsonObject): Draft {
     source,
     gen_ai: some({ agent: some({ name: agent }), conversation: some({ id: textAt(about, 'session', 'session_id') }) }),
     organization: some({ id: textAt(record, 'request.namespace.id') }),
-    related: relatedFields({ user: [...namesOf(user), user.fullName], ip: [textAt(source ?? {}, 'ip')], hosts: [] }),
+    related: relatedFields({ user: namesOf(user), ip: [textAt(source ?? {}, 'ip')], hosts: [] }),
   })!
   const tags = [answered ? ANSWERED : ASKED]
   const id = textAt(record, 'request.id')

@@ -132,6 +132,6 @@ export function relatedFields(all: Readonly<Record<'user' | 'ip' | 'hosts', read
 }
 
 /** The identities of a person, for `related.user`. */
-export function namesOf({ id, login }: Identity): readonly (string | undefined)[] {
-  return [id, login]
+export function namesOf({ id, login, fullName }: Identity): readonly (string | undefined)[] {
+  return [id, login ?? fullName]
 }
