@@ -6,6 +6,7 @@ import { type ReplayPiece, replayPieces } from '../../../src/engine/replay.ts'
 import { agentTree } from '../../../src/engine/rules.ts'
 import type { JsonObject } from '../../../src/event/json.ts'
 import { normaliserFor, recognise } from '../../../src/normalise/index.ts'
+import { Privacy } from '../../../src/privacy/privacy.ts'
 import type { RuleSet } from '../../../src/sigma/ast.ts'
 import { linesOf } from '../../../src/sources/lines.ts'
 import { type Day, inventoryOf } from './day.ts'
@@ -39,6 +40,7 @@ export async function replayDay({ people, deliveries }: Day, rules: RuleSet): Pr
     detector: compileDetector(rules),
     normaliser: undefined,
     context: { inventory: Inventory.parse(inventoryOf(people), 'inventory.yml', 0), tree: agentTree(rules), posture: new Posture() },
+    privacy: Privacy.DEFAULT,
     onBadRecord: ({ code, reason }) => bad.push(`${code}: ${reason}`),
     whyNot: [],
     onWhyNot: () => {},
