@@ -136,7 +136,8 @@ class Redaction {
     const kept = facts?.promised && this.kept(facts.promised, digits)
     if (kept !== undefined) return kept
     if (!isCard(digits) || !this.scanner.isWanted('card')) return number
-    if (facts?.isMeasure) {
+    // What is a card where the record has it as a text is one here, too.
+    if (facts?.isMeasure && this.found.get('card')?.has(digits) !== true) {
       this.measures.add(digits)
       return number
     }

@@ -51,7 +51,7 @@ const VALUE = `(?:"([^"]{1,1024})"?|'([^']{1,1024})'?|([^\\s"'\`,;&|<>(){}[\\]]{
 const ASSIGNED = new RegExp(`["']?\\]?\\s{0,3}(?:=>|:=|[:=])\\s{0,3}${VALUE}`, 'y')
 const SAID = new RegExp(`\\s{1,3}(?:is|was)\\s{1,3}:?\\s{0,3}${VALUE}`, 'y')
 const FOLLOWING = new RegExp(`\\s{1,3}${VALUE}`, 'y')
-const FLAG = /(?:^|\s)--?[\w-]{0,32}$/
+const FLAG = /(?:^|[^\w-])--?[\w-]{0,32}$/
 const LONGEST_FLAG = 40
 
 /** Secrets behind their names in a text. */
