@@ -6,7 +6,7 @@ import { expiredEntry } from './match/expiry.ts'
 import { facts } from './match/explain.ts'
 import { compileMatcher } from './match/matcher.ts'
 import { unknownPosture } from './match/posture.ts'
-import { withoutRefused } from './runnable.ts'
+import { withoutRefused, withoutUnrunnable } from './runnable.ts'
 import type { Signal } from './signal.ts'
 import { createSignalMaker, type Place } from './signal-maker.ts'
 
@@ -51,9 +51,10 @@ export interface DetectorOptions {
 
 /** Compiles a rule set. Rules that are off are not evaluated at all. */
 export function compileDetector(
-  loaded: RuleSet,
-  { bundle = loaded.hash, anyLogsource = false, factless = false }: DetectorOptions = {},
+  given: RuleSet,
+  { bundle = given.hash, anyLogsource = false, factless = false }: DetectorOptions = {},
 ): Detector {
+  const loaded = withoutUnrunnable(given)
   const matcher = compileMatcher(loaded.detections, { anyLogsource })
   const rules = withoutRefused(loaded, matcher.refused)
   const units = unitsOf(rules)

@@ -1,4 +1,5 @@
 import { expect, it } from 'vitest'
+import type { Event } from '../event/event.ts'
 import { loadRuleSet } from '../sigma/load.ts'
 import { compileDetector } from './detector.ts'
 
@@ -20,4 +21,38 @@ it('a rule that cannot be run safely goes, with what is built on it, and is name
   expect(
     rules.diagnostics.filter(({ severity }) => severity === 'error').map(({ code, where }) => `${where.file}:${where.line} ${code}`),
   ).toEqual(['r.yml:8 RULE_REGEX_UNSAFE', 'r.yml:15 SIGMA-REFERENCE-REFUSED'])
+})
+
+const agentRule = (...values: string[]) => `title: Agent rule
+id: ATR-2026-00001
+severity: high
+agent_source: { type: llm_io }
+detection:
+  condition: any
+  conditions:
+${values.map((value) => `    - { field: content, operator: regex, value: '${value}' }`).join('\n')}
+`
+const detectorOf = (text: string) => compileDetector(loadRuleSet([{ path: 'r.yaml', text }]))
+const said = (content: string): Event => ({
+  id: content,
+  time: 0,
+  ingested: 0,
+  logsource: [{ product: 'ai_agent' }],
+  ecs: { gen_ai: { input: { messages: [{ role: 'user', parts: [{ content }] }] } } },
+})
+
+it('of a partial rule only the alternative goes that cannot be run safely, with a warning at its place', () => {
+  const detector = detectorOf(agentRule('^ignore all', '(a+)+(?=b)'))
+  const { rules } = detector
+  expect(rules.diagnostics.map(({ severity, code, where }) => [severity, code, where.line])).toEqual([['warning', 'RULE_REGEX_UNSAFE', 9]])
+  expect([rules.refused, rules.detections[0]!.extension.mode]).toEqual([0, 'enforce'])
+  expect(detector.detect(said('ignore all'), { partition: 0, offset: 0 })).toHaveLength(1)
+  expect(detector.detect(said('aab'), { partition: 0, offset: 1 })).toEqual([])
+})
+
+it('a partial rule of which nothing is left is off', () => {
+  const detector = detectorOf(agentRule('(a+)+(?=b)'))
+  expect(detector.rules.refused).toBe(0)
+  expect(detector.rules.detections[0]).toMatchObject({ status: 'unsupported', extension: { mode: 'off' } })
+  expect(detector.detect(said('aab'), { partition: 0, offset: 0 })).toEqual([])
 })

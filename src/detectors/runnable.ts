@@ -1,5 +1,6 @@
-import type { CordonError } from '../event/error.ts'
-import type { Diagnostic, RuleSet } from '../sigma/ast.ts'
+import { CordonError } from '../event/error.ts'
+import type { Condition, DetectionRule, Diagnostic, RuleSet } from '../sigma/ast.ts'
+import { leafOf } from './match/leaf.ts'
 import type { Matcher } from './match/matcher.ts'
 
 /**
@@ -30,6 +31,57 @@ export function withoutRefused(rules: RuleSet, refused: Matcher['refused']): Rul
     correlations,
     diagnostics,
     refused: rules.refused + gone.size,
+  }
+}
+
+/**
+ * Takes out of rules that are `partial` the alternatives that no engine can run, and warns of each. A rule of which nothing is left
+ * is off, like one that asks for what is not supported.
+ */
+export function withoutUnrunnable(rules: RuleSet): RuleSet {
+  const warnings: Diagnostic[] = []
+  const detections = rules.detections.map((rule) => {
+    if (rule.partial !== true) return rule
+    const errors: CordonError[] = []
+    const condition = runnablePart(rule.condition, errors)
+    if (errors.length === 0) return rule
+    const hint = condition === undefined ? 'nothing is left of the rule: it is off' : 'the other alternatives of the rule are run'
+    for (const { code, message, where = rule.where } of errors)
+      warnings.push({ severity: 'warning', code, message: `left out of "${rule.title}": ${message}`, hint, where })
+    return condition === undefined ? switchedOff(rule) : { ...rule, condition }
+  })
+  return warnings.length === 0 ? rules : { ...rules, detections, diagnostics: [...rules.diagnostics, ...warnings] }
+}
+
+function switchedOff(rule: DetectionRule): DetectionRule {
+  return { ...rule, condition: NEVER, status: 'unsupported', extension: { ...rule.extension, mode: 'off', response: [], tests: [] } }
+}
+
+const NEVER: Condition = { op: 'or', operands: [] }
+
+/** What is left of a condition without the alternatives that cannot be run; undefined if nothing is, or what is left would mean another thing. */
+function runnablePart(condition: Condition, errors: CordonError[]): Condition | undefined {
+  switch (condition.op) {
+    case 'match':
+      try {
+        leafOf(condition)
+        return condition
+      } catch (error) {
+        if (!(error instanceof CordonError)) throw error
+        errors.push(new CordonError(error.code, error.message, { where: condition.where }))
+        return undefined
+      }
+    case 'not': {
+      const before = errors.length
+      runnablePart(condition.operand, errors)
+      return errors.length === before ? condition : undefined
+    }
+    default: {
+      const parts = condition.operands.map((operand) => runnablePart(operand, errors))
+      const operands = parts.filter((part) => part !== undefined)
+      if (operands.length === parts.length) return { ...condition, operands }
+      return condition.op === 'or' && operands.length > 0 ? { ...condition, operands } : undefined
+    }
   }
 }
 

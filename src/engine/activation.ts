@@ -6,7 +6,7 @@ import type { Diagnostic, RuleSet } from '../sigma/ast.ts'
 import { bundleOf } from '../sigma/bundle.ts'
 import type { Bundles } from './bundles.ts'
 import type { Parts } from './parts.ts'
-import { listRuleFiles, readPortableRuleFiles } from './rule-files.ts'
+import { listRuleFiles, type RuleRoot, readPortableRuleFiles } from './rule-files.ts'
 import { detectorOf } from './rules.ts'
 
 /** Milliseconds between two looks at the rule files. */
@@ -84,7 +84,7 @@ export async function startActivation({ config, bundles, metrics, observer, onCl
 
 /** Activates rule files whenever they have changed and lie still. What must not be is refused, and said once for each change. */
 class WatchedRules implements RuleFiles {
-  private readonly roots: readonly string[]
+  private readonly roots: readonly RuleRoot[]
   private readonly bundles: Bundles
   private readonly onProblem: (problem: unknown) => void
   private readonly stopping = new AbortController()
@@ -95,7 +95,7 @@ class WatchedRules implements RuleFiles {
   private taking: Promise<void> = Promise.resolve()
   private running: Promise<void> | undefined
 
-  constructor(roots: readonly string[], bundles: Bundles, onProblem: (problem: unknown) => void) {
+  constructor(roots: readonly RuleRoot[], bundles: Bundles, onProblem: (problem: unknown) => void) {
     this.roots = roots
     this.bundles = bundles
     this.onProblem = onProblem
@@ -165,7 +165,7 @@ function isRefusal(error: unknown): boolean {
 }
 
 /** Changes whenever a rule file does, comes or goes. */
-function stampOf(roots: readonly string[]): string {
+function stampOf(roots: readonly RuleRoot[]): string {
   try {
     const stamps = listRuleFiles(roots).map((path) => {
       const { ino, size, mtimeNs } = statSync(path, { bigint: true })

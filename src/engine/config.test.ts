@@ -20,12 +20,16 @@ function keysOf(schema: unknown, path = ''): readonly string[] {
     return keysOf(schema.unwrap(), path)
   if (schema instanceof z.ZodObject)
     return Object.entries(schema.shape).flatMap(([key, inner]) => keysOf(inner, path === '' ? key : `${path}.${key}`))
+  if (schema instanceof z.ZodPipe) return keysOf(schema.in, path)
   const item = schema instanceof z.ZodArray ? schema.element : undefined
-  return item instanceof z.ZodObject || item instanceof z.ZodUnion ? [path, ...keysOf(item, `${path}[]`)] : [path]
+  if (!(item instanceof z.ZodObject || item instanceof z.ZodUnion)) return [path]
+  // An item may also be plain text.
+  return [path, ...keysOf(item, `${path}[]`).filter((key) => key !== `${path}[]`)]
 }
 
 /** What keys need besides, where they need something: the first whose keys these are. */
 const WHOLE: readonly (readonly [keys: RegExp, config: Record<string, unknown>])[] = [
+  [/^rules\[\]/, { rules: [{ atr: 'package' }] }],
   [/^sources\[\]\.(?:type|path|source|device|from)$/, { sources: [{ type: 'file', path: 'x' }] }],
   [/^sources\[\]/, { sources: [{ type: 'elasticsearch', urls: ['http://a:1'], index: 'logs' }] }],
   [
@@ -98,6 +102,13 @@ describe('a configuration', () => {
     writeFileSync(join(folder, 'cordon.yml'), text)
     return loadConfig(join(folder, 'cordon.yml'))
   }
+
+  test('names Agent Threat Rules by their package or a folder, the stable ones unless it says otherwise', () => {
+    expect(load('{rules: [{atr: package}, {atr: mine, status: [draft]}]}').rules).toEqual([
+      { path: expect.stringMatching(/agent-threat-rules[\\/]rules$/), status: ['stable'] },
+      { path: join(folder, 'mine'), status: ['draft'] },
+    ])
+  })
 
   test('has its paths from its own folder', () => {
     const config = load('{data: d, inventory: ../i.yml, policy: builtin, rules: [builtin, r], sources: [{type: file, path: log}]}')

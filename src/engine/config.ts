@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs'
+import { findPackageJSON } from 'node:module'
 import { hostname } from 'node:os'
-import { dirname, resolve } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { z } from 'zod'
 import { CordonError } from '../event/error.ts'
@@ -8,11 +9,21 @@ import { KINDS } from '../privacy/kind.ts'
 import { type SecretRef, secretRef } from '../responders/secret.ts'
 import { duration } from '../settings/duration.ts'
 import { readSettings } from '../settings/settings-file.ts'
+import type { RuleRoot } from './rule-files.ts'
 import { isSchedule } from './schedule.ts'
 
 /** Rules and policy that come with Cordon; `builtin` in a configuration names them. */
 export const PACKAGE_ROOT = dirname(dirname(dirname(fileURLToPath(import.meta.url))))
 const BUILTIN = 'builtin'
+
+/** Rules of the optional package `agent-threat-rules`. */
+const PACKAGED = 'package'
+const agentThreatRules = z
+  .strictObject({
+    atr: z.string(),
+    status: z.array(z.enum(['draft', 'experimental', 'stable', 'deprecated'])).default(['stable']),
+  })
+  .transform(({ atr, status }): RuleRoot => ({ path: atr, status }))
 
 const bytes = z
   .union([z.number().int().positive(), z.string().regex(/^\d+ ?(KB|MB|GB)$/, 'a size such as 512MB or 20GB')])
@@ -118,7 +129,7 @@ export const configSchema = z.strictObject({
     .array(z.discriminatedUnion('type', [fileSource, elasticsearchSource], { error: 'expected type: file or elasticsearch' }))
     .default([])
     .refine(haveOwnNames, 'two sources of the same index need a name each'),
-  rules: z.array(z.string()).default([BUILTIN, './rules']),
+  rules: z.array(z.union([z.string(), agentThreatRules])).default([BUILTIN, './rules']),
   policy: z.string().default('./policy'),
   inventory: z.string().optional(),
   /** Which paths are classified how, where the inventory does not say it. */
@@ -217,13 +228,28 @@ function resolvePaths(config: z.infer<typeof configSchema>, folder: string): Con
     sources: config.sources.map((source) =>
       source.type === 'file' ? { ...source, path: resolve(folder, source.path) } : clusterPaths(source, folder),
     ),
-    rules: config.rules.map((path) => from(path, 'rules')),
+    rules: config.rules.map((root): RuleRoot => {
+      if (typeof root === 'string') return from(root, 'rules')
+      return { ...root, path: root.path === PACKAGED ? packagedAgentThreatRules() : resolve(folder, root.path) }
+    }),
     policy: from(config.policy, 'policy'),
     streams: config.streams.kind === 'kafka' ? kafkaPaths(config.streams, folder) : config.streams,
     store: config.store.kind === 'elasticsearch' ? clusterPaths(config.store, folder) : config.store,
     ...(config.inventory === undefined ? {} : { inventory: resolve(folder, config.inventory) }),
     ...(config.labels === undefined ? {} : { labels: resolve(folder, config.labels) }),
     ...(config.tokens === undefined ? {} : { tokens: resolve(folder, config.tokens) }),
+  }
+}
+
+/** Where npm has put the rules of the optional package. @throws CordonError `ATR_NOT_INSTALLED` */
+export function packagedAgentThreatRules(): string {
+  try {
+    return join(dirname(findPackageJSON('agent-threat-rules', import.meta.url)!), 'rules')
+  } catch (cause) {
+    throw new CordonError('ATR_NOT_INSTALLED', 'the package agent-threat-rules is not installed', {
+      hint: 'run "npm install" without --omit=optional, or name a folder that has its rules: { atr: ./folder }',
+      cause,
+    })
   }
 }
 

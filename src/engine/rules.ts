@@ -4,7 +4,7 @@ import { compileDetector, type Detector } from '../detectors/detector.ts'
 import type { Rule, RuleSet } from '../sigma/ast.ts'
 import type { RuleFile } from '../sigma/bundle.ts'
 import { type LoadOptions, loadRuleSet } from '../sigma/load.ts'
-import { readRuleFiles } from './rule-files.ts'
+import { type RuleRoot, readRuleFiles } from './rule-files.ts'
 
 /** The list that says which processes are AI agents: `rules/lists/agents.yml`. */
 const AGENTS_LIST = 'agents'
@@ -15,8 +15,8 @@ const AGENTS_LIST = 'agents'
  * @param now when entries that expire are judged for warnings (milliseconds); left out where only errors matter
  * @throws CordonError `RULES_NOT_FOUND`
  */
-export function loadRules(paths: readonly string[], now?: number): RuleSet {
-  return detectorOf(readRuleFiles(paths), now === undefined ? {} : { now }).rules
+export function loadRules(roots: readonly RuleRoot[], now?: number): RuleSet {
+  return detectorOf(readRuleFiles(roots), now === undefined ? {} : { now }).rules
 }
 
 /** The rules of these files that load and can be run, compiled; what does not is in the diagnostics of its `rules`. */

@@ -1,3 +1,4 @@
+import { AGENT_TEXT, textsIn } from './agent-text.ts'
 import type { Event } from './event.ts'
 import { isObject, type Json, type JsonObject } from './json.ts'
 
@@ -37,8 +38,21 @@ const STATED = /^(?:device\.(?:posture|mdm|owner|groups|protected)|user\.mfa|con
  * Compiles a field name of a rule to a reader. Order: native exact, alias, ECS, native case-insensitively (docs/design.md section 2).
  * In each, a literal key wins over walking the dots, spaces in the record's names are ignored, and a path through an array
  * means any element. Fields that ingest joins are read from the ECS document first. Only own properties count, so `constructor` and `__proto__` are fields like any other. What only Cordon states is read from the ECS document alone.
+ * The names of {@link AGENT_TEXT} stand for the texts of several fields.
  */
 export function compileField(name: string): FieldReader {
+  const gathered = AGENT_TEXT.get(name)
+  return gathered === undefined ? compileSingle(name) : gatherTexts(gathered.map(compileSingle))
+}
+
+function gatherTexts(fields: readonly FieldReader[]): FieldReader {
+  return (event) => {
+    const values = fields.map((read) => read(event))
+    return values.every((value) => value === undefined) ? undefined : textsIn(values)
+  }
+}
+
+function compileSingle(name: string): FieldReader {
   if (STATED.test(name)) return compileEcsField(name)
   const native = compilePath(name)
   const alias = ALIASES.get(name)

@@ -51,6 +51,23 @@ const gemini = (fields: Readonly<Record<string, Plain>>, given?: Given) =>
   eventOf('agent.gemini_cli', fields, { resource: { 'service.name': 'gemini-cli' }, ...given })
 
 describe('agent telemetry', () => {
+  it('has what was said, and what a tool gave back, where the conventions have them', () => {
+    const said = (role: string, content: string) => [{ role, parts: [{ type: 'text', content }] }]
+    for (const of of [claude, codex, gemini]) {
+      const { at } = of({ 'event.name': 'user_prompt', prompt: 'read my mail' })
+      expect(at('gen_ai.input.messages')).toEqual(said('user', 'read my mail'))
+    }
+    expect(claude({ 'event.name': 'assistant_response', response: 'done' }).at('gen_ai.output.messages')).toEqual(said('assistant', 'done'))
+    expect(gemini({ 'event.name': 'gemini_cli.api_response', response_text: 'done' }).at('gen_ai.output.messages')).toEqual(
+      said('assistant', 'done'),
+    )
+    const result = (output: string) =>
+      codex({ 'event.name': 'codex.tool_result', tool_name: 'exec_command', output }).at('gen_ai.tool.call.result')
+    expect(result('salary,1')).toEqual({ content: 'salary,1' })
+    expect(result('{"rows":2}')).toEqual({ rows: 2 })
+    expect(claude({ 'event.name': 'tool_result', prompt: 'x', tool_name: 'Read' }).at('gen_ai.input.messages')).toBeUndefined()
+  })
+
   it('names the agent by its service, else by its scope, else by the source', () => {
     const nameOf = (source: string, given: Given) => eventOf(source, { 'event.name': 'x' }, given).at('gen_ai.agent.name')
     for (const [service, agent] of [

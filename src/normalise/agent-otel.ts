@@ -3,6 +3,7 @@ import type { JsonObject } from '../event/json.ts'
 import { AGENT_PRODUCT } from '../event/logsource.ts'
 import { formatTime, parseTime } from '../event/time.ts'
 import { type AgentDialect, DIALECTS, dialectOf } from './agent-dialects.ts'
+import { inputMessages, outputMessages, toolResult } from './agent-messages.ts'
 import { readTool, type ToolKind, type ToolUse } from './agent-tools.ts'
 import { baseName, fileFields } from './file-fields.ts'
 import { jsonFramer } from './json-framer.ts'
@@ -102,7 +103,7 @@ function draftOf(item: OtlpItem, fallback: AgentDialect | undefined): Draft {
       message: firstText(attributes, 'error', 'error.message', 'error_message'),
       type: firstText(attributes, 'error_type', 'error.type'),
     }),
-    gen_ai: genAiOf(attributes, resource, dialect, tool),
+    gen_ai: genAiOf(attributes, resource, dialect, action, tool),
     mcp: some({
       server: some({ name: tool?.mcpServer ?? (action === 'mcp_server_connection' ? firstText(attributes, 'server_name') : undefined) }),
     }),
@@ -262,6 +263,7 @@ function genAiOf(
   attributes: JsonObject,
   resource: JsonObject,
   dialect: AgentDialect | undefined,
+  action: string | undefined,
   tool: ToolUse | undefined,
 ): JsonObject | undefined {
   const conversation = firstText(attributes, 'session.id', 'conversation.id', 'gen_ai.conversation.id') ?? firstText(resource, 'session.id')
@@ -272,6 +274,8 @@ function genAiOf(
     }),
     conversation: some({ id: conversation }),
     operation: some({ name: firstText(attributes, 'gen_ai.operation.name') }),
+    input: dialect && some({ messages: inputMessages(attributes, action) }),
+    output: dialect && some({ messages: outputMessages(attributes) }),
     request: some({ model: firstText(attributes, 'gen_ai.request.model', ...(dialect === undefined ? [] : ['model'])) }),
     response: some({ model: firstText(attributes, 'gen_ai.response.model') }),
     tool: some({
@@ -279,6 +283,7 @@ function genAiOf(
       call: some({
         id: firstText(attributes, 'tool_use_id', 'call_id', 'gen_ai.tool.call.id', 'gen_ai.tool.call_id'),
         arguments: tool?.arguments,
+        result: tool && toolResult(attributes),
       }),
     }),
     usage: some({

@@ -92,6 +92,8 @@ export interface DetectionRule extends RuleHead {
   readonly expiries: readonly { readonly list: string; readonly value: string; readonly expires: number }[]
   /** Only feeds correlations that refer to it (also where these did not load), and does not alert by itself. */
   readonly silent?: true
+  /** Alternatives that no engine can run are left out, and the rest of the rule is run: so does the engine that it was written for. */
+  readonly partial?: true
 }
 
 export type CorrelationType = 'event_count' | 'value_count' | 'value_sum' | 'temporal' | 'temporal_ordered'

@@ -46,6 +46,7 @@ const ERRORS = [
   'CORDON-VALUE',
   'CORDON-ENTITY-UNKNOWN',
   'CORDON-TEST',
+  'ATR-CONDITION',
 ] as const
 
 const WARNINGS = [
@@ -73,6 +74,8 @@ const WARNINGS = [
   'LINT-ALIAS-PARTIAL',
   'LINT-RESPONSE-MODE',
   'LINT-RESPONSE-UNTESTED',
+  'ATR-UNSUPPORTED',
+  'ATR-TESTS',
 ] as const
 
 export type ErrorCode = (typeof ERRORS)[number]

@@ -32,6 +32,10 @@ const filter = (body: string, list = "x-cordon: {list: {owner: o, entries: {'1':
   files: [base('a'), `title: F\nid: 00000000-0000-4000-8000-000000000008\nlogsource: {category: test}\nfilter:\n${body}\n${list}`],
 })
 
+const agentRule = (detection: string): Example => ({
+  files: [`title: A rule\nid: ATR-2026-00001\nseverity: low\nagent_source: {type: llm_io}\ndetection:\n${detection}\n`],
+})
+
 const EXAMPLES: Readonly<Record<Code, Example>> = {
   'SIGMA-YAML': { files: [`${HEAD}detection:\n  s:\n    a: 1\n⟦   b: 2\n`] },
   'SIGMA-YAML-ALIAS': detection('  s: {a: ⟦*evil.exe}\n  condition: s'),
@@ -102,6 +106,13 @@ const EXAMPLES: Readonly<Record<Code, Example>> = {
   'CORDON-VALUE': extension('  mode: ⟦enforced\n'),
   'CORDON-ENTITY-UNKNOWN': { ...extension('  mode: enforce\n  response: [{do: notify, target: ⟦devise}]\n'), also: [] },
   'CORDON-TEST': extension('  tests: [{name: t, like: ⟦other, expect: {alerts: 1}}]\n'),
+  'ATR-CONDITION': agentRule('  conditions: [{field: ⟦wat, operator: regex, value: x}]\n  condition: any'),
+  'ATR-UNSUPPORTED': agentRule('  method: ⟦semantic\n  conditions: []\n  condition: any'),
+  'ATR-TESTS': {
+    files: [
+      "title: A rule\nid: ATR-2026-00001\nseverity: low\nagent_source:\n  type: llm_io\ndetection: {conditions: [{field: content, operator: regex, value: x}], condition: any}\n⟦test_cases:\n  true_positives:\n  - input: 'a\nb'\n",
+    ],
+  },
   'LINT-ID-MISSING': { files: [`⟦title: A rule\nlevel: low\nlogsource: {category: test}\n${SEARCH}`] },
   'LINT-ID-UUID': { files: [`title: A rule\nid: ⟦my-rule\nlevel: low\nlogsource: {category: test}\n${SEARCH}`] },
   'LINT-TITLE-LONG': {
@@ -196,7 +207,7 @@ test('several mistakes of one document are reported together', () => {
 
 test('the reference documents every code, and no other', () => {
   const page = readFileSync(new URL('../../docs/reference/sigma.md', import.meta.url), 'utf8')
-  const documented = [...page.matchAll(/^\| `((?:SIGMA|CORDON|LINT)-[A-Z0-9-]+)` \|/gm)].map(([, code]) => code)
+  const documented = [...page.matchAll(/^\| `((?:SIGMA|CORDON|LINT|ATR)-[A-Z0-9-]+)` \|/gm)].map(([, code]) => code)
   expect(documented).toEqual([...CODES])
 })
 

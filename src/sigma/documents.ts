@@ -1,6 +1,7 @@
+import { withoutTestCases } from './agent-threat-tests.ts'
 import { type Label, labelOf } from './attributes.ts'
 import { didYouMean, fail, type Problems } from './problems.ts'
-import { get, parseYaml, type YamlMap, type YamlNode, type YamlScalar } from './yaml.ts'
+import { get, parseYaml, type YamlDocument, type YamlMap, type YamlNode, type YamlScalar } from './yaml.ts'
 
 export interface RuleFile {
   readonly path: string
@@ -29,13 +30,24 @@ export function readDocuments(files: readonly RuleFile[]): Documents {
   const documents: Document[] = []
   const unreadable: Problems[] = []
   for (const { path, text } of new Map(files.map((file) => [file.path, file])).values()) {
-    for (const { root, problems } of parseYaml(path, text)) {
+    for (const { root, problems } of readYaml(path, text)) {
       const document = root === undefined ? undefined : problems.attempt(() => ({ ...identify(root, path), file: path, problems }))
       if (document === undefined) unreadable.push(problems)
       else documents.push(document)
     }
   }
   return { documents, unreadable }
+}
+
+/** An Agent Threat Rule whose test cases are no YAML is one without test cases, as its own tools take it. */
+function readYaml(path: string, text: string): readonly YamlDocument[] {
+  const documents = parseYaml(path, text)
+  const rest = documents.every(({ root }) => root !== undefined) ? undefined : withoutTestCases(text)
+  const mended = rest === undefined ? [] : parseYaml(path, rest.text)
+  if (rest === undefined || mended.some(({ root }) => root === undefined)) return documents
+  for (const { problems } of mended)
+    problems.warn('ATR-TESTS', { file: path, line: rest.line, column: 1 }, 'the test cases are no YAML, and are left out')
+  return mended
 }
 
 function identify(root: YamlNode, path: string): Omit<Document, 'file' | 'problems'> {

@@ -10,7 +10,8 @@ export const SECTION = 'x-cordon'
 
 const DEFAULT_GRACE = 15 * 60_000
 const DEFAULT_ENTITIES = { device: 'device.id', user: 'user.id', agent: 'gen_ai.agent.name', agent_session: 'gen_ai.conversation.id' }
-const DEFAULT_EXTENSION: Extension = {
+/** Of a rule that has no section of its own. */
+export const DEFAULT_EXTENSION: Extension = {
   mode: 'alert',
   grace: DEFAULT_GRACE,
   entities: DEFAULT_ENTITIES,

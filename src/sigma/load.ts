@@ -1,4 +1,5 @@
 import { digest } from '../event/id.ts'
+import { isAgentThreatRule, readAgentThreatRule, type TranslatedRule } from './agent-threat-rule.ts'
 import type { CorrelationRule, DetectionRule, Rule, RulePart, RuleSet } from './ast.ts'
 import { readAttributes, readLogSource, section } from './attributes.ts'
 import { readCorrelation, referencesOf, type WrittenCorrelation } from './correlation.ts'
@@ -172,29 +173,29 @@ function lintTargets(
   }
 }
 
+/** A detection rule as it is written, in whichever language. */
+interface WrittenRule extends TranslatedRule {
+  /** Lists that its searches use. */
+  readonly lists: ReadonlySet<string>
+  readonly partial?: true
+}
+
 function loadDetection(document: Document, lists: Lists, filters: readonly LoadedFilter[], silent: boolean): DetectionRule | undefined {
-  const { root, problems } = document
-  const attributes = readAttributes(root, document, problems)
-  const logsource = problems.attempt(() => readLogSource(root))
-  const extension = readExtension(root, 'detection', problems)
-  const body = problems.attempt(() => section(root, 'detection'))
-  const context = contextOf(lists, document.title)
-  const detection = body === undefined ? undefined : compileDetection(body, context, problems)
-  if (problems.failed || body === undefined || detection === undefined || logsource === undefined || extension === undefined)
-    return undefined
-  lintRule(root, extension, problems)
-  lintDetection(body, detection, problems)
+  const { root } = document
+  const written = isAgentThreatRule(root) ? readForeign(document) : readRule(document, lists)
+  if (written === undefined) return undefined
+  const { attributes, logsource, extension } = written
   const applied = filters.filter(
     (filter) => (filter.targets === 'any' || filter.targets.has(document)) && covers(filter.logsource, logsource),
   )
   const { posture } = extension
   const condition = combine('and', [
-    detection.condition,
+    written.condition,
     ...(posture === undefined ? [] : [postureCondition(posture, root.position)]),
     ...applied.map((filter) => filter.condition),
   ])
-  const used = new Set([...context.used, ...applied.flatMap((filter) => [...filter.lists])])
-  const parts = [rulePart(root, document), ...applied.map((filter) => filter.part), ...[...used].map((name) => listPart(lists.get(name)!))]
+  const used = new Set([...written.lists, ...applied.flatMap((filter) => [...filter.lists])])
+  const parts = [written.part, ...applied.map((filter) => filter.part), ...[...used].map((name) => listPart(lists.get(name)!))]
   const expiries = leaves(condition).flatMap(({ expires }) =>
     expires === undefined ? [] : [{ list: expires.list, value: expires.value, expires: expires.at }],
   )
@@ -210,7 +211,28 @@ function loadDetection(document: Document, lists: Lists, filters: readonly Loade
     filters: applied.map(({ id }) => id),
     expiries: [...new Map(expiries.map((item) => [`${item.list}\0${item.value}`, item])).values()],
     ...(silent ? { silent } : {}),
+    ...(written.partial ? { partial: true } : {}),
   }
+}
+
+function readRule(document: Document, lists: Lists): WrittenRule | undefined {
+  const { root, problems } = document
+  const attributes = readAttributes(root, document, problems)
+  const logsource = problems.attempt(() => readLogSource(root))
+  const extension = readExtension(root, 'detection', problems)
+  const body = problems.attempt(() => section(root, 'detection'))
+  const context = contextOf(lists, document.title)
+  const detection = body === undefined ? undefined : compileDetection(body, context, problems)
+  if (problems.failed || body === undefined || detection === undefined || logsource === undefined || extension === undefined)
+    return undefined
+  lintRule(root, extension, problems)
+  lintDetection(body, detection, problems)
+  return { attributes, logsource, extension, condition: detection.condition, part: rulePart(root, document), lists: context.used }
+}
+
+function readForeign(document: Document): WrittenRule | undefined {
+  const rule = readAgentThreatRule(document)
+  return rule && { ...rule, lists: new Set(), partial: true }
 }
 
 /** The rules that a correlation without `generate` refers to. One that does not load counts too: they still are its parts. */

@@ -8,6 +8,8 @@ import { attempt, type Diagnosis, ok, problem, warning } from './diagnosis.ts'
 
 /** Milliseconds for a vendor to answer. */
 const VENDOR_TIMEOUT = 5_000
+/** What is told of the rules one by one, errors first. */
+const TOLD_DIAGNOSTICS = 10
 
 /** What the organisation wrote down: rules, policy, inventory, and the vendors that it acts through. */
 export async function siteChecks(config: Config): Promise<readonly Diagnosis[]> {
@@ -24,16 +26,18 @@ export async function siteChecks(config: Config): Promise<readonly Diagnosis[]> 
   return found.flat()
 }
 
-function rulesCheck({ rules: paths }: Config): readonly Diagnosis[] {
-  const { detections, correlations, diagnostics } = loadRules(paths, Date.now())
+function rulesCheck({ rules: roots }: Config): readonly Diagnosis[] {
+  const { detections, correlations, diagnostics } = loadRules(roots, Date.now())
   const remedy = 'cordon validate says it again, with a hint for each'
-  const loaded = `${detections.length} detection rules, ${correlations.length} correlation rules`
+  const told = diagnostics.toSorted((a, b) => Number(b.severity === 'error') - Number(a.severity === 'error')).slice(0, TOLD_DIAGNOSTICS)
+  const rest = diagnostics.length - told.length
   return [
-    ok('rules', loaded),
-    ...diagnostics.map((diagnostic) => {
+    ok('rules', `${detections.length} detection rules, ${correlations.length} correlation rules`),
+    ...told.map((diagnostic) => {
       const [line = '', hint] = formatDiagnostic(diagnostic).split('\n  hint: ')
       return (diagnostic.severity === 'error' ? problem : warning)('rules', line, hint ?? remedy)
     }),
+    ...(rest > 0 ? [warning('rules', `and ${rest} more errors and warnings`, remedy)] : []),
   ]
 }
 
