@@ -6,7 +6,7 @@ import { readInnerJson } from './inner-json.ts'
 import { jsonFramer } from './json-framer.ts'
 import { countOf, distinct, endpoint, urlFields } from './network-fields.ts'
 import type { Normaliser } from './normaliser.ts'
-import { foreignRecord } from './record.ts'
+import { foreignRecord, objectAt, textAt } from './record.ts'
 import { ECS_VERSION, firstText, numberOf, some, textOf } from './shape.ts'
 
 /** LiteLLM's gateway: one StandardLoggingPayload for each call of a model or of an MCP tool, whether it succeeded or failed. */
@@ -66,7 +66,7 @@ function draftOf(payload: JsonObject, native: JsonObject) {
     source,
     user: user.user,
     organization: some({ id: firstText(metadata, 'user_api_key_org_id') }),
-    url: urlFields(textOf(payload.api_base)),
+    url: urlFields(firstText(payload, 'api_base') ?? firstText(hidden, 'api_base')),
     user_agent: some({ original: agentOf(payload, metadata) }),
     http: some({ response: some({ status_code: statusOf(errors.error_code) }) }),
     error: some({
@@ -76,7 +76,12 @@ function draftOf(payload: JsonObject, native: JsonObject) {
     }),
     gen_ai: some({
       operation: some({ name: tool !== undefined ? 'execute_tool' : operationOf(callType) }),
-      provider: some({ name: firstText(payload, 'custom_llm_provider') ?? firstText(hidden, 'custom_llm_provider') }),
+      provider: some({
+        name:
+          firstText(payload, 'custom_llm_provider') ??
+          firstText(hidden, 'custom_llm_provider') ??
+          textAt(payload, 'model_map_information.model_map_value.litellm_provider'),
+      }),
       request: some({ model: textOf(payload.model) }),
       response: some({ id: firstText(response, 'id'), model: firstText(response, 'model') }),
       conversation: some({ id: firstText(payload, 'session_id') ?? firstText(metadata, 'session_id') }),
@@ -96,11 +101,6 @@ function draftOf(payload: JsonObject, native: JsonObject) {
     ecs,
     native,
   }
-}
-
-function objectAt(record: JsonObject, name: string): JsonObject {
-  const value = record[name]
-  return isObject(value) ? value : {}
 }
 
 function outcomeOf(payload: JsonObject): 'success' | 'failure' | 'unknown' {

@@ -89,6 +89,7 @@ export function tlsVersion(value: Json | undefined): {
   readonly version_protocol: string | undefined
 } {
   const [, protocol, major, minor] = /^(tls|ssl|dtls)\s*v?(\d)[._]?(\d)?$/i.exec(textOf(value)?.trim() ?? '') ?? []
-  if (protocol === undefined) return { version: textOf(value), version_protocol: undefined }
+  // What a sensor could not make out is no version.
+  if (protocol === undefined) return { version: undefined, version_protocol: undefined }
   return { version: `${major}.${minor ?? '0'}`, version_protocol: protocol.toLowerCase() }
 }

@@ -1,4 +1,6 @@
 import { describe, expect, it } from 'vitest'
+import type { Event } from '../event/event.ts'
+import { compileField } from '../event/field.ts'
 import type { JsonObject } from '../event/json.ts'
 import { recognise } from './index.ts'
 import { squid } from './squid.ts'
@@ -65,6 +67,41 @@ it.each<[JsonObject, JsonObject]>([
   [{ duration_ms: '2500' }, { duration: 2.5e9 }],
 ])('the outcome of %o', (more, event) => {
   expect(draftOf(more).ecs.event).toMatchObject(event)
+})
+
+it('answers to the names that Sigma has for proxies', () => {
+  const draft = draftOf({
+    method: 'GET',
+    url: 'http://a.example/x/y.zip?q=1',
+    user_agent: 'curl/8.9',
+    referer: 'http://b.example/',
+    user: 'ana',
+  })
+  const event = { ...draft, id: '', ingested: 0 } as Event
+  const names = [
+    'c-uri',
+    'c-uri-query',
+    'c-uri-extension',
+    'cs-uri-stem',
+    'cs-host',
+    'c-useragent',
+    'cs-method',
+    'cs-referer',
+    'cs-username',
+    'sc-status',
+  ]
+  expect(names.map((name) => compileField(name)(event))).toEqual([
+    'http://a.example/x/y.zip?q=1',
+    'q=1',
+    'zip',
+    '/x/y.zip',
+    'a.example',
+    'curl/8.9',
+    'GET',
+    'http://b.example/',
+    'ana',
+    200,
+  ])
 })
 
 it('knows its records, and takes odd ones', () => {

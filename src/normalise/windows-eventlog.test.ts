@@ -132,6 +132,16 @@ describe('the forms in which Windows events come', () => {
     })
   })
 
+  it('finds the data of a document that an agent has made ECS of in the event that it keeps', () => {
+    const original =
+      "<Event><System><EventID>22</EventID></System><EventData><Data Name='QueryName'>a.example</Data><Data Name='Image'>C:\\x.exe</Data></EventData></Event>"
+    const winlog = { channel: 'Microsoft-Windows-Sysmon/Operational', event_id: '22' }
+    const draft = one({ event: { code: '22', original }, user: { id: 'S-1-5-18' }, winlog })
+    expect([field(draft, 'QueryName'), field(draft, 'Image')]).toEqual(['a.example', 'C:\\x.exe'])
+    expect(draft.ecs).toMatchObject({ dns: { question: { name: 'a.example' } }, related: { user: ['S-1-5-18'] } })
+    expect(one({ event: { original: '<Event' }, winlog }).ecs).toMatchObject({ event: { code: '22' } })
+  })
+
   it('is not what Cordon itself has printed', () => {
     const [draft] = draftsOf(EXAMPLE)
     expect(recognise({ ...draft!.ecs, logsource: [{ product: 'windows' }] }).name).toBe('ecs.passthrough')

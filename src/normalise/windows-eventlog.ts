@@ -1,8 +1,9 @@
 import type { Draft, LogSource } from '../event/event.ts'
-import { isObject, type JsonObject, setOwn } from '../event/json.ts'
+import { getPath, isObject, type JsonObject, setOwn } from '../event/json.ts'
 import { distinctTags } from '../event/logsource.ts'
 import { formatTime } from '../event/time.ts'
 import { ecsPassthrough } from './ecs-passthrough.ts'
+import { distinct } from './network-fields.ts'
 import type { Normaliser } from './normaliser.ts'
 import { foreignRecord, nativeOf, type Unwrapped, unwrap } from './record.ts'
 import { ECS_VERSION, some } from './shape.ts'
@@ -90,6 +91,9 @@ function withOwnFields(computed: JsonObject, record: JsonObject): JsonObject {
   const merged = merge(computed, own)
   const event = merged.event as JsonObject
   event.code = (computed.event as JsonObject).code!
+  const identities = ['user.id', 'user.name', 'user.email', 'related.user'].map((path) => getPath(own, path))
+  const users = distinct([getPath(computed, 'related.user'), ...identities])
+  if (users !== undefined) merged.related = { ...(isObject(merged.related) ? merged.related : {}), user: users }
   return merged
 }
 

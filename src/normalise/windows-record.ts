@@ -2,6 +2,7 @@ import { isObject, type Json, type JsonObject, setOwn } from '../event/json.ts'
 import { parseTime } from '../event/time.ts'
 import { expandDots } from './ecs-passthrough.ts'
 import { firstText, textOf } from './shape.ts'
+import { readEventXml } from './windows-xml.ts'
 
 /** One event of the Windows event log, whichever tool wrote it. */
 export interface WindowsRecord {
@@ -240,7 +241,8 @@ function readWinlog(record: JsonObject, document: JsonObject, winlog: JsonObject
   if (id === undefined) return undefined
   const { event_data: eventData, user_data: userData, ...rest } = winlog
   const native = new NativeFields()
-  for (const data of [eventData, userData]) {
+  const original = eventData === undefined ? originalOf(event) : undefined
+  for (const data of [eventData, userData, original]) {
     if (isObject(data)) for (const [key, value] of Object.entries(data)) native.add(key, value)
     else if (data !== undefined) native.add('EventData', data)
   }
@@ -270,6 +272,19 @@ function readWinlog(record: JsonObject, document: JsonObject, winlog: JsonObject
     loggedBy: { pid: textOf(process.pid), userId: textOf(user.identifier) },
     outcome: outcomeOf(winlog.keywords),
     native: native.toObject(),
+  }
+}
+
+/** The data of the event in XML, which Elastic Agent keeps where it has made ECS fields of them. */
+function originalOf({ original }: JsonObject): JsonObject | undefined {
+  if (typeof original !== 'string' || !original.trimStart().startsWith('<Event')) return undefined
+  try {
+    const { Event: event } = readEventXml(original)
+    const native = new NativeFields()
+    if (isObject(event)) takeEventData(native, event.EventData)
+    return native.toObject()
+  } catch {
+    return undefined
   }
 }
 

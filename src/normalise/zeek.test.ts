@@ -155,6 +155,11 @@ describe('what logs say', () => {
     expect(ecsOf({ ...flow, conn_state: 'REJ' })).toMatchObject({ event: { outcome: 'failure' } })
   })
 
+  it('takes no type of ICMP for a port', () => {
+    const { source, destination } = ecsOf({ ...connection, _path: 'conn', proto: 'icmp', 'id.orig_p': 8, 'id.resp_p': 3 })
+    for (const side of [source, destination]) expect(side).not.toHaveProperty('port')
+  })
+
   it('tells questions from answers', () => {
     const query = { ...connection, _path: 'dns', query: 'a.example', qtype_name: 'A' }
     expect(ecsOf(query)).toMatchObject({ dns: { type: 'query' }, event: { outcome: 'unknown' } })

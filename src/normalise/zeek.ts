@@ -57,7 +57,9 @@ export const zeek: Normaliser = {
 
 function endpointOf(read: Read, side: 'orig' | 'resp'): JsonObject | undefined {
   // Bytes on the wire, as other sensors count them; those of the payload where Zeek says no more.
-  return endpoint(read(`id.${side}_h`), read(`id.${side}_p`), {
+  // Of ICMP, Zeek writes type and code where others have ports.
+  const port = /^icmp/i.test(textOf(read('proto')) ?? '') ? undefined : read(`id.${side}_p`)
+  return endpoint(read(`id.${side}_h`), port, {
     bytes: countOf(read(`${side}_ip_bytes`)) ?? countOf(read(`${side}_bytes`)),
     packets: countOf(read(`${side}_pkts`)),
     mac: textOf(read(`${side}_l2_addr`)),
