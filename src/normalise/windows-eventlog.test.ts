@@ -139,6 +139,8 @@ describe('the forms in which Windows events come', () => {
     const draft = one({ event: { code: '22', original }, user: { id: 'S-1-5-18' }, winlog })
     expect([field(draft, 'QueryName'), field(draft, 'Image')]).toEqual(['a.example', 'C:\\x.exe'])
     expect(draft.ecs).toMatchObject({ dns: { question: { name: 'a.example' } }, related: { user: ['S-1-5-18'] } })
+    const late = one({ '@timestamp': '2026-09-22T00:00:00Z', winlog: { ...winlog, time_created: '2026-09-21T14:13:20.5Z' } })
+    expect([late.time, late.ecs['@timestamp']]).toEqual([Date.UTC(2026, 8, 21, 14, 13, 20, 500), '2026-09-21T14:13:20.500Z'])
     expect(one({ event: { original: '<Event' }, winlog }).ecs).toMatchObject({ event: { code: '22' } })
   })
 

@@ -266,7 +266,8 @@ function readWinlog(record: JsonObject, document: JsonObject, winlog: JsonObject
     channel,
     id,
     computer,
-    time: parseTime(record['@timestamp']),
+    // Some collectors put their own time into the document's.
+    time: parseTime(winlog.time_created) ?? parseTime(document['@timestamp']),
     recordId: textOf(winlog.record_id),
     name: textOf(event.action) ?? textOf(winlog.task),
     loggedBy: { pid: textOf(process.pid), userId: textOf(user.identifier) },
