@@ -3,10 +3,14 @@ import { finished } from './finish.ts'
 import type { Life, Member } from './member.ts'
 import { type Run, type Standing, standingOf } from './site.ts'
 
-/** Members are stopped for a part of each beat, and run for the rest. Milliseconds. */
-const BEAT = 200
-/** The least share of a beat: enough for a member to tell its group in time that it is there. */
-const SLOWEST = 0.05
+/**
+ * Members run for so long, and then are stopped: longer where they have done what they may for now, and still not so long that their group
+ * takes them for dead. Milliseconds.
+ */
+const RUNNING = 100
+const STOPPED = { ahead: 2_900, else: 100 }
+/** Between two looks at how far they are. Milliseconds. */
+const LOOK = 1_000
 
 /** The members of a run, each in the life that it is in. */
 export class Crew {
@@ -14,15 +18,15 @@ export class Crew {
   private readonly members: readonly Member[]
   private readonly lives = new Map<number, Life>()
   private readonly frozen = new Set<number>()
-  private share = 1
-  private left: number
+  /** Nothing beyond this is to be done for now: so many entries are to be left. */
+  private floor = 0
+  private ahead = false
   private beating: Promise<void> | undefined
   private over = false
 
   private constructor(run: Run, members: readonly Member[]) {
     this.run = run
     this.members = members
-    this.left = run.ends.reduce((sum, end) => sum + end, 0)
   }
 
   static async of(run: Run, size: number): Promise<Crew> {
@@ -63,7 +67,10 @@ export class Crew {
     const life = this.start(at, point)
     const ended = await Promise.race([life.ended, sleep(180_000, 'late', { ref: false })])
     this.lives.delete(at)
-    if (ended === 'late') throw new Error(`${point} was never reached:\n${life.output}`)
+    if (ended === 'late') {
+      await life.kill()
+      throw new Error(`${point} was never reached, with ${(await this.standing()).left} entries left:\n${life.output}`)
+    }
     if (ended !== null) throw new Error(`a member ended with ${ended} before ${point}:\n${life.output}`)
   }
 
@@ -89,11 +96,8 @@ export class Crew {
    */
   async pace(calls: number): Promise<Standing> {
     const standing = await this.standing()
-    const done = this.left - standing.left
-    const wanted = standing.left / (calls + 2)
-    const change = Math.min(2, Math.max(0.5, wanted / Math.max(1, done)))
-    this.share = Math.min(1, Math.max(SLOWEST, this.share * change))
-    this.left = standing.left
+    this.floor = standing.left - standing.left / (calls + 2)
+    this.ahead = false
     this.beating ??= this.beat()
     return standing
   }
@@ -119,16 +123,18 @@ export class Crew {
   }
 
   private async beat(): Promise<void> {
+    // One that starts has nothing to do yet, and needs its time for that.
     const tell = (name: 'SIGSTOP' | 'SIGCONT') => {
-      for (const [at, life] of this.lives) if (!this.frozen.has(at)) life.signal(name)
+      for (const [at, life] of this.lives) if (!this.frozen.has(at) && life.serves) life.signal(name)
     }
-    while (!this.over) {
-      if (this.share < 1) {
-        tell('SIGSTOP')
-        await sleep(BEAT * (1 - this.share))
-        tell('SIGCONT')
-      }
-      await sleep(BEAT * this.share)
+    for (let looked = 0; !this.over; ) {
+      tell('SIGSTOP')
+      await sleep(this.ahead ? STOPPED.ahead : STOPPED.else)
+      tell('SIGCONT')
+      await sleep(RUNNING)
+      if (Date.now() - looked < LOOK) continue
+      looked = Date.now()
+      this.ahead = (await this.standing()).left <= this.floor
     }
   }
 }

@@ -100,6 +100,11 @@ export class Life {
     return this.child.exitCode === null && this.child.signalCode === null
   }
 
+  /** Whether it has come so far in its start that it says where it is reached. */
+  get serves(): boolean {
+    return this.written.includes('/metrics')
+  }
+
   /** What it wrote, for people. */
   get output(): string {
     return this.written

@@ -21,6 +21,8 @@ class FakeConsumer {
   readonly committed: string[] = []
   disconnected = false
   joins = true
+  /** What the group does while this one leaves it. */
+  atFarewell: () => void = () => {}
   private readonly listeners = new Map<string, (event: { payload: unknown }) => void>()
   private batch: (payload: unknown) => Promise<void> = async () => {}
 
@@ -61,6 +63,7 @@ class FakeConsumer {
     this.committed.push(offset)
   }
   async disconnect() {
+    this.atFarewell()
     this.disconnected = true
   }
 }
@@ -173,6 +176,18 @@ test('a rebalance closes the partitions and opens what is assigned then, from wh
   await member!.give(2, 9)
   await consumer.drained()
   expect(handled).toEqual([0, 1, 2, 3, 2, 3, 4, 5, 6, 7, 8])
+})
+
+test('what the group decides while a member leaves is opened by nobody', async () => {
+  const { consumer, members, state } = begin()
+  await consumer.started()
+  members[0]!.atFarewell = () => {
+    members[0]!.rebalance()
+    members[0]!.join([0])
+  }
+  await consumer.stop()
+  await sleep(20)
+  expect(state.opened).toBe(1)
 })
 
 test('records that the broker deleted unread are told, and the rest is read', async () => {

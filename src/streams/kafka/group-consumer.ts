@@ -120,6 +120,7 @@ class Member {
   private settled = false
   private joiningSince: number | undefined = Date.now()
   private looking = false
+  private leaving = false
   private over = false
   private end: (problem: unknown) => void = () => {}
   private readonly ended = new Promise<unknown>((resolve) => {
@@ -160,6 +161,7 @@ class Member {
 
   /** Closes the partitions after the batches in hand, and leaves the group. */
   async leave(): Promise<void> {
+    this.leaving = true
     const last = [...this.assigned.values()]
     this.assign(undefined)
     await this.changing
@@ -173,6 +175,8 @@ class Member {
     const { consumer } = this
     const { topic, group } = this.settings
     consumer.on(consumer.events.GROUP_JOIN, ({ payload }) => {
+      // What the group decides while this member says goodbye is nobody's any more: what it opened now would never be closed.
+      if (this.leaving) return
       const partitions = payload.memberAssignment[topic] ?? []
       // Before the first fetch: nothing may come until the handler has said where it stands.
       consumer.pause([{ topic, partitions }])

@@ -159,23 +159,39 @@ export class PartitionReader {
 
   /**
    * One request at a time: where two come first, kafkajs opens two connections and forgets one of them, which then keeps the process
-   * alive. A failure costs the connection: a leader that moved, a broker that is gone, are learned anew.
+   * alive. A failure costs the connection: a leader that moved, a broker that is gone, are learned anew. Whoever waits while nobody
+   * answers is told together with the first, and not after as many attempts as there are others.
    */
   private inTurn<T>(question: (cluster: Cluster) => Promise<T>): Promise<T> {
+    const awaited = this.connection()
+    // It may fail before the turn comes that says so.
+    awaited.catch(() => {})
     const turn = this.turn.then(async () => {
-      if (this.closing.signal.aborted) throw new Error('the log has been closed')
-      this.connecting ??= this.connect()
-      const connecting = this.connecting
+      await awaited
+      const connection = this.connection()
+      const cluster = await connection
       try {
-        return await question(await connecting)
+        return await question(cluster)
       } catch (error) {
-        this.connecting = undefined
-        await connecting.then((cluster) => cluster.disconnect()).catch(() => {})
+        if (this.connecting === connection) this.connecting = undefined
+        await cluster.disconnect().catch(() => {})
         throw error
       }
     })
     this.turn = turn.catch(() => {})
     return turn
+  }
+
+  /** The one that there is, or a new one. */
+  private connection(): Promise<Cluster> {
+    if (this.closing.signal.aborted) return Promise.reject(new Error('the log has been closed'))
+    if (this.connecting !== undefined) return this.connecting
+    const connecting = this.connect()
+    this.connecting = connecting
+    connecting.catch(() => {
+      if (this.connecting === connecting) this.connecting = undefined
+    })
+    return connecting
   }
 
   private async connect(): Promise<Cluster> {
@@ -188,7 +204,10 @@ export class PartitionReader {
       allowAutoTopicCreation: false,
       isolationLevel: READ_COMMITTED,
     })
-    await cluster.connect()
+    await cluster.connect().catch(async (error) => {
+      await cluster.disconnect()
+      throw error
+    })
     return cluster
   }
 }

@@ -25,8 +25,8 @@ export interface RealKafka {
   output(): string
   /** kill -9. */
   kill(): Promise<void>
-  /** Starts it again on the same data; resolves when it answers. */
-  start(): Promise<void>
+  /** Starts it again on the same data; resolves when it answers. @param password of the user of PLAIN from now on */
+  start(password?: string): Promise<void>
   stop(): Promise<void>
 }
 
@@ -39,7 +39,8 @@ export async function startKafka(): Promise<RealKafka> {
   // The broker wants both in one file.
   await writeFile(join(folder, 'broker.pem'), (await readFile(join(folder, 'broker.key'), 'utf8')) + ca, { mode: 0o600 })
   await writeFile(join(folder, 'log4j2.properties'), LOG4J)
-  await writeFile(join(folder, 'server.properties'), properties(folder, ports))
+  const config = join(folder, 'server.properties')
+  await writeFile(config, properties(folder, ports, USERS.plain.password))
   const java = (heap: string, main: string, ...args: string[]) => [
     `-Xmx${heap}`,
     `-Dlog4j2.configurationFile=${join(folder, 'log4j2.properties')}`,
@@ -48,7 +49,6 @@ export async function startKafka(): Promise<RealKafka> {
     main,
     ...args,
   ]
-  const config = join(folder, 'server.properties')
   const scram = `SCRAM-SHA-512=[name=${USERS.scram.username},password=${USERS.scram.password}]`
   const format = ['format', '-t', 'Y29yZG9uLXJlYWwtdGVzdA', '-c', config, '--add-scram', scram]
   await run('java', java('256m', 'kafka.tools.StorageTool', ...format), { timeout: 60_000 })
@@ -68,15 +68,16 @@ export async function startKafka(): Promise<RealKafka> {
     ca,
     output: () => output,
     kill,
-    async start() {
+    async start(password = USERS.plain.password) {
+      await writeFile(config, properties(folder, ports, password))
       child = spawn('java', java('512m', 'kafka.Kafka', config), { cwd: folder, stdio: ['ignore', 'pipe', 'pipe'] })
       for (const stream of [child.stdout!, child.stderr!]) stream.on('data', (chunk: Buffer) => (output = (output + chunk).slice(-20_000)))
-      for (let attempt = 0; attempt < 600; attempt++) {
+      for (let attempt = 0; attempt < 1_800; attempt++) {
         if (child.exitCode !== null) throw new Error(`kafka ended with ${child.exitCode}\n${output}`)
         if (await listens(ports.open)) return
         await sleep(100)
       }
-      throw new Error(`kafka does not listen after 60 s\n${output}`)
+      throw new Error(`kafka does not listen after 180 s\n${output}`)
     },
     async stop() {
       // Its data are thrown away: nothing is gained by an orderly end.
@@ -127,8 +128,7 @@ function listens(port: number): Promise<boolean> {
   })
 }
 
-function properties(folder: string, { open, secured, controller }: Record<'open' | 'secured' | 'controller', number>): string {
-  const { plain } = USERS
+function properties(folder: string, { open, secured, controller }: Record<'open' | 'secured' | 'controller', number>, password: string) {
   return `
 process.roles=broker,controller
 node.id=1
@@ -141,7 +141,7 @@ listener.security.protocol.map=OPEN:PLAINTEXT,SECURED:SASL_SSL,CONTROLLER:PLAINT
 ssl.keystore.type=PEM
 ssl.keystore.location=${join(folder, 'broker.pem')}
 sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-512
-listener.name.secured.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_${plain.username}="${plain.password}";
+listener.name.secured.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_${USERS.plain.username}="${password}";
 listener.name.secured.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
 log.dirs=${join(folder, 'data')}
 offsets.topic.replication.factor=1
