@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
+import { compileDetector } from '../../src/detectors/detector.ts'
 import { ordinaryDay } from '../kits/benign-day/day.ts'
 import { replayDay } from '../kits/benign-day/replay.ts'
 import { shippedRules } from './rules-page.ts'
@@ -10,11 +11,11 @@ const page = readFileSync(join(import.meta.dirname, '..', '..', 'docs', 'referen
 const expected = [...page.slice(page.indexOf('## An ordinary day')).matchAll(/^\| ([^|]+) \| (low|medium) \| [\d, ]+ \|$/gm)].map(
   ([, title]) => title!,
 )
-const rules = shippedRules()
-const day = ordinaryDay({ people: 3, seed: 7, start: Date.UTC(2026, 10, 17) })
+const detector = compileDetector(shippedRules())
+const day = ordinaryDay({ people: 3, seed: 7, flows: 120, start: Date.UTC(2026, 10, 17) })
 
 test('an ordinary day is read whole, sets off no rule of level high, and none but those that the page names', async () => {
-  const { alerts, records, bad } = await replayDay(day, rules)
+  const { alerts, records, bad } = await replayDay(day, detector)
   expect(bad).toEqual([])
   const sources = [...new Set(day.deliveries.map(({ source }) => source))]
   expect([...records.keys()].toSorted()).toEqual(sources.toSorted())
@@ -57,7 +58,7 @@ test('the same day is not ordinary if nobody asks the broker, or if an agent sen
   const deliveries = day.deliveries
     .filter(({ source }) => source !== 'broker')
     .flatMap((delivery) => (delivery === told ? [delivery, { ...delivery, body: attack }] : [delivery]))
-  const { alerts } = await replayDay({ ...day, deliveries }, rules)
+  const { alerts } = await replayDay({ ...day, deliveries }, detector)
   expect(alerts.filter(({ rule }) => rule.level === 'high').map(({ rule, group }) => [rule.name, group])).toEqual([
     ['agent_sensitive_then_unlisted_egress', { 'device.id': first!.device, 'gen_ai.agent.name': 'gemini' }],
   ])

@@ -22,14 +22,16 @@ export interface Day {
  * has expired, a file that a tool may not read, a plugin that somebody tries out.
  *
  * @param start the day's first moment, in milliseconds since the epoch
+ * @param flows how many connections the network monitor sees of each person; by default 550
  */
-export function ordinaryDay({ people: count, seed, start }: { people: number; seed: number; start: number }): Day {
+export function ordinaryDay(settings: { people: number; seed: number; start: number; flows?: number }): Day {
+  const { people: count, seed, start, flows = 550 } = settings
   const random = new Random(seed)
   const people = Array.from({ length: count }, (_, at): Person => {
     const id = `user-${at + 1}`
     return { id, email: `${id}@corp.example`, device: `ws-${at + 1}`, address: `10.20.4.${at + 10}`, agent: AGENTS[at % AGENTS.length]! }
   })
-  const deliveries = people.flatMap((person, at) => [...dayOf(person, at, random, start)])
+  const deliveries = people.flatMap((person, at) => [...dayOf(person, at, random, start, flows)])
   return { people, deliveries: deliveries.toSorted((one, other) => one.at - other.at) }
 }
 
@@ -51,13 +53,13 @@ export function inventoryOf(people: readonly Person[]): string {
   })
 }
 
-function* dayOf(person: Person, number: number, random: Random, start: number): Generator<Delivery> {
+function* dayOf(person: Person, number: number, random: Random, start: number, flows: number): Generator<Delivery> {
   const arrives = start + random.between(7, 9.5) * HOUR
   const leaves = arrives + random.between(8, 9) * HOUR
   const within = () => Math.round(random.between(arrives + 10 * MINUTE, leaves))
   for (let at = start + number * MINUTE; at < start + 24 * HOUR; at += 8 * HOUR) yield intuneDevice(at, person)
   yield* signIns(person, Math.round(arrives), within(), random)
-  yield* traffic(person, random, start, within)
+  yield* traffic(person, random, start, flows, within)
   yield* byHand(person, number, within)
   const sessions = 3 + random.below(4)
   for (let at = 0; at < sessions; at++) {
@@ -79,12 +81,15 @@ function* signIns(person: Person, arrives: number, again: number, random: Random
 }
 
 /** Browsing and mail by day, updates by night, one call with pictures. */
-function* traffic(person: Person, random: Random, start: number, within: () => number): Generator<Delivery> {
+function* traffic(person: Person, random: Random, start: number, flows: number, within: () => number): Generator<Delivery> {
   const flow = (at: number, to: string, sent: number, received: number) =>
     zeekFlow(at, person, `C${person.device}${at}${sent}`, to, 443, Math.round(sent), Math.round(received))
-  for (let at = 0; at < 400; at++) yield flow(within(), random.pick(OUTSIDE), random.between(600, 60_000), random.between(2_000, 3e6))
-  for (let at = 0; at < 150; at++) yield flow(within(), random.pick(INSIDE), random.between(600, 200_000), random.between(2_000, 1e6))
-  for (let at = 0; at < 60; at++) yield squidTunnel(within(), person, random.pick(['docs.example.org', 'mail.example.com']), 4_000, 90_000)
+  for (let at = 0; at < flows * 0.75; at++)
+    yield flow(within(), random.pick(OUTSIDE), random.between(600, 60_000), random.between(2_000, 3e6))
+  for (let at = 0; at < flows * 0.25; at++)
+    yield flow(within(), random.pick(INSIDE), random.between(600, 200_000), random.between(2_000, 1e6))
+  for (let at = 0; at < flows / 10; at++)
+    yield squidTunnel(within(), person, random.pick(['docs.example.org', 'mail.example.com']), 4_000, 90_000)
   for (let at = 0; at < 6; at++) yield flow(Math.round(start + random.between(0, 6) * HOUR), random.pick(OUTSIDE), 2_000, 4e7)
   const call = within()
   for (let at = 0; at < 30; at++) yield flow(call + at * MINUTE, OUTSIDE[0]!, 9e6, 2e7)

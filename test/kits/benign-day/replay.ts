@@ -1,13 +1,12 @@
 import { Inventory } from '../../../src/context/inventory.ts'
 import { Posture } from '../../../src/context/posture.ts'
 import type { AlertRevision } from '../../../src/detectors/alert.ts'
-import { compileDetector } from '../../../src/detectors/detector.ts'
+import type { Detector } from '../../../src/detectors/detector.ts'
 import { type ReplayPiece, replayPieces } from '../../../src/engine/replay.ts'
 import { agentTree } from '../../../src/engine/rules.ts'
 import type { JsonObject } from '../../../src/event/json.ts'
 import { normaliserFor, recognise } from '../../../src/normalise/index.ts'
 import { Privacy } from '../../../src/privacy/privacy.ts'
-import type { RuleSet } from '../../../src/sigma/ast.ts'
 import { linesOf } from '../../../src/sources/lines.ts'
 import { type Day, inventoryOf } from './day.ts'
 
@@ -19,8 +18,8 @@ export interface DayResult {
   readonly bad: readonly string[]
 }
 
-/** The day as the engine would have taken it in, one delivery after the other, against the rules. */
-export async function replayDay({ people, deliveries }: Day, rules: RuleSet): Promise<DayResult> {
+/** The day as the engine would have taken it in, one delivery after the other, against the rules that the detector has. */
+export async function replayDay({ people, deliveries }: Day, detector: Detector): Promise<DayResult> {
   const records = new Map<string, number>()
   const bad: string[] = []
   const count = (value: JsonObject) => {
@@ -37,9 +36,13 @@ export async function replayDay({ people, deliveries }: Day, rules: RuleSet): Pr
     }
   }
   const { alerts } = await replayPieces(pieces(), {
-    detector: compileDetector(rules),
+    detector,
     normaliser: undefined,
-    context: { inventory: Inventory.parse(inventoryOf(people), 'inventory.yml', 0), tree: agentTree(rules), posture: new Posture() },
+    context: {
+      inventory: Inventory.parse(inventoryOf(people), 'inventory.yml', 0),
+      tree: agentTree(detector.rules),
+      posture: new Posture(),
+    },
     privacy: Privacy.DEFAULT,
     onBadRecord: ({ code, reason }) => bad.push(`${code}: ${reason}`),
     whyNot: [],
