@@ -1,6 +1,8 @@
 import { readdirSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
+import { isObject, type JsonObject } from '../../src/event/json.ts'
 import { NORMALISERS, normaliserFor, recognise } from '../../src/normalise/index.ts'
+import { FIELDS, type FieldTree } from '../../src/stores/elasticsearch/fields.ts'
 import { attempt, checkNormaliser, examplesOf } from './normaliser.ts'
 
 for (const normaliser of NORMALISERS) checkNormaliser(normaliser)
@@ -32,8 +34,22 @@ describe('the list of normalisers', () => {
     }
   })
 
+  test('writes nothing that a store could not find by its name', () => {
+    const written = NORMALISERS.flatMap((normaliser) => examplesOf(normaliser).flatMap((record) => normaliser.normalise(record)))
+    expect([...new Set(written.flatMap(({ ecs }) => namesWithoutField(ecs, FIELDS)))]).toEqual([])
+  })
+
   test('takes any JSON object, the last resort being the pass-through', () => {
     expect(recognise({ anything: 1 }).name).toBe('ecs.passthrough')
     expect(recognise({}).normalise({})).toMatchObject([{ time: null, ecs: {} }])
   })
 })
+
+/** Dotted names of a document that are in no mapping. */
+function namesWithoutField(document: JsonObject, { fields, objects }: FieldTree, prefix = ''): string[] {
+  return Object.entries(document).flatMap(([name, value]) => {
+    const inner = objects.get(name)
+    if (inner === undefined) return fields.has(name) ? [] : [prefix + name]
+    return [value].flat().flatMap((item) => (isObject(item) ? namesWithoutField(item, inner, `${prefix}${name}.`) : []))
+  })
+}

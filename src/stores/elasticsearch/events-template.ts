@@ -20,7 +20,7 @@ const SEARCHED = [
 ]
 
 /** Changes with what the mapping means, so that what is installed can be told apart. */
-const VERSION = 1
+const VERSION = 2
 
 /**
  * The template of the events' indices: the fields of ECS and Cordon's own (docs/design.md section 2); what else a document has is kept

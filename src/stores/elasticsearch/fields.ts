@@ -16,8 +16,8 @@ export interface FieldTree {
 }
 
 /**
- * What Cordon's documents have besides ECS (docs/design.md section 2, "Names outside ECS"), in the notation of ecs-fields.ts. Under
- * `cordon` is what is no part of the event: which rules judged it, its place in the events log, and of a document that
+ * What Cordon's documents have besides ECS (docs/design.md section 2, "Names outside ECS"), in the notation of ecs-fields.ts. Of
+ * Beats it has what names a Windows event. Under `cordon` is what is no part of the event: which rules judged it, its place in the events log, and of a document that
  * Elasticsearch would not take as it is the reason and the whole text.
  */
 const OWN_FIELDS = `
@@ -35,6 +35,8 @@ token | decision expires:date id label op path purpose reason
 dlp.pii | count:long
 dlp.secret | kind
 context.device context.file context.process context.user | observed:date source
+winlog | channel computer_name event_id provider_name record_id
+winlog.logon | id type
 cordon | bundle copy:boolean document:object! offset:long partition:long refused
 `
 
