@@ -6,7 +6,7 @@ import { readInnerJson } from './inner-json.ts'
 import { jsonFramer } from './json-framer.ts'
 import { countOf, distinct, endpoint, urlFields } from './network-fields.ts'
 import type { Normaliser } from './normaliser.ts'
-import { foreignRecord, objectAt, textAt } from './record.ts'
+import { foreignRecord, objectAt, recordId, textAt } from './record.ts'
 import { ECS_VERSION, firstText, numberOf, some, textOf } from './shape.ts'
 
 /** LiteLLM's gateway: one StandardLoggingPayload for each call of a model or of an MCP tool, whether it succeeded or failed. */
@@ -94,8 +94,8 @@ function draftOf(payload: JsonObject, native: JsonObject) {
   }
   for (const name in fields) if (fields[name] !== undefined) ecs[name] = fields[name]
   return {
-    // A cached answer has the id of the first; the time tells them apart.
-    ...(id === undefined || time === null ? {} : { producerId: `${id}:${time}` }),
+    // A cached answer has the id of the first.
+    ...(id === undefined ? {} : { producerId: recordId(id, payload) }),
     time,
     logsource: tagsOf(tool !== undefined),
     ecs,

@@ -5,7 +5,7 @@ import { formatTime } from '../event/time.ts'
 import { ecsPassthrough } from './ecs-passthrough.ts'
 import { distinct } from './network-fields.ts'
 import type { Normaliser } from './normaliser.ts'
-import { foreignRecord, nativeOf, type Unwrapped, unwrap } from './record.ts'
+import { foreignRecord, nativeOf, recordId, type Unwrapped, unwrap } from './record.ts'
 import { ECS_VERSION, some } from './shape.ts'
 import { logsourcesOf } from './taxonomy.ts'
 import { actOf, type WindowsAct } from './windows-acts.ts'
@@ -46,7 +46,7 @@ function readAll(record: JsonObject): readonly (readonly [WindowsRecord, Unwrapp
 }
 
 function draftOf(read: WindowsRecord, { item: record, around }: Unwrapped): Draft {
-  const { time, computer, channel, recordId } = read
+  const { time, computer, channel, recordId: number } = read
   const act = actOf(read)
   const computed: JsonObject = time === null ? {} : { '@timestamp': formatTime(time) }
   const fields: Readonly<Record<string, JsonObject | undefined>> = {
@@ -66,9 +66,9 @@ function draftOf(read: WindowsRecord, { item: record, around }: Unwrapped): Draf
   for (const name in fields) if (fields[name] !== undefined) computed[name] = fields[name]
   const isDocument = Object.keys(record).some((key) => key === 'winlog' || key.startsWith('winlog.'))
   const ecs = isDocument ? withOwnFields(computed, record) : computed
-  const producerId = [computer, channel, recordId, time]
   return {
-    ...(producerId.includes(undefined) || time === null ? {} : { producerId: producerId.join(':') }),
+    // A log that is cleared numbers anew, and an event may come in several forms.
+    ...(computer === undefined || number === undefined ? {} : { producerId: recordId(`${computer}:${channel}:${number}`, record) }),
     time,
     logsource: tagsOf(read, act, isDocument ? ecs : undefined),
     ecs,
