@@ -72,7 +72,7 @@ describe('posture', () => {
   })
 
   it('forgets what it learned longest ago when it is full, and says so', () => {
-    const posture = new Posture({ rows: 2 })
+    const posture = new Posture({ names: 2 })
     said(posture, 0, true, ['a'])
     said(posture, 0, true, ['b'])
     said(posture, 1, true, ['a'])

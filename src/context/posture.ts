@@ -30,14 +30,17 @@ export interface Known {
 }
 
 export interface PostureLimits {
-  /** Facts of names; beyond it what was learned longest ago goes. Default 400,000. */
-  readonly rows?: number
+  /** Names of devices and users; beyond it the one of which nothing was learned for longest goes. Default 100,000. */
+  readonly names?: number
 }
 
 /** Observations of one fact of one name. When there are more, those are forgotten that said nothing new, then the oldest. */
 const MOST_OBSERVATIONS = 32
 /** A name that several devices had within this time says of none of them how it is. */
 const SHARED_NAME = 7 * 86_400_000
+
+/** What is known under one name. */
+type Facts = Map<Fact, readonly Observation[]>
 
 /**
  * What posture sources observed of devices and users, and when: answers as of an event's time, so that an event that comes in late is not
@@ -46,19 +49,20 @@ const SHARED_NAME = 7 * 86_400_000
 export class Posture {
   private readonly limit: number
   /** In the order in which they were learned, so that the first is the one to evict. */
-  private readonly rows = new Map<string, PostureRow>()
+  private readonly subjects = new Map<string, Facts>()
 
   constructor(limits: PostureLimits = {}) {
-    this.limit = limits.rows ?? 400_000
+    this.limit = limits.names ?? 100_000
   }
 
   /** Takes up rows that were stored. */
   load(rows: Iterable<PostureRow>): void {
-    for (const row of rows) this.rows.set(keyOf(row.subject, row.fact), row)
+    for (const { subject, fact, observations } of rows) this.factsOf(subject).set(fact, observations)
   }
 
+  /** Names of which something is known. */
   get size(): number {
-    return this.rows.size
+    return this.subjects.size
   }
 
   /**
@@ -69,44 +73,50 @@ export class Posture {
   learn(
     kind: Kind,
     names: readonly string[],
-    facts: Readonly<Partial<Record<Fact, boolean>>>,
+    observed: Readonly<Partial<Record<Fact, boolean>>>,
     { time, source }: Pick<Observation, 'time' | 'source'>,
   ): readonly PostureRow[] {
     const changes: PostureRow[] = []
     for (const name of names) {
-      for (const [fact, value] of Object.entries(facts) as [Fact, boolean][]) {
-        const subject = subjectOf(kind, name)
-        const key = keyOf(subject, fact)
-        const before = this.rows.get(key)?.observations ?? []
-        const row: PostureRow = { subject, fact, observations: inserted(before, { time, value, source, of: names[0]! }) }
-        this.rows.delete(key)
-        this.rows.set(key, row)
-        changes.push(row)
+      const subject = subjectOf(kind, name)
+      for (const [fact, value] of Object.entries(observed) as [Fact, boolean][]) {
+        const facts = this.factsOf(subject)
+        const observations = inserted(facts.get(fact) ?? [], { time, value, source, of: names[0]! })
+        facts.set(fact, observations)
+        changes.push({ subject, fact, observations })
       }
     }
-    while (this.rows.size > this.limit) {
-      const [oldest, row] = this.rows.entries().next().value!
-      this.rows.delete(oldest)
-      changes.push({ ...row, observations: [] })
+    while (this.subjects.size > this.limit) {
+      const [oldest, facts] = this.subjects.entries().next().value!
+      this.subjects.delete(oldest)
+      for (const fact of facts.keys()) changes.push({ subject: oldest, fact, observations: [] })
     }
     return changes
   }
 
   /** A fact of a device or user as of a time, by the first of its names that has one. Undefined: unknown. */
   asOf(kind: Kind, names: readonly string[], fact: Fact, time: number): Known | undefined {
+    if (this.subjects.size === 0) return undefined
     for (const name of names) {
-      const row = this.rows.get(keyOf(subjectOf(kind, name), fact))
-      const known = row === undefined ? undefined : knownAt(row.observations, time, name)
+      const observations = this.subjects.get(subjectOf(kind, name))?.get(fact)
+      const known = observations === undefined ? undefined : knownAt(observations, time, name)
       if (known !== undefined) return known
     }
     return undefined
+  }
+
+  /** What is known under a name, which thereby is the one learned last. */
+  private factsOf(subject: string): Facts {
+    const facts: Facts = this.subjects.get(subject) ?? new Map()
+    this.subjects.delete(subject)
+    this.subjects.set(subject, facts)
+    return facts
   }
 }
 
 export type Kind = 'device' | 'user'
 
 const subjectOf = (kind: Kind, name: string) => `${kind} ${name.toLowerCase()}`
-const keyOf = (subject: string, fact: Fact) => `${fact} ${subject}`
 
 /** By time; of the same time and holder the later word counts. Of three that agree the middle one says nothing, unless another comes between. */
 function inserted(observations: readonly Observation[], added: Observation): readonly Observation[] {
