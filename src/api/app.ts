@@ -126,7 +126,7 @@ export function createApi({ operations, webhooks, ...vitals }: ApiBackend): Open
     }
     if (receipts === undefined) return c.json({ error: 'no responder of this name takes webhooks' }, 404)
     try {
-      await webhooks.keep(responder, receipts)
+      await webhooks.keep(responder, receipts, body)
     } catch {
       // The vendor keeps it and sends it again: it is our store that is out of reach.
       return c.json({ error: 'cannot be recorded now; send it again' }, 503)

@@ -132,6 +132,12 @@ export const configSchema = z.strictObject({
   rules: z.array(z.union([z.string(), agentThreatRules])).default([BUILTIN, './rules']),
   policy: z.string().default('./policy'),
   inventory: z.string().optional(),
+  posture: z
+    .strictObject({
+      /** Tokens, `file:<path>` and `webhook:<responder>` whose word on posture counts; everybody's, if left out. */
+      senders: z.array(z.string().min(1)).optional(),
+    })
+    .prefault({}),
   /** Which paths are classified how, where the inventory does not say it. */
   labels: z.string().optional(),
   responders: z.array(z.looseObject({ use: z.string(), name: z.string().optional() })).default([]),

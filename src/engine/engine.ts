@@ -30,7 +30,7 @@ import { readSite } from './site.ts'
 import { startStore } from './store-stage.ts'
 import { openStreams } from './streams.ts'
 import { type FreshTokens, openTokens } from './tokens.ts'
-import { webhooks } from './webhooks.ts'
+import { takeReports, webhooks } from './webhooks.ts'
 
 export interface Engine {
   readonly config: Config
@@ -124,9 +124,11 @@ async function startStages(parts: Parts): Promise<Omit<Engine, 'stop'>> {
   ]
   const api = recording && {
     operations: new Operations(recording),
-    webhooks: webhooks(site.links, async (responder, receipts) => {
+    webhooks: webhooks(site.links, async (responder, receipts, body) => {
       await keepReceipts(recording, responder, receipts)
       dispatcher?.wake()
+      const link = site.links.find(({ name }) => name === responder)
+      if (ingest) await takeReports(ingest.intake, link, body)
     }),
   }
   const listening = await startListeners(parts, checks, api, ingest)

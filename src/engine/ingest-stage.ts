@@ -47,6 +47,7 @@ export function startIngest(parts: Parts): IngestStage {
     privacy,
     tree,
     posture,
+    postureFrom: (sender) => config.posture.senders?.includes(sender) ?? true,
     store,
     inventory: () => site.inventory.current(),
     labels: () => site.labels.current(),

@@ -57,6 +57,7 @@ describe.each([
       privacy: Privacy.DEFAULT,
       tree: new ProcessTree(compileAgents([])),
       posture: learned(),
+      postureFrom: (sender) => sender !== 'stranger',
       labels: () => Labels.EMPTY,
       store,
       inventory: () => Inventory.EMPTY,
@@ -119,6 +120,16 @@ describe.each([
     const [before, , after] = (await events()).toSorted((a, b) => (a.time ?? 0) - (b.time ?? 0))
     expect(before?.ecs.device).toEqual({ id: 'd1' })
     expect(after?.ecs.device).toEqual({ id: 'd1', posture: { compliant: false, disk_encrypted: true } })
+  })
+
+  test('a sender whose word on posture does not count teaches nothing, and keeps what it said', async () => {
+    const value = { id: 'mdm-1', deviceName: 'd1', lastSyncDateTime: '2026-03-01T00:00:00Z', complianceState: 'compliant' }
+    const sent = { sender: 'stranger', source: 'intune.managed_device', transport: 'http-json', bodyHash: 'b' } as const
+    await ingest.intake().accept({ ...sent, records: [{ value, line: 1, offset: 0 }] })
+    await send({ '@timestamp': '2026-03-01T00:00:01Z', host: { name: 'd1' } })
+    const [told, later] = (await events()).toSorted((a, b) => (a.time ?? 0) - (b.time ?? 0))
+    expect([told?.ecs.device, later?.ecs.device]).toEqual([{ id: 'mdm-1' }, { id: 'd1' }])
+    expect(told?.native).toMatchObject(value)
   })
 
   test('other content under the same id is told, and does not take the place of what was there', async () => {

@@ -26,6 +26,8 @@ interface Settings {
   readonly posture: Posture
   readonly store: Pick<IngestStore, 'save' | 'digestOf' | 'savePosition'>
   readonly privacy: Pick<Privacy, 'redact' | 'scrub' | 'scrubContent'>
+  /** Whether a sender's word on posture counts. */
+  readonly postureFrom: (sender: string) => boolean
   /** The inventory as it is now: it is read again while the engine runs. */
   readonly inventory: () => Inventory
   /** The label file as it is now. */
@@ -123,6 +125,7 @@ export class Ingest {
     const rows: Learned[] = []
     const refused: RefusedRecord[] = []
     const { privacy } = this.settings
+    const attested = this.settings.postureFrom(delivery.sender)
     const context: ContextSources = {
       inventory: this.settings.inventory(),
       labels: this.settings.labels(),
@@ -138,7 +141,7 @@ export class Ingest {
       try {
         const normaliser = delivery.source === undefined ? recognise(record.value) : normaliserFor(delivery.source)
         normaliser.normalise(record.value).forEach((made, part) => {
-          const draft = record.id === undefined ? made : { ...made, producerId: `${record.id}#${part}` }
+          const draft = identified(attested ? made : withoutAttestation(made), record, part)
           const { draft: joined, changes } = joinContext(draft, context, now)
           rows.push(...changes.map((row) => withoutSecrets(row, privacy)))
           const id = eventId(delivery, record, part, draft)
@@ -236,6 +239,15 @@ export class Ingest {
     }
     return { record: first === digest ? record : conflict(sender, event, digest, bundle, now), known: true }
   }
+}
+
+/** A record that its place names, whatever its contents, has that name. */
+function identified(draft: Draft, record: VendorRecord, part: number): Draft {
+  return record.id === undefined ? draft : { ...draft, producerId: `${record.id}#${part}` }
+}
+
+function withoutAttestation({ attests: _, ...draft }: Draft): Draft {
+  return draft
 }
 
 /**

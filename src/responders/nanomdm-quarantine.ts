@@ -58,6 +58,7 @@ export const nanomdmQuarantine = {
   reversible: true,
   target: 'device',
   needs: ['device.mdm.id'],
+  reports: 'nanomdm.webhook',
   permissions: ['nanomdm API key', 'MDM access rights of the enrolment: install and remove profiles, inspect profiles'],
   config,
   example: `url: https://mdm.example.internal

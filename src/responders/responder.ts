@@ -109,6 +109,8 @@ export interface Responder<C = unknown> {
   readonly timeout: number
   /** How long after acceptance the effect must be confirmed before on-call is told, in milliseconds. */
   readonly confirmWithin: number
+  /** The source that its webhook's bodies are records of, besides the receipts in them: they are taken in as events. */
+  readonly reports?: string
   connect(config: C): ConnectedResponder
 }
 

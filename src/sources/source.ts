@@ -1,6 +1,6 @@
 import type { BadRecord, Framer, RecordProblem, VendorRecord } from '../normalise/normaliser.ts'
 
-export type Transport = 'http-json' | 'otlp-http' | 'file' | 'elasticsearch'
+export type Transport = 'http-json' | 'otlp-http' | 'file' | 'elasticsearch' | 'webhook'
 
 /** Where a tail stands in a file: everything before it is durable. */
 export interface FilePosition {

@@ -251,6 +251,7 @@ export class Node {
       privacy: Privacy.DEFAULT,
       tree: new ProcessTree(compileAgents([])),
       posture: this.world.posture(),
+      postureFrom: () => true,
       labels: () => Labels.EMPTY,
       store: this.world.onDisk ? new IngestStore(join(folder, 'ingest.db')) : this.disk.ingest,
       inventory: () => Inventory.EMPTY,
