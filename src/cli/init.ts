@@ -54,6 +54,7 @@ sources: []             # AI agents push to listen.ingest and need no entry here
 #    index: logs-endpoint.events.*
 
 rules: [builtin, ./rules]   # what comes with Cordon, then yours; your list or filter replaces ours of the same name or id
+                            # { atr: package } in this list adds Agent Threat Rules: docs/reference/agent-threat-rules.md
 policy: ./policy            # who may contain what: grants, limits, protected assets. Shipped grants for containment are shadow
 inventory: ./inventory.yml  # devices, people, labels of paths. A device that is not in it counts as protected
 

@@ -30,11 +30,17 @@ export async function examine(configPath: string, token: string | undefined): Pr
     siteChecks(config),
     attempt('data folder', () => folderChecks(config)),
     attempt('engine', () => engineChecks(config, token)),
-    clusterChecks(config),
     configuredSourceChecks(config),
-    attempt('events', () => recordedChecks(config)),
+    clustersAndLogs(config),
   ])
   return found.flat()
+}
+
+async function clustersAndLogs(config: Config): Promise<readonly Diagnosis[]> {
+  const clusters = await clusterChecks(config)
+  // What keeps Kafka from being read is said already.
+  if (clusters.some(({ check, level }) => check === 'kafka' && level === 'problem')) return clusters
+  return [...clusters, ...(await attempt('events', () => recordedChecks(config)))]
 }
 
 async function recordedChecks(config: Config): Promise<readonly Diagnosis[]> {
