@@ -48,10 +48,10 @@ function withFindings(ecs: JsonObject, found: Found, classOf: (kind: string) => 
   return { ...ecs, dlp }
 }
 
-/** Field sets of ECS that say whom an event is about. */
+/** Field sets that say whom an event is about: those of ECS, and `actor`, as records that nobody maps call it. */
 const PEOPLE = [
   ...['user', 'source.user', 'destination.user', 'client.user', 'server.user', 'process.user', 'process.real_user', 'process.saved_user'],
-  ...['related.user', 'device.owner', 'email.from', 'email.to', 'email.cc', 'email.bcc', 'email.sender', 'email.reply_to'],
+  ...['actor', 'related.user', 'device.owner', 'email.from', 'email.to', 'email.cc', 'email.bcc', 'email.sender', 'email.reply_to'],
 ]
 
 /** The redaction of one event. */
@@ -61,9 +61,9 @@ class Redaction {
   private readonly scanner: TextScanner
   private readonly names: Names
   /** What texts became: the document repeats those of the record. */
-  private readonly texts = new Map<string, string>()
+  private texts: Map<string, string> | undefined
   /** Digits of numbers that look like cards and are none. */
-  private readonly measures = new Set<string>()
+  private measures: Set<string> | undefined
   private people: ReadonlySet<string> | undefined
 
   constructor(ecs: JsonObject, scanner: TextScanner, names: Names) {
@@ -81,20 +81,19 @@ class Redaction {
   }
 
   private object(object: JsonObject, facts: NameFacts | undefined): JsonObject {
-    let changed = false
-    const pairs: [name: string, value: Json][] = []
+    let result: JsonObject | undefined
     for (const name in object) {
       const value = object[name]!
       const own = this.names.of(name)
       const redacted = this.value(value, own.isValue ? (this.namedBy(object) ?? facts) : own)
       const shown = own.isClean ? name : this.text(name, undefined)
-      changed ||= redacted !== value || shown !== name
-      pairs.push([shown, redacted])
+      if (result === undefined) {
+        if (redacted === value && shown === name) continue
+        result = before(object, name)
+      }
+      setOwn(result, freeName(result, shown), redacted)
     }
-    if (!changed) return object
-    const result: JsonObject = {}
-    for (const [name, value] of pairs) setOwn(result, freeName(result, name), value)
-    return result
+    return result ?? object
   }
 
   /** Of `{name: "password", value: …}`, what the name says. */
@@ -121,11 +120,12 @@ class Redaction {
   private text(text: string, promised: Promised | undefined): string {
     const kept = promised && this.kept(promised, text)
     if (kept !== undefined) return kept
-    const before = this.texts.get(text)
-    if (before !== undefined) return before
-    const redacted = this.scanner.redact(text, (element) => this.isKnown(element))
+    const known = this.texts?.get(text)
+    if (known !== undefined) return known
+    const redacted = this.scanner.redact(text, this.isKnown)
     if (redacted === undefined) return text
     for (const element of redacted.elements) this.note(element)
+    this.texts ??= new Map()
     this.texts.set(text, redacted.text)
     return redacted.text
   }
@@ -138,6 +138,7 @@ class Redaction {
     if (!isCard(digits) || !this.scanner.isWanted('card')) return number
     // What is a card where the record has it as a text is one here, too.
     if (facts?.isMeasure && this.found.get('card')?.has(digits) !== true) {
+      this.measures ??= new Set()
       this.measures.add(digits)
       return number
     }
@@ -159,8 +160,8 @@ class Redaction {
     return marker(kind)
   }
 
-  private isKnown({ kind, value }: Element): boolean {
-    if (kind === 'card') return this.measures.has(value)
+  private readonly isKnown = ({ kind, value }: Element): boolean => {
+    if (kind === 'card') return this.measures?.has(value) ?? false
     if (kind !== 'email') return false
     this.people ??= peopleOf(this.ecs)
     return this.people.has(value)
@@ -190,6 +191,16 @@ function peopleOf(ecs: JsonObject): ReadonlySet<string> {
 /** An id of Amazon's keys, and nothing else. */
 function isKeyId(text: string): boolean {
   return /^A[A-Z]{3}[A-Z0-9]{12,24}$/.test(text)
+}
+
+/** The pairs that stand before a name. */
+function before(object: JsonObject, end: string): JsonObject {
+  const result: JsonObject = {}
+  for (const name in object) {
+    if (name === end) break
+    setOwn(result, name, object[name]!)
+  }
+  return result
 }
 
 /** Two names that differ in what was redacted stay two. */

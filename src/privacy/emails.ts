@@ -5,8 +5,9 @@ const LONGEST_DOMAIN = 254
 /** What may stand before the @, as far as people use it: `=` and `/` belong to what an address is written in. */
 const LOCAL = /[\p{L}\p{N}_][\p{L}\p{N}_.+'-]*$/u
 const DOMAIN = /^(?:[\p{L}\p{N}](?:[\p{L}\p{N}-]{0,61}[\p{L}\p{N}])?\.){1,8}(?:xn--[a-z0-9-]{2,60}|\p{L}{2,24})/u
-/** Written like addresses: units of systemd, images for fine screens, repositories. */
-const NO_DOMAIN = /\.(?:service|socket|timer|mount|automount|slice|scope|target|path|swap|device|png|jpe?g|gif|svg|webp|js|ts|css|json)$/i
+/** Written like addresses: units of systemd, images for fine screens, algorithms of SSH, repositories. */
+const NO_DOMAIN =
+  /\.(?:service|socket|timer|mount|automount|slice|scope|target|path|swap|device|png|jpe?g|gif|svg|webp|js|ts|css|json)$|^(?:openssh\.com|libssh\.org)$/i
 const NO_PERSON = 'git'
 
 /** E-mail addresses. The way from each @ is bounded, so that a text of them alone takes no longer than another. */

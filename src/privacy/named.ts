@@ -8,8 +8,8 @@ import { isReal } from './tokens.ts'
 
 const PASSWORD = 'pass(?:word|wd|phrase|code)|pwd'
 const KEY = '(?:api|access|account|private|secret|shared|signing|encryption|master|auth|session|subscription|storage)[-_. ]?key'
-/** The hash of a token, and the public key of an assembly, are names of things and let nobody in. */
-const CREDENTIAL = `secret|(?<!(?:publickey|public_key_|hashed_|hashed|hash_))token|${KEY}|credentials?`
+/** The hash of a token, the public key of an assembly and Amazon's clientToken, which marks a retry, let nobody in. */
+const CREDENTIAL = `secret|(?<!(?:publickey|public_key_|hashed_|hashed|hash_|client))token|${KEY}|credentials?`
 
 /** What the name of a field promises of its value. */
 export type Promised = 'password' | 'credential' | 'authorization' | 'cookie' | 'phone' | 'ssn'

@@ -31,8 +31,13 @@ export function isCard(digits: string): boolean {
   return ISSUED.test(digits) && validator.isLuhnNumber(digits)
 }
 
+/** What a text must have for any of the forms to fit: cheaper than to try them. */
+const SIGNS =
+  /\d{13}|\d{4}[ \u00a0-]\d{4,6}[ \u00a0-]\d|\d{3}[ -]\d\d[ -]\d{4}|\+\d|\d{3}(?:[-.]|\) ?)\d{3}[-. ]\d{4}|[A-Za-z]{2}\d\d[ -]?[\dA-Za-z]{4}|ssn|social/i
+
 /** Cards, IBANs, social security and telephone numbers. */
 export function* findNumbers(text: string): Generator<Finding> {
+  if (!SIGNS.test(text)) return
   for (const { 0: found, index: start } of text.matchAll(CARD)) {
     const value = digitsOf(found)
     if (isCard(value)) yield { kind: 'card', start, end: start + found.length, value }

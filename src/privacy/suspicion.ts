@@ -9,7 +9,7 @@ export const AT = 1
 export const NUMBER = 2
 /** A run of letters, digits, `_` and `-` such as tokens are; or the armour of a key. */
 export const TOKEN = 4
-/** Words, or names and values. */
+/** Words of some letters, and spaces or signs between them: names and values, or sentences. */
 export const WORDS = 8
 /** `%` or `\`. */
 export const ESCAPE = 16
@@ -44,6 +44,7 @@ for (const [characters, of] of [
   for (const character of characters) CLASSES[character.charCodeAt(0)] = of
 
 const SHORTEST = 6
+const SHORTEST_WORD = 3
 const SHORTEST_RUN = 15
 /** A run of so many is looked at although it has no digit. */
 const LONG_RUN = 25
@@ -62,10 +63,14 @@ export function suspicionOf(text: string): number {
   let run = 0
   let runDigits = 0
   let encoded = 0
+  let letters = 0
+  let word = false
+  let apart = false
   for (let at = 0; at < length; at++) {
     const code = text.charCodeAt(at)
     const of = code < 256 ? CLASSES[code]! : 0
     if (of === DIGIT) {
+      letters = 0
       if (++group > longest) longest = group
       gap = 0
       run++
@@ -75,6 +80,7 @@ export function suspicionOf(text: string): number {
     } else {
       group = 0
       if (of === LETTER) {
+        if (++letters >= SHORTEST_WORD) word = true
         digits = longest = gap = 0
         run++
         encoded++
@@ -88,7 +94,8 @@ export function suspicionOf(text: string): number {
         run = runDigits = 0
         if (of === SEPARATOR) {
           encoded = 0
-          if (code !== DOT) flags |= WORDS
+          letters = 0
+          if (code !== DOT) apart = true
           if (++gap > MOST_SEPARATORS) digits = longest = 0
         } else if (of === PLUS) {
           encoded++
@@ -99,7 +106,8 @@ export function suspicionOf(text: string): number {
           if (of === ALPHABET) encoded++
           else {
             encoded = 0
-            if (of === ASSIGNING) flags |= WORDS
+            letters = 0
+            if (of === ASSIGNING) apart = true
             else if (of === AT_SIGN) flags |= AT
             else if (of === ESCAPING) flags |= ESCAPE
           }
@@ -107,6 +115,7 @@ export function suspicionOf(text: string): number {
       }
     }
   }
+  if (word && apart) flags |= WORDS
   if (encoded >= SHORTEST_RUN) flags |= ENCODED
   if (run >= LONG_RUN || (run >= SHORTEST_RUN && runDigits > 0)) flags |= TOKEN
   return flags

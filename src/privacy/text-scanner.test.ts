@@ -72,6 +72,8 @@ describe('what is left', () => {
     'git@github.com:org/repo.git',
     'user@1000.service',
     'icon@2x.png',
+    'chacha20-poly1305@openssh.com',
+    '"clientToken": "5dd59182-3917-421c-9b2c-7c92954b66ee"',
     'react@18.2.0',
     'PublicKeyToken=b77a5c561934e089',
     'max_tokens: 4096',

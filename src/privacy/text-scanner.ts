@@ -19,7 +19,7 @@ const DETECTORS: readonly (readonly [flags: number, Detector])[] = [
   [NUMBER, findNumbers],
 ]
 
-/** Suspicious texts that turned out to hold nothing, so many and so long: user agents, paths and commands come again and again. */
+/** Suspicious texts of words that turned out to hold nothing, so many and so long: user agents, paths and commands come again and again. */
 const MOST_CLEARED = 10_000
 const LONGEST_CLEARED = 300
 
@@ -53,7 +53,8 @@ export class TextScanner {
 
   /** Undefined where nothing is found. @param isKnown what is no finding, though it looks like one */
   redact(text: string, isKnown: (element: Element) => boolean): Redacted | undefined {
-    if ((this.own.length === 0 && suspicionOf(text) === 0) || this.cleared.has(text)) return undefined
+    const flags = suspicionOf(text)
+    if ((flags === 0 && this.own.length === 0) || this.cleared.has(text)) return undefined
     let known = false
     const wanted = (element: Element) => {
       if (!this.isWanted(element.kind)) return false
@@ -71,7 +72,7 @@ export class TextScanner {
       result = without(result, spans)
     }
     if (elements.length > 0) return { text: result, elements }
-    if (!known) this.clear(text)
+    if (!known && (flags & (WORDS | AT | ESCAPE)) !== 0) this.clear(text)
     return undefined
   }
 
