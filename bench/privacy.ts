@@ -59,6 +59,7 @@ async function secondsOf(
     privacy,
     tree: new ProcessTree(compileAgents([])),
     posture: new Posture(),
+    postureFrom: (sender) => sender !== 'stranger',
     store,
     inventory: () => Inventory.EMPTY,
     labels: () => Labels.EMPTY,
