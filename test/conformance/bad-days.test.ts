@@ -1,7 +1,16 @@
 import { expect, test } from 'vitest'
 import { compileDetector } from '../../src/detectors/detector.ts'
 import { ordinaryDay } from '../kits/benign-day/day.ts'
-import { auditOfPerson, brokerEvent, claudeEvent, intuneDevice, oktaEvent, type Person, zeekFlow } from '../kits/benign-day/records.ts'
+import {
+  auditOfPerson,
+  brokerEvent,
+  claudeEvent,
+  intuneDevice,
+  oktaEvent,
+  type Person,
+  squidTunnel,
+  zeekFlow,
+} from '../kits/benign-day/records.ts'
 import { replayDay } from '../kits/benign-day/replay.ts'
 import { type Delivery, recordedSession } from '../kits/benign-day/session.ts'
 import { alertingRules, shippedRules } from './rules-page.ts'
@@ -38,14 +47,14 @@ const unfit = (at: number, person: Person, change: object): Delivery => {
 
 /** The agent's shell in the recorded session, doing something else. */
 function descendant(person: Person, serial: number, edit: (lines: readonly string[]) => readonly string[]): readonly Delivery[] {
-  const [kernel] = recordedSession(person.device, NOON, 0, SESSION)
+  const recorded = recordedSession(person.device, NOON, 0, SESSION)
   const stamp = /msg=audit\(([\d.]+):(\d+)\)/
-  const lines = kernel!.body.split('\n')
+  const lines = recorded[0]!.body.split('\n')
   const shell = lines.find((line) => line.includes('SYSCALL=execve') && line.includes('exe="/usr/bin/bash"'))!
   const own = lines.filter((line) => stamp.exec(line)?.[2] === stamp.exec(shell)![2] && !line.includes('type=PATH'))
   const at = NOON + 60_000
   const moved = edit(own).map((line) => line.replace(stamp, `msg=audit(${(at / 1_000).toFixed(3)}:${serial})`))
-  return [kernel!, { at, source: 'linux.auditd', body: moved.join('\n') }]
+  return [...recorded, { at, source: 'linux.auditd', body: moved.join('\n') }]
 }
 const runs = (person: Person, serial: number, ...args: readonly string[]) =>
   descendant(person, serial, (lines) =>
@@ -104,6 +113,12 @@ const BAD: readonly (readonly [what: string, deliveries: readonly Delivery[], fi
     ['agent_sensitive_then_device_egress'],
   ],
   [
+    'a sensitive file, then a tunnel through the proxy',
+    [read(NOON, officeWorker, '/sensitive/payroll.xlsx'), squidTunnel(NOON + 60_000, officeWorker, 'files.example.net', 50_000, 900)],
+    ['agent_sensitive_then_device_egress'],
+  ],
+  ['an agent that tells nothing', recordedSession(developer.device, NOON, 0, SESSION).slice(0, 1), ['agent_without_telemetry']],
+  [
     'a gigabyte in an hour',
     Array.from({ length: 10 }, (_, at) => zeekFlow(NOON + at * 300_000, officeWorker, `C${at}`, '203.0.113.66', 443, 100_000_000, 900)),
     ['device_egress_volume'],
@@ -146,7 +161,7 @@ const BAD: readonly (readonly [what: string, deliveries: readonly Delivery[], fi
   [
     'an agent in the downloads',
     [auditOfPerson(NOON, developer, 1, ['claude'], '/home/ana/Downloads/claude')],
-    ['agent_program_in_unknown_place'],
+    ['agent_program_in_unknown_place', 'agent_without_telemetry'],
   ],
   [
     'kernel audit is switched off',
