@@ -1,3 +1,4 @@
+import { createHmac } from 'node:crypto'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer, type Server } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -21,10 +22,10 @@ afterEach(async () => {
   rmSync(folder, { recursive: true })
 })
 
-function configure({ ingest = 0, sources = '[]', rules = '[builtin]' } = {}) {
+function configure({ ingest = 0, sources = '[]', rules = '[builtin]', responders = '[]' } = {}) {
   mkdirSync(join(folder, 'policy'), { recursive: true })
   const file = join(folder, 'cordon.yml')
-  const text = `{listen: {ingest: {port: ${ingest}}, api: {port: 0}}, rules: ${rules}, sources: ${sources}}`
+  const text = `{listen: {ingest: {port: ${ingest}}, api: {port: 0}}, rules: ${rules}, sources: ${sources}, responders: ${responders}}`
   writeFileSync(file, text)
   return loadConfig(file)
 }
@@ -66,6 +67,35 @@ test('health says which source has no file, or one that cannot be read', async (
   const checkOf = async (path: string) => (await get('/health', api)).checks.find(({ name }) => name === `source ${path}`)
   expect(await checkOf(missing)).toMatchObject({ status: 'degraded', detail: 'there is no such file' })
   await expect.poll(() => checkOf(unreadable)).toMatchObject({ status: 'degraded' })
+})
+
+test("what an MDM's webhook reports of a device is known when the device acts, and to nobody who cannot sign it", async () => {
+  const rule = `title: Enrolled\nid: enrolled\nlogsource: {category: test}\ndetection: {s: {device.posture.enrolled: true}, condition: s}\nlevel: high\n`
+  mkdirSync(join(folder, 'rules'))
+  writeFileSync(join(folder, 'rules', 'one.yml'), rule)
+  writeFileSync(join(folder, 'key'), 'a-key-of-the-mdm')
+  const key = `{file: ${join(folder, 'key')}}`
+  const responder = `{use: nanomdm-quarantine, url: 'http://127.0.0.1:9', allow_private: true, api_key: ${key}, webhook_key: ${key}, organization: Example}`
+  engine = await startEngine(configure({ rules: '[./rules]', responders: `[${responder}]` }), observer)
+  const { ingest, api } = engine.freshTokens!
+  const report = (device: string, key: string) => {
+    const connect = { udid: device, status: 'Idle', raw_payload: '' }
+    const body = JSON.stringify({ topic: 'mdm.Connect', created_at: '2026-09-21T14:13:20Z', acknowledge_event: connect })
+    const signature = createHmac('sha256', key).update(body).digest('base64')
+    return fetch(`${engine!.apiUrl}/hooks/nanomdm-quarantine`, { method: 'POST', body, headers: { 'x-hmac-signature': signature } })
+  }
+  expect((await report('mac-1', 'a-key-of-the-mdm')).status).toBe(200)
+  expect((await report('mac-2', 'another key')).status).toBe(403)
+  const events = ['mac-1', 'mac-2'].map((id) => ({ '@timestamp': '2026-09-21T14:14:00Z', logsource: { category: 'test' }, device: { id } }))
+  await fetch(`${engine.ingestUrl}/v1/events`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${ingest}` },
+    body: JSON.stringify(events),
+  })
+  await engine.drained()
+  const answer = await fetch(`${engine.apiUrl}/v1/alerts`, { headers: { authorization: `Bearer ${api}` } })
+  const { items } = (await answer.json()) as { items: { entities: { id: string }[] }[] }
+  expect(items.map(({ entities }) => entities.map(({ id }) => id))).toEqual([['mac-1']])
 })
 
 describe('rule files', () => {
