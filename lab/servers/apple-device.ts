@@ -10,12 +10,14 @@ interface Installed {
 
 /**
  * A simulated Apple device: its installed profiles, and its answers to MDM commands as property lists, after Apple's Device Management
- * documentation (InstallProfile, ProfileList, RemoveProfile). It says nothing of how commands reach it: in the lab by a call, in the
+ * documentation (InstallProfile, ProfileList, RemoveProfile, SecurityInfo). It says nothing of how commands reach it: in the lab by a call, in the
  * tests against a real MDM server over HTTP.
  */
 export class AppleDevice {
   readonly udid: string
   mood: DeviceMood = 'obeys'
+  /** Whether FileVault is on. */
+  encrypted = true
   /** By PayloadIdentifier. */
   readonly profiles = new Map<string, Installed>()
   /** What it did, oldest first: `installed <identifier>`, `removed <identifier>`. */
@@ -37,6 +39,7 @@ export class AppleDevice {
   }
 
   #perform(command: Record<string, PlistValue>): Record<string, PlistValue> {
+    if (command.RequestType === 'SecurityInfo') return { Status: 'Acknowledged', SecurityInfo: { FDE_Enabled: this.encrypted } }
     if (command.RequestType === 'ProfileList') return { Status: 'Acknowledged', ProfileList: this.#list() }
     if (this.mood === 'not-now') return { Status: 'NotNow' }
     if (this.mood === 'refuses') return failure(4001, 'MCInstallationErrorDomain', 'Profile Installation Failed')

