@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest'
 import type { Event } from '../event/event.ts'
 import { compileField } from '../event/field.ts'
 import type { JsonObject } from '../event/json.ts'
+import { linesOf } from '../sources/lines.ts'
 import { recognise } from './index.ts'
 import { squid } from './squid.ts'
 
@@ -101,6 +102,21 @@ it('answers to the names that Sigma has for proxies', () => {
     'http://b.example/',
     'ana',
     200,
+  ])
+})
+
+it('reads lines with bytes that JSON does not allow, since a client can send them', () => {
+  const framer = squid.framer()
+  const line = Buffer.concat([
+    Buffer.from('{"method":"GET","url":"http://a.example/","user_agent":"caf'),
+    Buffer.from([0xe9, 0x01, 0x1b]),
+    Buffer.from('"}\n'),
+  ])
+  const records = [...linesOf(Buffer.concat([line, Buffer.from('\x01 garbage\n'), line]))].flatMap((input) => framer.push(input, 0))
+  expect(records.map((record) => ('value' in record ? record.value.user_agent : record.code))).toEqual([
+    'caf\u00e9\u0001\u001b',
+    'JSON_INVALID',
+    'caf\u00e9\u0001\u001b',
   ])
 })
 

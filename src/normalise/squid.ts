@@ -1,17 +1,17 @@
 import type { LogSource } from '../event/event.ts'
 import type { JsonObject } from '../event/json.ts'
 import { formatTime, parseTime } from '../event/time.ts'
-import { jsonFramer } from './json-framer.ts'
 import { countOf, distinct, endpoint, ipOf, networkType, portOf, splitAuthority, urlFields } from './network-fields.ts'
 import type { Normaliser } from './normaliser.ts'
 import { foreignRecord } from './record.ts'
 import { ECS_VERSION, firstNumber, firstText, some } from './shape.ts'
+import { squidFramer } from './squid-framer.ts'
 
 /** Squid's access log as JSON objects, by the `logformat` of docs/guides/sources/squid.md. */
 export const squid: Normaliser = {
   name: 'squid',
   title: 'Squid access log in JSON',
-  framer: jsonFramer,
+  framer: squidFramer,
   recognises: (record) => isRequest(record) && (STATUS.test(statusOf(record) ?? '') || HIERARCHY.test(textAt(record, 'hierarchy') ?? '')),
   normalise(record) {
     if (!isRequest(record)) throw foreignRecord('squid', '{ts, method, url, …}')
