@@ -297,6 +297,8 @@ describe('what events say', () => {
       Security: { '#attributes': { UserID: 'S-1-5-21' } },
     }
     expect(security(5145, { IpAddress: '10.0.0.1' }, system).ecs).toMatchObject({ event: { outcome: 'success' } })
+    const driver = one(evtx({ EventID: 6, Channel: 'Microsoft-Windows-Sysmon/Operational', ...system }, { ImageLoaded: 'C:\\x.sys' }))
+    for (const name of ['process', 'user']) expect(driver.ecs).not.toHaveProperty(name)
     const script = one(evtx({ EventID: 4104, Channel: 'Microsoft-Windows-PowerShell/Operational', ...system }, { ScriptBlockText: 'iex' }))
     expect(script.ecs).toMatchObject({ process: { pid: 9 }, user: { id: 'S-1-5-21' } })
     expect(script.logsource).toEqual([

@@ -2,14 +2,16 @@ import { isIP } from 'node:net'
 import type { Json, JsonObject } from '../event/json.ts'
 import { baseName, fileFields } from './file-fields.ts'
 import { numberOf, some, textOf } from './shape.ts'
-import { actOf } from './windows-acts.ts'
+import { actOf, isSysmon } from './windows-acts.ts'
 import type { WindowsRecord } from './windows-record.ts'
 
 type Fields = Readonly<Record<string, JsonObject | undefined>>
 
 /** What a Windows event says in ECS, beside its `event.*`: what Sysmon and the Security log name, and whatever else shares their names. */
 export function windowsFields(record: WindowsRecord): Fields {
-  const { loggedBy, provider, channel, id, computer, recordId } = record
+  const { provider, channel, id, computer, recordId } = record
+  // These two write about others: who logged the event is the sensor.
+  const loggedBy = isSysmon(record) || channel?.toLowerCase() === 'security' ? NOBODY : record.loggedBy
   const value = reader(record.native)
   const act = actOf(record)
   const users = usersOf(value, act.target, act.isLogon, loggedBy)
@@ -48,6 +50,8 @@ export function windowsFields(record: WindowsRecord): Fields {
     }),
   }
 }
+
+const NOBODY = { pid: undefined, userId: undefined }
 
 type Reader = (...names: readonly string[]) => string | undefined
 
