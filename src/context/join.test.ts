@@ -46,6 +46,12 @@ describe('joining context', () => {
     expect(before).toEqual(copy)
   })
 
+  it('counts the names that it gives a user among the identities that the source lists, and keeps nothing twice for it', () => {
+    const draft = join({ user: { name: 'ana' }, related: { user: ['ana'], ip: ['10.0.0.1'] } })
+    expect(draft.ecs.related).toEqual({ user: ['ana', 'ana@corp.example'], ip: ['10.0.0.1'] })
+    expect(draft.native).toBeUndefined()
+  })
+
   it("gives an unknown device its id, from the event or the source's configuration, and nothing else", () => {
     const device = (ecs: JsonObject, configured?: string) => {
       const { ecs: joined } = join(ecs, configured === undefined ? {} : { device: configured })

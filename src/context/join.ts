@@ -85,6 +85,8 @@ export function joinContext(draft: Draft, sources: ContextSources, now: number):
   if (Object.keys(context).length > 0) ecs.context = context
   else delete ecs.context
   const native = draft.native ?? (replaces(draft.ecs, ecs) ? draft.ecs : undefined)
+  const related = user && relatedWith(ecs.related, user)
+  if (related !== undefined) ecs.related = related
   return {
     draft: {
       ...draft,
@@ -158,6 +160,13 @@ function userFields(own: JsonObject, user: User): JsonObject {
   fields.name ??= user.name ?? user.id
   if (user.groups.length > 0) fields.groups = [...user.groups]
   return fields
+}
+
+/** `related.*` with the user's own names among its users, where a source lists them. */
+function relatedWith(related: Json | undefined, { id, email }: User): JsonObject | undefined {
+  if (!isObject(related) || !Array.isArray(related.user)) return undefined
+  const missing = [id, email].filter((name) => name !== undefined && !(related.user as Json[]).includes(name))
+  return missing.length === 0 ? undefined : { ...related, user: [...related.user, ...(missing as string[])] }
 }
 
 /** Whether a value that the event had is gone or another now. Additions do not count. */
