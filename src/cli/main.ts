@@ -12,6 +12,7 @@ import { type CommandFactory, EXIT, type ExitCode, formatError, type Io, process
 import { nodesCommand } from './nodes.ts'
 import { normaliseCommand } from './normalise.ts'
 import { policyCommand } from './policy.ts'
+import { privacyCommand } from './privacy.ts'
 import { replayCommand } from './replay.ts'
 import { rulesCommand } from './rules.ts'
 import { runCommand } from './run.ts'
@@ -31,6 +32,7 @@ const COMMANDS: readonly CommandFactory[] = [
   incidentsCommand,
   actionsCommand,
   policyCommand,
+  privacyCommand,
   rulesCommand,
   nodesCommand,
   topicsCommand,

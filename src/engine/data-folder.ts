@@ -13,6 +13,8 @@ export interface DataPaths {
   readonly polls: string
   readonly tokens: string
   readonly deadLetterKey: string
+  /** Of the pseudonyms of people who were erased. */
+  readonly pseudonymSalt: string
   correlate(partition: number): string
 }
 
@@ -25,6 +27,7 @@ export function dataPaths(folder: string): DataPaths {
     polls: join(folder, 'polls.db'),
     tokens: join(folder, 'tokens.json'),
     deadLetterKey: join(folder, 'dead-letters.key'),
+    pseudonymSalt: join(folder, 'pseudonyms.salt'),
     correlate: (partition) => join(folder, 'correlate', `${partition}.db`),
   }
 }

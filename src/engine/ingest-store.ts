@@ -64,6 +64,18 @@ export class IngestStore {
     return rows.map((row) => ({ ...row, observations: JSON.parse(String(row.observations)) as Observation[] }) as unknown as PostureRow)
   }
 
+  /** Deletes what was observed of the subjects that `isMeant` takes. @param dryRun count only @returns how many rows */
+  forget(isMeant: (subject: string) => boolean, dryRun: boolean): number {
+    const subjects = this.database.prepare('SELECT subject, count(*) AS rows FROM posture GROUP BY subject').all()
+    const meant = (subjects as { subject: string; rows: number }[]).filter(({ subject }) => isMeant(subject))
+    if (!dryRun && meant.length > 0) {
+      this.database.exec('PRAGMA secure_delete = ON')
+      for (const { subject } of meant) this.database.prepare('DELETE FROM posture WHERE subject = ?').run(subject)
+      this.database.exec('PRAGMA wal_checkpoint(TRUNCATE)')
+    }
+    return meant.reduce((sum, { rows }) => sum + rows, 0)
+  }
+
   /** What was first sent under an id in the last day, as {@link save} was told. */
   digestOf(id: string, now: number): string | undefined {
     const slot = slotOf(now)
