@@ -32,6 +32,7 @@ export function ordinaryDay(settings: { people: number; seed: number; start: num
     return { id, email: `${id}@corp.example`, device: `ws-${at + 1}`, address: `10.20.4.${at + 10}`, agent: AGENTS[at % AGENTS.length]! }
   })
   const deliveries = people.flatMap((person, at) => [...dayOf(person, at, random, start, flows)])
+  deliveries.push(...printer(start))
   return { people, deliveries: deliveries.toSorted((one, other) => one.at - other.at) }
 }
 
@@ -51,6 +52,12 @@ export function inventoryOf(people: readonly Person[]): string {
       { path: '/srv/share/*', classification: 'Internal' },
     ],
   })
+}
+
+/** A thing on the network that nobody owns, and that never sleeps: the network monitor always has something to tell. */
+function* printer(start: number): Generator<Delivery> {
+  for (let at = start; at < start + 24 * HOUR; at += 10 * MINUTE)
+    yield zeekFlow(at, { address: '10.20.9.9' }, `P${at}`, INSIDE[0]!, 443, 900, 900)
 }
 
 function* dayOf(person: Person, number: number, random: Random, start: number, flows: number): Generator<Delivery> {

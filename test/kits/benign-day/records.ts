@@ -84,7 +84,15 @@ export function intuneDevice(at: number, person: Person): Delivery {
 }
 
 /** A connection that the network monitor saw. */
-export function zeekFlow(at: number, { address }: Person, id: string, to: string, port: number, sent: number, received: number): Delivery {
+export function zeekFlow(
+  at: number,
+  { address }: Pick<Person, 'address'>,
+  id: string,
+  to: string,
+  port: number,
+  sent: number,
+  received: number,
+): Delivery {
   const inside = /^10\./.test(to)
   return line(at, 'zeek', {
     _path: 'conn',

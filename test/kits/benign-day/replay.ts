@@ -26,11 +26,13 @@ export async function replayDay({ people, deliveries }: Day, detector: Detector)
     const { name } = recognise(value)
     records.set(name, (records.get(name) ?? 0) + 1)
   }
+  let place = 0
   async function* pieces(): AsyncGenerator<ReplayPiece> {
     for (const { source, body } of deliveries) {
       const framer = normaliserFor(source).framer()
       const lines = [...linesOf(Buffer.from(body))]
-      const framed = [...lines.flatMap((line) => framer.push(line, 0)), ...framer.flush()]
+      // A delivery is a text of its own; in the log each record has a place that no other has.
+      const framed = [...lines.flatMap((line) => framer.push(line, 0)), ...framer.flush()].map((record) => ({ ...record, line: ++place }))
       for (const record of framed) if ('value' in record) count(record.value)
       yield { read: lines.length, records: framed }
     }
