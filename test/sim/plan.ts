@@ -152,6 +152,14 @@ function randomFaults(
         break
     }
   }
+  const matching = nodes.filter(({ roles }) => roles.has('match'))
+  if (!embedded && matching.length > 1 && random.chance(0.5)) {
+    // Another one does its work meanwhile; what it then sends again has been forgotten where it is sent to.
+    const { name } = random.pick(matching)
+    const node = nodeAt(nodes.findIndex((other) => other.name === name))
+    add(start + random.int(1_000, 4_000), `${name} falls asleep`, (fleet) => node(fleet).freeze())
+    add(end - random.int(0, 1_000), `${name} wakes`, (fleet) => node(fleet).thaw())
+  }
   if (!embedded && random.chance(0.5))
     for (let at = start; at < end; at += random.int(1_000, 6_000)) add(at, 'leadership moves', ({ world }) => world.logs.moveLeader())
   return faults
