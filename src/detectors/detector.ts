@@ -22,6 +22,8 @@ export interface DetectorUnit {
   readonly sight: number
   /** How far from an anchor's ingestion the events may have been ingested that it depends on. Milliseconds. */
   readonly reach: number
+  /** Of its signals with one group and value, the first in each such step of stamps stands for all. Milliseconds. */
+  readonly step?: number
   /** The keys of the correlations above it. */
   readonly above: ReadonlySet<string>
 }
@@ -79,9 +81,17 @@ export function compileDetector(
 }
 
 function detectorUnit(unit: Unit): DetectorUnit {
-  const { key, rule, depth, span, reach } = unit
+  const { key, rule, depth, span, reach, course } = unit
   const above = (below: Unit): readonly string[] => below.parents.flatMap((parent) => [parent.key, ...above(parent)])
-  return { key, rule: rule.id, depth, sight: span.sight, reach, above: new Set(above(unit)) }
+  return {
+    key,
+    rule: rule.id,
+    depth,
+    sight: span.sight,
+    reach,
+    ...(course === undefined ? {} : { step: course.step }),
+    above: new Set(above(unit)),
+  }
 }
 
 const NONE: readonly Signal[] = []

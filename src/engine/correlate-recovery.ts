@@ -173,7 +173,7 @@ async function reachOf({ rules }: Looking, bundles: Iterable<string>): Promise<R
   await rules.load(ids)
   const units = ids.flatMap((id) => [...unitsOf(rules.rulesOf(id)).values()])
   return {
-    sight: Math.max(0, ...units.map(({ span }) => span.sight)),
+    sight: Math.max(0, ...units.map(({ span, course }) => Math.max(span.sight, course?.span ?? 0))),
     depth: Math.max(1, ...units.map(({ depth }) => depth)),
   }
 }

@@ -24,6 +24,14 @@ interface Partition {
   readonly judges: Map<string, Judge>
   /** Stamp of the last progress record. */
   told: number
+  /** By step: what has been sent in the current one. */
+  readonly sent: Map<number, Sent>
+}
+
+/** Signals of which one stands for all that come in the same step of stamps. */
+interface Sent {
+  step: number
+  readonly signals: Set<string>
 }
 
 /** Who judges the events of a bundle: its own detector, and where a correlation's parameters have changed, units of others. */
@@ -74,6 +82,7 @@ export function createMatchWorker(
         feed: new PartitionFeed((bundle) => reachOf(unitsOf(bundle)), ingested, feed),
         judges: new Map(),
         told: ingested,
+        sent: new Map(),
       })
       return offset + 1
     },
@@ -86,6 +95,8 @@ export function createMatchWorker(
       const signals = new Map<string, number>()
       let events = 0
       const send = (signal: Signal, detector: Detector, { beside }: Judge) => {
+        const step = detector.units.get(signal.unit)?.step
+        if (step !== undefined && isRepeated(state.sent, signal, step)) return
         const also = beside.length === 0 ? NONE : changedAbove(signal.unit, detector, beside)
         records.push({ key: signalKey(signal), value: also.length === 0 ? signal : { ...signal, also } })
         const rule = detector.units.get(signal.unit)?.rule ?? signal.unit
@@ -123,6 +134,23 @@ export function createMatchWorker(
 }
 
 const NONE: readonly string[] = []
+
+/**
+ * Whether one like it was sent in this step of the partition's stamps, which never go back. After a restart some are sent again, which
+ * means the same.
+ */
+function isRepeated(sent: Map<number, Sent>, { unit, group, value, ingested }: Signal, step: number): boolean {
+  const now = Math.floor(ingested / step)
+  let current = sent.get(step)
+  if (current === undefined || current.step !== now) {
+    current = { step: now, signals: new Set() }
+    sent.set(step, current)
+  }
+  const key = JSON.stringify([unit, group, value])
+  if (current.signals.has(key)) return true
+  current.signals.add(key)
+  return false
+}
 
 /** The bundles that have the unit, too, with others above it: these take its anchors beside those of the signal's own bundle. */
 function changedAbove(unit: string, own: Detector, beside: Judge['beside']): readonly string[] {

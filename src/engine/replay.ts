@@ -127,6 +127,7 @@ export async function replayPieces(pieces: AsyncIterable<ReplayPiece>, settings:
   let events = 0
   let bad = 0
   let everyStamped = true
+  let last = { stamped: Number.NEGATIVE_INFINITY, happened: Number.NEGATIVE_INFINITY }
   const { anyLogsource = false } = settings
 
   const reject = (record: RecordProblem) => {
@@ -145,6 +146,7 @@ export async function replayPieces(pieces: AsyncIterable<ReplayPiece>, settings:
       events++
       const stamped = parseTime(getPath(draft.ecs, 'event.ingested'))
       everyStamped &&= stamped !== null
+      last = { stamped: Math.max(last.stamped, stamped ?? last.stamped), happened: Math.max(last.happened, draft.time ?? last.happened) }
       const id = record.id === undefined ? (draft.producerId ?? copyId(record, index, copies)) : identity(record.id, index)
       const event = seal(settings.privacy.redact(joinContext(draft, settings.context, 0).draft), id, stamped)
       for (const rule of settings.whyNot)
@@ -162,10 +164,11 @@ export async function replayPieces(pieces: AsyncIterable<ReplayPiece>, settings:
     told = read
   }
 
-  return { alerts: correlate(settings.detector, matched, everyStamped), read, events, bad }
+  return { alerts: correlate(settings.detector, matched, everyStamped, everyStamped ? last.stamped : last.happened), read, events, bad }
 }
 
-function correlate(detector: Detector, matched: readonly Matched[], stamped: boolean): readonly AlertRevision[] {
+/** @param until the last stamp of the input */
+function correlate(detector: Detector, matched: readonly Matched[], stamped: boolean, until: number): readonly AlertRevision[] {
   const signals = matched
     .map(({ signal, stamped: own }) => ({ ...signal, ingested: (stamped ? own : signal.time) ?? 0 }))
     .sort(
@@ -189,6 +192,9 @@ function correlate(detector: Detector, matched: readonly Matched[], stamped: boo
     for (const { value } of chained) handle(value)
   }
   for (const signal of signals) handle(signal)
+  const { revisions, chained } = correlator.endCourses(offset++, until)
+  for (const revision of revisions) fold(revision)
+  for (const { value } of chained) handle(value)
   for (const revision of correlator.end(offset)) fold(revision)
   return [...alerts.values()].filter(({ state }) => state === 'open').sort(byTimeAndId)
 }

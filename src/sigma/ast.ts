@@ -197,6 +197,10 @@ export interface Extension {
   readonly entities: Readonly<Record<string, string>>
   /** Only of a detection rule. Its condition asks for it already; this says what an unknown one means. */
   readonly posture?: Posture
+  /** Only of a `value_count`: it asks for values that are new to a group that has been watched for `learn` (milliseconds). */
+  readonly firstSeen?: { readonly learn: number }
+  /** Only of an `event_count`: it asks for groups of which nothing has come for the timespan. */
+  readonly silence?: true
   readonly suppress: { readonly by: readonly string[]; readonly for: number } | undefined
   readonly response: readonly ResponseRequest[]
   readonly tests: readonly RuleTest[]

@@ -104,6 +104,10 @@ const EXAMPLES: Readonly<Record<Code, Example>> = {
     'x-cordon: {posture: ⟦{require: [user.mfa], unknown: pass}}\n',
   ),
   'CORDON-VALUE': extension('  mode: ⟦enforced\n'),
+  'CORDON-COURSE': correlation(
+    '  {type: value_count, rules: [a], timespan: 1d, condition: {field: x, gte: 3}}',
+    'x-cordon: {first_seen: ⟦{learn: 1h}}\n',
+  ),
   'CORDON-ENTITY-UNKNOWN': { ...extension('  mode: enforce\n  response: [{do: notify, target: ⟦devise}]\n'), also: [] },
   'CORDON-TEST': extension('  tests: [{name: t, like: ⟦other, expect: {alerts: 1}}]\n'),
   'ATR-CONDITION': agentRule('  conditions: [{field: ⟦wat, operator: regex, value: x}]\n  condition: any'),

@@ -21,7 +21,7 @@ export const DEFAULT_EXTENSION: Extension = {
 }
 
 /** Of the design, and refused until they work: a rule that asks for one must not run as if it had not. */
-const NOT_BUILT = ['risk', 'first_seen', 'silence', 'version']
+const NOT_BUILT = ['risk', 'version']
 
 const text = z.string().min(1)
 const duration = text.transform((value, context) => {
@@ -54,6 +54,8 @@ const ruleSchema = z.strictObject({
   time: z.strictObject({ grace: duration }).optional(),
   entities: z.record(z.string(), text).default({}),
   posture: postureSchema.optional(),
+  first_seen: z.strictObject({ learn: duration }).optional(),
+  silence: z.literal(true).optional(),
   suppress: z.strictObject({ by: z.union([text.transform((by) => [by]), z.array(text).min(1)]), for: duration }).optional(),
   response: z.array(responseSchema).default([]),
   tests: z.array(testSchema).default([]),
@@ -83,7 +85,15 @@ export function readExtension(root: YamlMap, kind: 'detection' | 'correlation', 
     for (const name of Object.keys(expect.entities ?? {}))
       checkEntity(name, entities, nodeAt(section, ['tests', index, 'expect', 'entities', name]), problems)
   }
-  const { posture } = written
+  const { posture, first_seen: firstSeen, silence } = written
+  for (const key of kind === 'detection' ? (['first_seen', 'silence'] as const) : [])
+    if (written[key] !== undefined)
+      problems.error(
+        'CORDON-KEY-MISPLACED',
+        nodeAt(section, [key]),
+        `a detection rule has no "${key}"`,
+        'it asks about the events of a rule: put it into a correlation over this one',
+      )
   if (posture !== undefined && kind === 'correlation')
     problems.error(
       'CORDON-KEY-MISPLACED',
@@ -97,6 +107,8 @@ export function readExtension(root: YamlMap, kind: 'detection' | 'correlation', 
     grace: written.time?.grace ?? DEFAULT_GRACE,
     entities,
     ...(posture === undefined ? {} : { posture }),
+    ...(firstSeen === undefined ? {} : { firstSeen }),
+    ...(silence === undefined ? {} : { silence }),
     suppress: written.suppress,
     response: written.response as readonly ResponseRequest[],
     tests,

@@ -3,6 +3,7 @@ import { isAgentThreatRule, readAgentThreatRule, type TranslatedRule } from './a
 import type { CorrelationRule, DetectionRule, Rule, RulePart, RuleSet } from './ast.ts'
 import { readAttributes, readLogSource, section } from './attributes.ts'
 import { readCorrelation, referencesOf, type WrittenCorrelation } from './correlation.ts'
+import { checkCourse } from './course.ts'
 import { combine, compileDetection, type DetectionContext, leaves } from './detection.ts'
 import { type Document, type RuleFile, RuleIndex, readDocuments, settleIdentities } from './documents.ts'
 import { readAccounts, readExtension } from './extension.ts'
@@ -300,6 +301,8 @@ function loadCorrelation(
     generate,
     ...(silent ? { silent } : {}),
   }
+  checkCourse(root, rule, rules, problems)
+  if (problems.failed) return undefined
   lintCorrelation(root, rule, rules, problems)
   return rule
 }

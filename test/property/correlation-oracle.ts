@@ -61,9 +61,11 @@ export function expectedAlerts(recorded: Recorded): SetAlert[] {
     for (const placed of Map.groupBy(queue, (hit) => JSON.stringify([hit.unit.key, hit.group])).values()) {
       const { unit } = placed[0]!
       if (unit.depth !== level) continue
-      for (const { anchor, past } of anchorsOf(unit, placed)) {
+      const found = isCourse(unit.rule) ? turnsOf(unit, placed, recorded) : anchorsOf(unit, placed)
+      for (const { anchor, past, until } of found) {
         const rule = rulesOf(anchor.bundle).correlations.find((candidate) => candidate.id === unit.rule.id)!
-        const alert = alertOf(unit, rule, anchor, [anchor, ...evidenceOf(rule, past)], recorded)
+        const evidence = [anchor, ...(until === undefined ? evidenceOf(rule, past) : [])]
+        const alert = alertOf(unit, rule, anchor, evidence, recorded, until)
         if (rule.silent !== true) alerts.push(alert)
         queue.push(...passedOn(unit, alert, anchor, rulesOf))
       }
@@ -122,15 +124,16 @@ const depth = (rule: CorrelationRule, set: Rules): number => 1 + Math.max(0, ...
 
 function unitOf(rule: CorrelationRule, set: Rules): Unit {
   const children = childrenOf(rule, set).map((child) => unitOf(child, set))
-  const sight = rule.timespan + rule.extension.grace
+  const { firstSeen, silence, grace } = rule.extension
+  const sight = isCourse(rule) ? stepOf(rule) + grace + (silence === true ? rule.timespan : 0) : rule.timespan + grace
   const { id, type, rules, groupBy, aliases, timespan, bounds, fields, expression } = rule
   const under = rules.map((child) => children.find((unit) => unit.rule.id === child)?.key ?? child)
   return {
     key: hash(
       id,
       type,
-      JSON.stringify({ rules: under, groupBy, aliases, timespan, bounds, fields, expression }),
-      String(rule.extension.grace),
+      JSON.stringify({ rules: under, groupBy, aliases, timespan, bounds, fields, expression, firstSeen, silence }),
+      String(grace),
     ),
     rule,
     depth: depth(rule, set),
@@ -143,14 +146,14 @@ function unitOf(rule: CorrelationRule, set: Rules): Unit {
 
 function falsifiable(rule: CorrelationRule): boolean {
   const negates = (e: RuleExpression): boolean => e.op === 'not' || (e.op !== 'rule' && e.operands.some(negates))
-  return rule.bounds.some(({ operator }) => operator !== 'gt' && operator !== 'gte') || negates(rule.expression)
+  return !isCourse(rule) && (rule.bounds.some(({ operator }) => operator !== 'gt' && operator !== 'gte') || negates(rule.expression))
 }
 
 /**
  * The anchors of one group, with what they see of the timespan before. Of copies of one event that all are anchors, because they came
  * far apart, the first.
  */
-function anchorsOf({ rule, sight }: Unit, placed: readonly Placed[]): { readonly anchor: Placed; readonly past: readonly Placed[] }[] {
+function anchorsOf({ rule, sight }: Unit, placed: readonly Placed[]): Anchored[] {
   const all = placed.filter(({ time }) => time !== null)
   const counted = all.filter(
     (s) => !all.some((copy) => copy !== s && copy.eventId === s.eventId && earlier(copy, s) && s.ingested - copy.ingested <= sight),
@@ -172,6 +175,42 @@ function anchorsOf({ rule, sight }: Unit, placed: readonly Placed[]): { readonly
   return anchors
     .filter((s) => !anchors.some((copy) => copy !== s && copy.eventId === s.eventId && earlier(copy, s)))
     .map((anchor) => ({ anchor, past: pastOf(anchor) }))
+}
+
+interface Anchored {
+  readonly anchor: Placed
+  readonly past: readonly Placed[]
+  /** Of a course: the stamp at which it was decided. */
+  readonly until?: number
+}
+
+const isCourse = ({ extension }: CorrelationRule) => extension.firstSeen !== undefined || extension.silence !== undefined
+/** Of the signals of a group and value in one such step, the first stands for all. */
+const stepOf = ({ timespan }: CorrelationRule) => Math.min(60_000, Math.ceil(timespan / 8))
+
+/** What the course of a group comes to: its hits in the order of their stamps, word by word (docs/decisions/0019). */
+function turnsOf({ rule, depth }: Unit, all: readonly Placed[], { clock = () => Number.POSITIVE_INFINITY }: Recorded): Anchored[] {
+  const now = clock(depth)
+  const step = stepOf(rule)
+  const stepAt = ({ ingested }: Hit) => Math.floor(ingested / step)
+  const judged = all.filter(({ time, ingested }) => time !== null && ingested < now).sort((a, b) => (earlier(a, b) ? -1 : 1))
+  if (rule.extension.silence === true) {
+    return judged.flatMap((s, at) => {
+      const isFirstOfStep = judged.findIndex((other) => stepAt(other) === stepAt(s)) === at
+      const until = (stepAt(s) + 1) * step + rule.timespan
+      const next = judged.find((other) => stepAt(other) > stepAt(s))
+      const isSilent = next === undefined ? now > until : next.ingested > until
+      return isFirstOfStep && isSilent ? [{ anchor: s, past: [], until }] : []
+    })
+  }
+  const { learn } = rule.extension.firstSeen!
+  const valued = judged.filter(({ value }) => value !== undefined)
+  const remembers = (s: Hit, other: Hit) => (stepAt(s) - stepAt(other)) * step <= rule.timespan
+  return valued.flatMap((s, at) => {
+    if (valued.slice(0, at).some((other) => other.value === s.value && remembers(s, other))) return []
+    const pause = valued.findLastIndex((other, index) => index <= at && (index === 0 || !remembers(other, valued[index - 1]!)))
+    return s.ingested - valued[pause]!.ingested >= learn ? [{ anchor: s, past: [], until: s.ingested }] : []
+  })
 }
 
 /** What the condition rests on, of what it sees: all that counts, or is a link of a sequence; of `temporal` all that may be asserted. */
@@ -210,14 +249,18 @@ function alertOf(
   anchor: Hit,
   evidence: readonly Placed[],
   { gaps = [], clock = () => Number.POSITIVE_INFINITY }: Recorded,
+  until: number | undefined,
 ): SetAlert {
   const { ingested } = anchor
   const closed = clock(unit.depth) > ingested + unit.sight
-  const missed = gaps.filter(({ from, to }) => from <= ingested + unit.reach && (to === null || to >= ingested - unit.reach))
-  const nodes = unit.falsifiable && closed ? sorted(missed.map(({ node }) => node)) : []
+  const [first, last] = until === undefined ? [ingested - unit.reach, ingested + unit.reach] : [ingested, until]
+  const missed = gaps.filter(({ from, to }) => from <= last && (to === null || to >= first))
+  const nodes = (until === undefined ? unit.falsifiable && closed : rule.extension.silence === true)
+    ? sorted(missed.map(({ node }) => node))
+    : []
   const posture = sorted(evidence.flatMap(({ posture = [] }) => posture))
   return {
-    id: hash('alert', rule.id, unit.key, ...anchor.group, String(anchor.time), anchor.eventId),
+    id: hash('alert', rule.id, unit.key, ...anchor.group, String(until === undefined ? anchor.time : anchor.ingested), anchor.eventId),
     rule: rule.id,
     bundle: anchor.bundle,
     time: anchor.time,

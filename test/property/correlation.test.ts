@@ -9,6 +9,19 @@ import { and, correlation, gaps, generator, not, type Recorded, record, recorded
 import { expectedAlerts, foldedAlerts } from './correlation-oracle.ts'
 import { run } from './correlation-world.ts'
 
+const newValues = correlation('rule', {
+  type: 'value_count',
+  fields: ['user'],
+  timespan: 16,
+  bounds: [{ operator: 'gte', value: 2 }],
+  extension: { ...correlation('', {}).extension, firstSeen: { learn: 6 } },
+})
+const quiet = correlation('rule', {
+  rules: ['a'],
+  bounds: [{ operator: 'lt', value: 1 }],
+  extension: { ...correlation('', {}).extension, silence: true },
+})
+
 const FLAT: Record<string, CorrelationRule> = {
   'event_count at least': correlation('rule', { bounds: [{ operator: 'gte', value: 3 }] }),
   'event_count range': correlation('rule', {
@@ -29,6 +42,8 @@ const FLAT: Record<string, CorrelationRule> = {
       { operator: 'lte', value: 9_007_199_254_740_992 },
     ],
   }),
+  first_seen: newValues,
+  silence: quiet,
   temporal: correlation('rule', { type: 'temporal' }),
   'temporal or': correlation('rule', {
     type: 'temporal',
@@ -57,6 +72,14 @@ const CHAINS: Record<string, RuleSet> = {
     correlation('top', { type: 'temporal', rules: ['b', 'pairs'], expression: and(ref(0), not(1)) }),
   ),
   'over what can be falsified': ruleSet(exactly, correlation('top', { type: 'temporal', rules: ['exactly', 'b'] })),
+  'above new values': ruleSet(
+    { ...newValues, id: 'new', silent: true },
+    correlation('top', { type: 'temporal', rules: ['new', 'b'], expression: and(ref(0), ref(1)) }),
+  ),
+  'above silence': ruleSet(
+    { ...quiet, id: 'quiet' },
+    correlation('top', { type: 'temporal', rules: ['c', 'quiet'], expression: and(ref(0), not(1)) }),
+  ),
   'an alias': ruleSet(
     pairs,
     correlation('top', {
@@ -167,7 +190,9 @@ describe.each(Object.entries(FLAT))('%s', (_, rule) => {
         )
         const correlator = new Correlator({ rulesOf, partition: 0, eventPartitions: entries.length, signalPartitions: 1 })
         const revisions = shuffled.flatMap((signal, at) => correlator.handle(signal, at).revisions)
-        expect(foldedAlerts([...revisions, ...correlator.end(shuffled.length)], rulesOf)).toEqual(expectedAlerts({ rulesOf, hits }))
+        const ended = correlator.endCourses(shuffled.length, Number.POSITIVE_INFINITY)
+        const all = [...revisions, ...ended.revisions, ...correlator.end(shuffled.length)]
+        expect(foldedAlerts(all, rulesOf)).toEqual(expectedAlerts({ rulesOf, hits }))
       }),
       runs(300),
     )

@@ -4,7 +4,7 @@ import type { Effect } from '../../src/response/effect.ts'
 import type { LogEntry } from '../../src/streams/log.ts'
 import { expectedAlerts, foldedAlerts, type SetAlert } from '../property/correlation-oracle.ts'
 import { type Record, readRecord, ruleSetOf } from './model/recorded.ts'
-import { type Rules, sightOf } from './model/rules.ts'
+import { copiesKnown, type Rules } from './model/rules.ts'
 
 /** What a run left behind. */
 export interface Remains {
@@ -96,8 +96,7 @@ function deviceOf({ entities }: AlertRevision): string | undefined {
 
 /** Whether copies of one event were ingested further apart than the first of them is remembered. */
 function haveFarCopies({ events }: Record, bundles: readonly Rules[]): boolean {
-  const sights = bundles.flatMap(({ correlations }) => correlations.map(sightOf))
-  const remembered = 3 * Math.min(...sights)
+  const remembered = Math.min(...bundles.map(({ correlations }) => copiesKnown(correlations)))
   return [...events.values()].some(({ stamps }) => Math.max(...stamps) - Math.min(...stamps) > remembered)
 }
 

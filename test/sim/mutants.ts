@@ -14,6 +14,7 @@ const FEED = 'src/engine/partition-feed.ts'
 const CORRELATE = 'src/engine/correlate-worker.ts'
 const CORRELATOR = 'src/detectors/correlation/correlator.ts'
 const CLOCK = 'src/detectors/correlation/clock.ts'
+const COURSE = 'src/detectors/correlation/course.ts'
 const GROUP = 'src/detectors/correlation/group.ts'
 
 /** Bugs that the simulator has to find. Each is one that somebody could write. */
@@ -80,6 +81,12 @@ export const MUTANTS: readonly Mutant[] = [
     file: CLOCK,
     find: 'return offset <= (this.newest[depth]?.get(partition)?.offset ?? -1)',
     replace: 'return false',
+  },
+  {
+    name: 'a course judged as its signals come',
+    file: COURSE,
+    find: 'const next = this.waiting.findIndex(({ signal }) => signal.ingested >= clock)',
+    replace: 'const next = -1',
   },
   {
     name: 'anchor taken in arrival order',

@@ -5,7 +5,7 @@ import { MUTANTS } from './mutants.ts'
 import { hunt } from './mutation.ts'
 
 /** What one may cost is seconds; what is not found in so many is not found. */
-const MUTANT_SEEDS = 300
+const MUTANT_SEEDS = 600
 const MINUTES = 60_000
 
 /** The simulator takes over the clock and the timers of its process, so it has one of its own. */

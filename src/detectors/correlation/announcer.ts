@@ -4,6 +4,7 @@ import { bundlesNamed, type Signal } from '../signal.ts'
 import { type Chained, passedOn, takenBack } from './chain.ts'
 import type { Entry, Insertion } from './change.ts'
 import type { Clock } from './clock.ts'
+import type { Turn } from './course.ts'
 import { Deadlines } from './deadlines.ts'
 import type { Gaps } from './gaps.ts'
 import { type Group, SIGHTS_KEPT } from './group.ts'
@@ -87,6 +88,28 @@ export class Announcer {
     for (const { from, to } of moved) this.leave(unit, from.signal, to.signal, offset, told)
     if (released !== undefined && kept.includes(cause)) this.leave(unit, released, cause.signal, offset, told)
     return told
+  }
+
+  /** What a course came to: it is final at once. */
+  turn(unit: Unit, { entry: { signal }, from, to }: Turn, offset: number): Told {
+    const own = this.known.rules.unit(unit.key, signal)
+    const { rule } = own
+    const course = unit.course!
+    const standing = {
+      // Copies of an event may be turns of their own: they have other stamps.
+      id: alertId(rule.id, unit.key, { ...signal, time: signal.ingested }),
+      rule,
+      anchor: signal,
+      signals: [signal],
+      group: groupFields(rule, signal),
+      provisional: false,
+      unknown: course.asks === 'silence' ? this.known.gaps.within(from, to) : [],
+      // What was known of the group may have been lost with its state.
+      rebuilt: this.rebuiltFrom !== undefined && to < this.rebuiltFrom + course.span,
+    }
+    const revision = revisionOf(standing, this.cause(offset))
+    const chained = passedOn(own, this.known.rules.parents(unit.key, signal), signal, revision)
+    return { revisions: rule.silent === true ? [] : [revision], chained: [...chained] }
   }
 
   /** Provisional alerts of a depth become final: the clock has passed their windows, so what they wait for can no longer arrive. */

@@ -5,6 +5,7 @@ import { Announcer } from './announcer.ts'
 import type { Chained } from './chain.ts'
 import type { Entry } from './change.ts'
 import { Clock } from './clock.ts'
+import { Courses } from './courses.ts'
 import { Gaps, type KnownGap } from './gaps.ts'
 import { Group, SIGHTS_KEPT } from './group.ts'
 import { type KnownBundle, KnownRules } from './known-rules.ts'
@@ -53,6 +54,8 @@ export interface CorrelatorOptions {
 interface UnitState {
   readonly unit: Unit
   readonly groups: Map<string, Group>
+  /** Instead of groups, where the unit asks about their course. */
+  readonly courses: Courses | undefined
   sweptAt: number
 }
 
@@ -90,6 +93,11 @@ export class Correlator {
     return depths.flatMap((depth) => this.announcer.close(depth, Number.POSITIVE_INFINITY, offset))
   }
 
+  /** Judges all courses to their end, before windows are closed. @param until the last stamp of the input: silence has lasted until then */
+  endCourses(offset: number, until: number): Pick<Outcome, 'revisions' | 'chained'> {
+    return this.proceed(1, Number.POSITIVE_INFINITY, offset, until)
+  }
+
   /** Takes the state of a checkpoint back, before the first record is handled. Rows of units that are gone are ignored. */
   restore(head: CorrelatorHead, rows: Iterable<StateRow>): void {
     for (const progress of head.progress) this.clock.take(progress)
@@ -99,7 +107,9 @@ export class Correlator {
     for (let depth = 1; depth <= this.depth; depth++) this.closed[depth] = this.clock.at(depth)
     for (const { unit, group, ...entry } of rows) {
       if (!this.named(entry.signal).units.has(unit)) continue
-      groupOf(this.units.get(unit)!, group).restore(entry)
+      const state = this.units.get(unit)!
+      if (state.courses === undefined) groupOf(state, group).restore(entry)
+      else state.courses.restore(group, entry)
       this.rules.hold(entry.signal, 1)
     }
     for (const { unit, groups } of this.units.values())
@@ -109,7 +119,10 @@ export class Correlator {
   /** Signals held, for the metrics. */
   get size(): number {
     let size = 0
-    for (const { groups } of this.units.values()) for (const group of groups.values()) size += group.size
+    for (const { groups, courses } of this.units.values()) {
+      for (const group of groups.values()) size += group.size
+      size += courses?.size ?? 0
+    }
     return size
   }
 
@@ -136,6 +149,7 @@ export class Correlator {
       return record.kind === 'signal' ? { ...NOTHING, revisions: this.announcer.single(bundle, record, offset) } : NOTHING
     if (record.kind === 'signal' && record.time === null) return NOTHING
     const key = groupKey(record.group)
+    if (state.courses !== undefined) return this.follow(state, state.courses, key, record)
     const group = record.kind === 'signal' ? groupOf(state, key) : state.groups.get(key)
     const inserted = record.kind === 'signal' ? group?.insert(record) : group?.retract(record)
     if (group === undefined || inserted === undefined) return NOTHING
@@ -149,6 +163,34 @@ export class Correlator {
     }
   }
 
+  /** A signal of a unit that asks about courses waits for its turn. Those are of events only: nothing is ever taken back. */
+  private follow(state: UnitState, courses: Courses, key: string, record: Signal | Retraction): Outcome {
+    const entry = record.kind === 'signal' ? courses.insert(key, record) : undefined
+    if (entry === undefined) return NOTHING
+    this.rules.hold(entry.signal, 1)
+    return { ...NOTHING, changed: [stateRow(state, key, entry)] }
+  }
+
+  /** Judges courses up to the clock of their depth. */
+  private proceed(depth: number, clock: number, offset: number, quiet = clock): Outcome {
+    const outcome = { revisions: [] as AlertRevision[], chained: [] as Chained[], changed: [] as StateRow[], evicted: [] as StateRow[] }
+    for (const state of this.units.values()) {
+      if (state.courses === undefined || state.unit.depth !== depth) continue
+      const { turns, changed, evicted } = state.courses.advance(clock, quiet)
+      for (const turn of turns) {
+        const { revisions, chained } = this.announcer.turn(state.unit, turn, offset)
+        outcome.revisions.push(...revisions)
+        outcome.chained.push(...chained)
+      }
+      outcome.changed.push(...changed.map(([group, entry]) => stateRow(state, group, entry)))
+      for (const [group, entry] of evicted) {
+        this.rules.hold(entry.signal, -1)
+        outcome.evicted.push(stateRow(state, group, entry))
+      }
+    }
+    return outcome
+  }
+
   private advance(progress: Progress, offset: number): Outcome {
     if (!this.clock.take(progress)) return NOTHING
     const { feed, partition } = progress
@@ -156,12 +198,16 @@ export class Correlator {
       this.gaps.take(partition, feed.gaps)
       for (const { id } of feed.bundles) this.name(id)
     }
-    const outcome = { revisions: [] as AlertRevision[], chained: [] as Chained[], changed: [], evicted: [] as StateRow[] }
+    const outcome = { revisions: [] as AlertRevision[], chained: [] as Chained[], changed: [] as StateRow[], evicted: [] as StateRow[] }
     for (let depth = 1; depth <= this.depth; depth++) {
       const clock = this.clock.at(depth)
       if (clock > (this.closed[depth] ?? Number.NEGATIVE_INFINITY)) {
         this.closed[depth] = clock
-        outcome.revisions.push(...this.announcer.close(depth, clock, offset))
+        const proceeded = this.proceed(depth, clock, offset)
+        outcome.revisions.push(...proceeded.revisions, ...this.announcer.close(depth, clock, offset))
+        outcome.chained.push(...proceeded.chained)
+        outcome.changed.push(...proceeded.changed)
+        outcome.evicted.push(...proceeded.evicted)
         outcome.evicted.push(...this.sweep(depth, clock))
       }
       outcome.chained.push(...this.complete(depth, clock, offset))
@@ -207,7 +253,7 @@ export class Correlator {
 
   /** Lets go of gaps that no window reaches any more, and of bundles, with their units, that no events partition and no signal names. */
   private forget(): void {
-    const windows = [...this.units.values()].filter(({ unit }) => unit.falsifiable)
+    const windows = [...this.units.values()].filter(({ unit }) => unit.falsifiable || unit.course !== undefined)
     this.gaps.forget(Math.min(...windows.map(({ unit }) => this.clock.at(unit.depth) - 2 * unit.span.sight - unit.reach)))
     if (this.rules.bundles.length <= 1) return
     const fed = this.clock.progress.flatMap(({ feed }) => feed?.bundles.map(({ id }) => id) ?? [])
@@ -228,7 +274,13 @@ export class Correlator {
     if (known !== undefined) return known
     const bundle = this.rules.add(id)
     for (const [key, unit] of bundle.units)
-      if (!this.units.has(key)) this.units.set(key, { unit, groups: new Map(), sweptAt: Number.NEGATIVE_INFINITY })
+      if (!this.units.has(key))
+        this.units.set(key, {
+          unit,
+          groups: new Map(),
+          courses: unit.course && new Courses(unit.course),
+          sweptAt: Number.NEGATIVE_INFINITY,
+        })
     return bundle
   }
 

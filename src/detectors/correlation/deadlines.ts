@@ -16,13 +16,18 @@ export class Deadlines<T> {
 
   /** Takes out what has waited for a time before `clock`. */
   due(clock: number): readonly T[] {
-    const due: T[] = []
+    return this.dueById(clock).map(([, item]) => item)
+  }
+
+  /** As {@link due}, with their ids. */
+  dueById(clock: number): readonly (readonly [id: string, T])[] {
+    const due: (readonly [string, T])[] = []
     for (let first = this.heap[0]; first !== undefined && first.at < clock; first = this.heap[0]) {
       this.pop()
       const found = this.waiting.get(first.id)
       if (found?.at !== first.at) continue
       this.waiting.delete(first.id)
-      due.push(found.item)
+      due.push([first.id, found.item])
     }
     return due
   }

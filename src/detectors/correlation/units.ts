@@ -2,6 +2,7 @@ import type { CorrelationRule, CorrelationType, RuleSet } from '../../sigma/ast.
 import { unitKey } from '../unit.ts'
 import type { ConditionFactory, CorrelationCondition } from './condition.ts'
 import { eventCount, valueCount, valueSum } from './count.ts'
+import { type CourseRule, courseRuleOf } from './course.ts'
 import type { Span } from './group.ts'
 import { temporal, temporalOrdered } from './temporal.ts'
 
@@ -21,6 +22,8 @@ export interface Unit {
   readonly depth: number
   readonly span: Span
   readonly condition: CorrelationCondition
+  /** It asks about the course of its groups, and not what their signals come to. */
+  readonly course: CourseRule | undefined
   /** More events could falsify its alerts: by its own condition, or by that of a correlation under it. */
   readonly falsifiable: boolean
   /** How far from an anchor's ingestion the events may have been ingested that its condition depends on. Milliseconds. */
@@ -36,14 +39,16 @@ export function unitsOf(rules: Pick<RuleSet, 'correlations'>): ReadonlyMap<strin
   for (const rule of rules.correlations) {
     const children = rule.rules.flatMap((id) => compiled.get(id) ?? [])
     const condition = CONDITIONS[rule.type](rule)
-    const sight = rule.timespan + rule.extension.grace
+    const course = courseRuleOf(rule)
+    const sight = sightOf(rule, course)
     const unit = {
       key: unitKey(rule, (id) => compiled.get(id)?.key),
       rule,
       depth: 1 + Math.max(0, ...children.map((child) => child.depth)),
       span: { timespan: rule.timespan, sight },
       condition,
-      falsifiable: condition.falsifiable || children.some((child) => child.falsifiable),
+      course,
+      falsifiable: (course === undefined && condition.falsifiable) || children.some((child) => child.falsifiable),
       // An anchor under it depends on the condition at the signal before as well, which it sees.
       reach: sight + Math.max(0, ...children.map((child) => child.span.sight + child.reach)),
       parents: [],
@@ -52,6 +57,12 @@ export function unitsOf(rules: Pick<RuleSet, 'correlations'>): ReadonlyMap<strin
     compiled.set(rule.id, unit)
   }
   return new Map([...compiled.values()].filter(({ rule }) => isOn(rule)).map((unit) => [unit.key, unit]))
+}
+
+/** A course is judged as it goes: of first-seen values nothing waits for the memory to end, of a silence it has to be over. */
+function sightOf({ timespan, extension }: CorrelationRule, course: CourseRule | undefined): number {
+  if (course === undefined) return timespan + extension.grace
+  return course.step + extension.grace + (course.asks === 'silence' ? timespan : 0)
 }
 
 const isOn = ({ extension }: CorrelationRule) => extension.mode !== 'off'

@@ -1,6 +1,6 @@
 import type { Gap } from '../../../src/detectors/signal.ts'
 import type { EventRecord } from '../../../src/event/event.ts'
-import type { CorrelationRule, RuleHead, RuleSet } from '../../../src/sigma/ast.ts'
+import type { CorrelationRule, Extension, RuleHead, RuleSet } from '../../../src/sigma/ast.ts'
 import type { LogEntry } from '../../../src/streams/log.ts'
 import type { Hit } from '../../property/correlation-oracle.ts'
 import { changedAbove, LiveBundles } from './live-bundles.ts'
@@ -142,7 +142,7 @@ export function ruleSetOf({ detections, correlations }: Rules): RuleSet {
     })),
     correlations: correlations.map(
       (rule): CorrelationRule => ({
-        ...headOf(rule, rule.grace * 1_000),
+        ...headOf(rule, rule.grace * 1_000, courseOf(rule)),
         kind: 'correlation',
         type: rule.type,
         rules: rule.rules.map((name) => idOf.get(name)!),
@@ -163,7 +163,12 @@ export function ruleSetOf({ detections, correlations }: Rules): RuleSet {
   }
 }
 
-function headOf({ name, id, mode }: Detection | Correlation, grace: number): RuleHead {
+function courseOf({ course }: Correlation): Pick<Extension, 'firstSeen' | 'silence'> {
+  if (course === undefined) return {}
+  return course === 'silence' ? { silence: true } : { firstSeen: { learn: course.learn * 1_000 } }
+}
+
+function headOf({ name, id, mode }: Detection | Correlation, grace: number, more: Partial<Extension> = {}): RuleHead {
   return {
     id,
     name,
@@ -174,7 +179,7 @@ function headOf({ name, id, mode }: Detection | Correlation, grace: number): Rul
     tags: [],
     references: [],
     falsepositives: [],
-    extension: { mode, grace, entities: {}, suppress: undefined, response: [], tests: [] },
+    extension: { mode, grace, entities: {}, suppress: undefined, response: [], tests: [], ...more },
     where: { file: '', line: 1, column: 1 },
     parts: [],
     hash: '',

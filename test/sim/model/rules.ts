@@ -45,6 +45,8 @@ export interface Correlation {
   readonly grace: number
   readonly bounds: readonly { readonly operator: Operator; readonly value: number }[]
   readonly field?: Field
+  /** It asks for new values after so many seconds of learning, or for silence. */
+  readonly course?: { readonly learn: number } | 'silence'
   readonly expression: Expression
   /** Its rules alert by themselves, too. */
   readonly generate: boolean
@@ -65,19 +67,25 @@ export function depthOf({ rules }: Correlation, correlations: readonly Correlati
   return 1 + Math.max(0, ...correlations.filter(({ name }) => rules.includes(name)).map((rule) => depthOf(rule, correlations)))
 }
 
-/** G, in milliseconds. */
-export function sightOf({ timespan, grace }: Correlation): number {
-  return 1_000 * (timespan + grace)
+/** G, in milliseconds. A course is judged as it goes, in steps of an eighth of its timespan. */
+export function sightOf({ timespan, grace, course }: Correlation): number {
+  if (course === undefined) return 1_000 * (timespan + grace)
+  return 125 * timespan + 1_000 * (grace + (course === 'silence' ? timespan : 0))
+}
+
+/** Within this, copies of an event are known as such, by all correlations that care for them. Milliseconds. */
+export function copiesKnown(correlations: readonly Correlation[]): number {
+  return 3 * Math.min(...correlations.filter(({ course }) => course === undefined).map(sightOf))
 }
 
 /** What a correlation's state means: all but its title, its level and what is done about it, and the same of those below. */
 export function parametersOf(rule: Correlation, correlations: readonly Correlation[]): string {
-  const { id, type, rules, groupBy, timespan, grace, bounds, field, expression } = rule
+  const { id, type, rules, groupBy, timespan, grace, bounds, field, expression, course } = rule
   const below = rules.map((name) => {
     const child = correlations.find((candidate) => candidate.name === name)
     return child === undefined ? name : parametersOf(child, correlations)
   })
-  return JSON.stringify([id, type, below, groupBy, timespan, grace, bounds, field, expression])
+  return JSON.stringify([id, type, below, groupBy, timespan, grace, bounds, field, expression, course])
 }
 
 /** The rules as one Sigma file. JSON is YAML. */
@@ -112,7 +120,7 @@ function detectionDocuments({ name, id, actions, listed, exceptions, posture, le
 }
 
 function correlationDocument(rule: Correlation): object {
-  const { name, id, type, rules, groupBy, timespan, grace, bounds, field, expression, generate, level, mode } = rule
+  const { name, id, type, rules, groupBy, timespan, grace, bounds, field, expression, course, generate, level, mode } = rule
   const condition =
     type === 'temporal' || type === 'temporal_ordered'
       ? words(expression, rules)
@@ -123,8 +131,13 @@ function correlationDocument(rule: Correlation): object {
     id,
     correlation: { type, rules, 'group-by': groupBy, timespan: `${timespan}s`, condition, generate },
     level,
-    'x-cordon': { ...extension(mode), time: { grace: `${grace}s` } },
+    'x-cordon': { ...extension(mode), time: { grace: `${grace}s` }, ...courseKeys(course) },
   }
+}
+
+function courseKeys(course: Correlation['course']): object {
+  if (course === undefined) return {}
+  return course === 'silence' ? { silence: true } : { first_seen: { learn: `${course.learn}s` } }
 }
 
 function extension(mode: Mode): object {

@@ -1,5 +1,14 @@
 import type { Random } from '../world/random.ts'
-import { type Correlation, type Detection, type Expression, type Field, type Mode, type Operator, type Rules, sightOf } from './rules.ts'
+import {
+  type Correlation,
+  copiesKnown,
+  type Detection,
+  type Expression,
+  type Field,
+  type Mode,
+  type Operator,
+  type Rules,
+} from './rules.ts'
 
 /** One thing that happened, as its producer tells it. */
 export interface Occurrence {
@@ -47,8 +56,8 @@ export function workloadOf(random: Random, { start, end }: Period): Workload {
     const bundle = random.chance(0.3) ? random.int(0, bundles.length - 1) : bundles.push(changed(random, bundles.at(-1)!)) - 1
     activations.push({ at: random.int(start, end), bundle })
   }
-  const sights = bundles.flatMap(({ correlations }) => correlations.map(sightOf))
-  const deliveries = randomDeliveries(random, { start, end }, 3 * Math.min(...sights) - 2_000)
+  const known = Math.min(end - start, ...bundles.map(({ correlations }) => copiesKnown(correlations)))
+  const deliveries = randomDeliveries(random, { start, end }, known - 2_000)
   return { bundles, activations: activations.sort((a, b) => a.at - b.at), deliveries }
 }
 
@@ -64,8 +73,9 @@ function changed(random: Random, { detections, correlations }: Rules): Rules {
         detections,
         correlations: replaced(correlations, (rule) => ({
           ...rule,
-          timespan: random.int(1, 5),
-          bounds: rule.bounds.length === 0 ? [] : randomBounds(random),
+          ...(rule.course === undefined
+            ? { timespan: random.int(1, 5), bounds: rule.bounds.length === 0 ? [] : randomBounds(random) }
+            : { timespan: random.int(4, 9) }),
         })),
       }
     case 'remove': {
@@ -96,6 +106,8 @@ function changed(random: Random, { detections, correlations }: Rules): Rules {
 function randomRules(random: Random): Rules {
   const detections = ACTIONS.slice(0, 4).map((action, at) => randomDetection(random, action, at))
   const correlations = Array.from({ length: random.int(2, 4) }, (_, at) => randomCorrelation(random, at, detections))
+  for (let courses = random.pick([0, 1, 1, 2]); courses > 0; courses--)
+    correlations.push(randomCourse(random, correlations.length, detections))
   for (let chains = random.int(-1, 2); chains > 0; chains--) {
     const children = random.shuffle(correlations).slice(0, random.int(1, 2))
     correlations.push(randomCorrelation(random, correlations.length, random.chance(0.5) ? detections : children, children))
@@ -165,6 +177,35 @@ function randomCorrelation(
           'or',
           ordered.map((_, rule) => ({ op: 'rule', rule })),
         ),
+    generate: random.chance(0.3),
+    level: 'high',
+    mode: randomMode(random),
+  }
+}
+
+/** New values, or silence, of the events of one or two rules. */
+function randomCourse(random: Random, at: number, detections: readonly Detection[]): Correlation {
+  const silence = random.chance(0.5)
+  const rules = random
+    .shuffle(detections)
+    .slice(0, random.int(1, 2))
+    .map(({ name }) => name)
+  return {
+    kind: 'correlation',
+    name: `c${at}`,
+    id: ruleId(2, at),
+    type: silence ? 'event_count' : 'value_count',
+    rules,
+    groupBy: random.pick([['host.name'], ['user.name']]),
+    timespan: random.int(4, 9),
+    grace: random.int(1, 4),
+    bounds: [silence ? bound('lt', 1) : bound('gte', 2)],
+    ...(silence ? {} : { field: 'file.name' as const }),
+    course: silence ? 'silence' : { learn: random.int(0, 3) },
+    expression: joined(
+      'or',
+      rules.map((_, rule) => ({ op: 'rule', rule })),
+    ),
     generate: random.chance(0.3),
     level: 'high',
     mode: randomMode(random),

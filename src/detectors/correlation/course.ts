@@ -1,0 +1,233 @@
+import type { CorrelationRule } from '../../sigma/ast.ts'
+import type { Signal } from '../signal.ts'
+import type { Entry } from './change.ts'
+import { byIngestion } from './order.ts'
+
+const MINUTE = 60_000
+
+/**
+ * What a correlation asks of the course of a group: its signals in the order of their stamps, each judged when nothing with a lower stamp
+ * can come any more. So what it says is final, and never taken back (docs/decisions/0019).
+ */
+export interface CourseRule {
+  readonly asks: 'first_seen' | 'silence'
+  /** first_seen: how long a value is remembered. silence: how long nothing may come. Milliseconds. */
+  readonly span: number
+  /** first_seen: how long a group is only watched. */
+  readonly learn: number
+  /** Of the signals of one group and value in one such step of stamps, the first stands for all. */
+  readonly step: number
+}
+
+/** The course that a correlation asks about; undefined where it asks what its signals come to. */
+export function courseRuleOf({ extension, timespan }: CorrelationRule): CourseRule | undefined {
+  const { firstSeen, silence } = extension
+  if (firstSeen === undefined && silence === undefined) return undefined
+  const step = Math.min(MINUTE, Math.ceil(timespan / 8))
+  return { asks: firstSeen === undefined ? 'silence' : 'first_seen', span: timespan, learn: firstSeen?.learn ?? 0, step }
+}
+
+/** An alert: its anchor, and the stamps between which it was decided. */
+export interface Turn {
+  readonly entry: Entry
+  readonly from: number
+  readonly to: number
+}
+
+/** What an advance did. */
+export interface Advance {
+  readonly turns: Turn[]
+  /** Entries that now mean something else than before: those that mean nothing are forgotten. */
+  readonly touched: Set<Entry>
+}
+
+/** Judges the signals of a group in order. Its state is some of them: `holds` marks the first that is remembered, `anchor` the newest. */
+interface Judge {
+  take(entry: Entry, advance: Advance): void
+  /** Nothing came before `clock` but what was taken. */
+  pass(clock: number, advance: Advance): void
+  restore(entry: Entry): void
+  /** The clock that has to be passed for `pass` to do something. */
+  readonly due: number
+}
+
+/** The course of one group. */
+export class Course {
+  private readonly rule: CourseRule
+  private readonly judge: Judge
+  /** In the order of their stamps. */
+  private waiting: Entry[] = []
+  private readonly places = new Set<string>()
+
+  constructor(rule: CourseRule) {
+    this.rule = rule
+    this.judge = rule.asks === 'silence' ? new Silence(rule) : new FirstSeen(rule)
+  }
+
+  /** Takes a signal in, to be judged in its turn. Undefined: it is here already, or says nothing. */
+  insert(signal: Signal): Entry | undefined {
+    if (this.rule.asks === 'first_seen' && signal.value === undefined) return undefined
+    if (this.places.has(placeOf(signal))) return undefined
+    const entry: Entry = { signal, counted: false, holds: false, anchor: false }
+    this.wait(entry)
+    return entry
+  }
+
+  /** Takes a checkpointed entry back. */
+  restore(entry: Entry): void {
+    if (entry.counted) this.judge.restore(entry)
+    else this.wait(entry)
+  }
+
+  /** Judges what was ingested before `clock`: nothing that still comes was. */
+  advance(clock: number, quiet = clock): Advance {
+    const advance: Advance = { turns: [], touched: new Set() }
+    const next = this.waiting.findIndex(({ signal }) => signal.ingested >= clock)
+    for (const entry of this.waiting.splice(0, next < 0 ? this.waiting.length : next)) {
+      this.places.delete(placeOf(entry.signal))
+      entry.counted = true
+      advance.touched.add(entry)
+      this.judge.take(entry, advance)
+    }
+    this.judge.pass(quiet, advance)
+    return advance
+  }
+
+  /** The clock that has to be passed for an advance to do something. */
+  get due(): number {
+    return Math.min(this.waiting[0]?.signal.ingested ?? Number.POSITIVE_INFINITY, this.judge.due)
+  }
+
+  private wait(entry: Entry): void {
+    this.places.add(placeOf(entry.signal))
+    const at = this.waiting.findLastIndex(({ signal }) => byIngestion(signal, entry.signal) <= 0)
+    this.waiting.splice(at + 1, 0, entry)
+  }
+}
+
+/** Whether an entry still means something to its course. */
+export function isKept({ counted, holds, anchor }: Entry): boolean {
+  return !counted || holds || anchor
+}
+
+/** A value is new to a group that has been watched for long enough, if none of its signals had it within the span. */
+class FirstSeen implements Judge {
+  private readonly rule: CourseRule
+  /** Since when the group has been watched without a pause longer than the span. */
+  private first: Entry | undefined
+  private readonly newest = new Map<string, Entry>()
+  /** The newest of all. */
+  private latest: Entry | undefined
+  /** When values that are no longer remembered are let go. That frees memory and decides nothing. */
+  private sweepAt = Number.NEGATIVE_INFINITY
+
+  constructor(rule: CourseRule) {
+    this.rule = rule
+  }
+
+  take(entry: Entry, advance: Advance): void {
+    const { ingested, value = '' } = entry.signal
+    if (this.first === undefined || this.latest === undefined || !this.isRemembered(this.latest, ingested)) this.begin(entry, advance)
+    const from = this.first!.signal.ingested
+    const known = this.newest.get(value)
+    if (!(known !== undefined && this.isRemembered(known, ingested)) && ingested - from >= this.rule.learn)
+      advance.turns.push({ entry, from, to: ingested })
+    if (known !== undefined && this.steps(known.signal.ingested, ingested) === 0) return
+    if (known !== undefined) this.drop(known, advance)
+    entry.anchor = true
+    this.newest.set(value, entry)
+    this.latest = entry
+  }
+
+  pass(clock: number, advance: Advance): void {
+    if (clock < this.sweepAt) return
+    this.sweepAt = clock + this.rule.span / 4
+    for (const [value, entry] of this.newest) {
+      if (this.isRemembered(entry, clock)) continue
+      this.newest.delete(value)
+      this.drop(entry, advance)
+    }
+    if (this.newest.size > 0) return
+    this.begin(undefined, advance)
+    this.latest = undefined
+  }
+
+  get due(): number {
+    return this.latest === undefined ? Number.POSITIVE_INFINITY : this.sweepAt
+  }
+
+  restore(entry: Entry): void {
+    if (entry.holds) this.first = entry
+    if (!entry.anchor) return
+    this.newest.set(entry.signal.value!, entry)
+    if (this.latest === undefined || byIngestion(this.latest.signal, entry.signal) < 0) this.latest = entry
+  }
+
+  private begin(entry: Entry | undefined, advance: Advance): void {
+    if (this.first !== undefined) {
+      this.first.holds = false
+      advance.touched.add(this.first)
+    }
+    if (entry !== undefined) entry.holds = true
+    this.first = entry
+  }
+
+  private drop(entry: Entry, { touched }: Advance): void {
+    entry.anchor = false
+    touched.add(entry)
+  }
+
+  private isRemembered({ signal }: Entry, stamp: number): boolean {
+    return this.steps(signal.ingested, stamp) * this.rule.step <= this.rule.span
+  }
+
+  private steps(from: number, to: number): number {
+    return Math.floor(to / this.rule.step) - Math.floor(from / this.rule.step)
+  }
+}
+
+/** A group of which nothing has come for the span. Its last signal is the anchor; the next one begins anew. */
+class Silence implements Judge {
+  private readonly rule: CourseRule
+  private last: Entry | undefined
+
+  constructor(rule: CourseRule) {
+    this.rule = rule
+  }
+
+  take(entry: Entry, advance: Advance): void {
+    // It came no later than the clock, so this is how far the silence before it has lasted.
+    this.pass(entry.signal.ingested, advance)
+    const { step } = this.rule
+    if (this.last !== undefined && Math.floor(this.last.signal.ingested / step) === Math.floor(entry.signal.ingested / step)) return
+    this.end(advance)
+    entry.anchor = true
+    this.last = entry
+  }
+
+  pass(clock: number, advance: Advance): void {
+    const { last, due } = this
+    if (last === undefined || clock <= due) return
+    advance.turns.push({ entry: last, from: last.signal.ingested, to: due })
+    this.end(advance)
+  }
+
+  restore(entry: Entry): void {
+    this.last = entry
+  }
+
+  /** From the end of the step that the last signal stands for. */
+  get due(): number {
+    const { step, span } = this.rule
+    return this.last === undefined ? Number.POSITIVE_INFINITY : (Math.floor(this.last.signal.ingested / step) + 1) * step + span
+  }
+
+  private end({ touched }: Advance): void {
+    if (this.last === undefined) return
+    this.last.anchor = false
+    touched.add(this.last)
+    this.last = undefined
+  }
+}
+
+const placeOf = ({ partition, offset }: Signal) => `${partition}/${offset}`
