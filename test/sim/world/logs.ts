@@ -132,7 +132,7 @@ export class VirtualLogs {
     this.sync()
   }
 
-  /** A byte of a record is another now, or the record is gone. */
+  /** A digit of a record is another now (never a leading zero: what is no JSON is no record at all), or the record is gone. */
   damage(log: LogName): void {
     const partition = this.random.pick(this.logs.get(log)!.filter(({ entries }) => entries.length > 0))
     if (partition === undefined) return
@@ -141,7 +141,7 @@ export class VirtualLogs {
     const digits = [...entry!.written.text.matchAll(/[0-9]/g)]
     if (digits.length === 0 || this.random.chance(0.3)) return
     const { index, 0: digit } = this.random.pick(digits)
-    const text = `${entry!.written.text.slice(0, index)}${(Number(digit) + 1) % 10}${entry!.written.text.slice(index + 1)}`
+    const text = `${entry!.written.text.slice(0, index)}${(Number(digit) % 9) + 1}${entry!.written.text.slice(index + 1)}`
     partition.entries.splice(at, 0, { ...entry!, written: { text } })
   }
 
