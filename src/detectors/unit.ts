@@ -10,12 +10,12 @@ import type { CorrelationRule } from '../sigma/ast.ts'
  */
 export function unitKey(rule: CorrelationRule, keyOf: (id: string) => string | undefined): string {
   const { id, type, rules, groupBy, aliases, timespan, bounds, fields, expression, extension } = rule
-  const { firstSeen, silence } = extension
+  const { firstSeen, silence, gaps } = extension
   const children = rules.map((child) => keyOf(child) ?? child)
   return identity(
     id,
     type,
-    JSON.stringify({ rules: children, groupBy, aliases, timespan, bounds, fields, expression, firstSeen, silence }),
+    JSON.stringify({ rules: children, groupBy, aliases, timespan, bounds, fields, expression, firstSeen, silence, gaps }),
     extension.grace,
   )
 }

@@ -83,7 +83,47 @@ x-cordon:
           expect: {alerts: 2}
 `
 
+const GAPS = `
+title: Telemetry of an agent
+name: telemetry
+id: 00000000-0000-4000-8000-000000000001
+level: informational
+logsource: {product: ai_agent}
+detection: {s: {event.sequence: '*'}, condition: s}
+---
+title: Telemetry of an agent is missing
+id: 00000000-0000-4000-8000-000000000002
+level: medium
+correlation:
+    type: value_count
+    rules: [telemetry]
+    group-by: [gen_ai.conversation.id]
+    timespan: 1d
+    condition: {field: event.sequence, gte: 2}
+x-cordon:
+    gaps: {wait: 5m}
+    tests:
+        - name: two of five
+          events:
+              - {'@timestamp': 2026-03-01T10:00:00Z, gen_ai.conversation.id: c1, event.sequence: 1}
+              - {'@timestamp': 2026-03-01T10:00:01Z, gen_ai.conversation.id: c1, event.sequence: 2}
+              - {'@timestamp': 2026-03-01T10:00:02Z, gen_ai.conversation.id: c1, event.sequence: 5}
+              - {'@timestamp': 2026-03-01T10:10:00Z, gen_ai.conversation.id: c1, event.sequence: 6}
+          expect: {alerts: 1, unknown: false, entities: {agent_session: c1}}
+          shuffle: true
+        - {name: they are of another session, like: two of five, set: {2.gen_ai.conversation.id: c2, 3.event.sequence: 3}, expect: {alerts: 0}}
+        - name: late, but in time
+          events:
+              - {'@timestamp': 2026-03-01T10:00:00Z, gen_ai.conversation.id: c1, event.sequence: 1}
+              - {'@timestamp': 2026-03-01T10:00:02Z, gen_ai.conversation.id: c1, event.sequence: 3}
+              - {'@timestamp': 2026-03-01T10:05:00Z, gen_ai.conversation.id: c1, event.sequence: 2}
+              - {'@timestamp': 2026-03-01T11:00:00Z, gen_ai.conversation.id: c1, event.sequence: 4}
+          expect: {alerts: 0}
+        - {name: too late, like: 'late, but in time', set: {'2.@timestamp': 2026-03-01T10:06:01Z}, expect: {alerts: 1}}
+`
+
 it.each([
+  ['gaps', GAPS],
   ['first_seen', FIRST_SEEN],
   ['silence', SILENCE],
 ])('%s, as its tests say', async (_, text) => {

@@ -201,6 +201,8 @@ export interface Extension {
   readonly firstSeen?: { readonly learn: number }
   /** Only of an `event_count`: it asks for groups of which nothing has come for the timespan. */
   readonly silence?: true
+  /** Only of a `value_count`: it asks for numbers of a sequence that do not come within `wait` (milliseconds) after a higher one. */
+  readonly gaps?: { readonly wait: number }
   readonly suppress: { readonly by: readonly string[]; readonly for: number } | undefined
   readonly response: readonly ResponseRequest[]
   readonly tests: readonly RuleTest[]

@@ -3,48 +3,36 @@ import { SECTION } from './extension.ts'
 import type { Problems } from './problems.ts'
 import { nodeAt, type YamlMap } from './yaml.ts'
 
+const KEYS = { firstSeen: 'first_seen', silence: 'silence', gaps: 'gaps' } as const
+/** What the correlation itself has to say, and what its timespan then means. */
+const ASKED = {
+  first_seen: ['value_count', 'gte', 2, 'type: value_count and condition: {field: …, gte: 2}; a value is remembered for the timespan'],
+  silence: ['event_count', 'lt', 1, 'type: event_count and condition: {lt: 1}; nothing may come for the timespan'],
+  gaps: ['value_count', 'gte', 2, 'type: value_count and condition: {field: …, gte: 2}; a sequence is remembered for the timespan'],
+} as const
+
 /**
- * `first_seen` and `silence` ask about the course of a correlation's groups. The correlation itself says the nearest that standard Sigma
- * has a word for, so that other tools load the file; here it must be just that.
+ * `first_seen`, `silence` and `gaps` ask about the course of a correlation's groups. The correlation itself says the nearest that
+ * standard Sigma has a word for, so that other tools load the file; here it must be just that.
  */
 export function checkCourse(root: YamlMap, rule: CorrelationRule, children: readonly Rule[], problems: Problems): void {
-  const { type, bounds, timespan } = rule
-  const { firstSeen, silence } = rule.extension
-  if (firstSeen === undefined && silence === undefined) return
-  const at = (key: string) => nodeAt(root, [SECTION, key])
-  const isBound = (operator: string, value: number) => bounds.length === 1 && bounds[0]!.operator === operator && bounds[0]!.value === value
-  if (firstSeen !== undefined && silence !== undefined)
-    problems.error(
-      'CORDON-COURSE',
-      at('silence'),
-      'a correlation asks for new values or for silence, not for both',
-      'write two correlations',
-    )
-  else if (firstSeen !== undefined && !(type === 'value_count' && isBound('gte', 2)))
-    problems.error(
-      'CORDON-COURSE',
-      at('first_seen'),
-      'first_seen stands in a value_count of two values or more: a value beside those that are known',
-      'write type: value_count and condition: {field: …, gte: 2}; the timespan is how long a value is remembered',
-    )
-  else if (silence !== undefined && !(type === 'event_count' && isBound('lt', 1)))
-    problems.error(
-      'CORDON-COURSE',
-      at('silence'),
-      'silence stands in an event_count of less than one event',
-      'write type: event_count and condition: {lt: 1}; the timespan is how long nothing may come',
-    )
-  if (firstSeen !== undefined && firstSeen.learn > timespan)
-    problems.error(
-      'CORDON-COURSE',
-      at('first_seen'),
-      'a value is forgotten before the learning is over',
-      'make the timespan longer than learn',
-    )
+  const { type, bounds, fields, timespan, extension } = rule
+  const keys = (['firstSeen', 'silence', 'gaps'] as const).filter((key) => extension[key] !== undefined).map((key) => KEYS[key])
+  const [key, second] = keys
+  if (key === undefined) return
+  const at = (name: string) => nodeAt(root, [SECTION, name])
+  const wrong = (place: ReturnType<typeof at>, message: string, hint: string) => problems.error('CORDON-COURSE', place, message, hint)
+  const [wanted, operator, value, hint] = ASKED[key]
+  const [bound, ...more] = bounds
+  if (second !== undefined) wrong(at(second), `a correlation asks for ${key} or for ${second}, not for both`, 'write two correlations')
+  else if (type !== wanted || more.length > 0 || bound?.operator !== operator || bound.value !== value)
+    wrong(at(key), `${key} stands in a correlation of ${wanted} ${operator} ${value}`, `write ${hint}`)
+  else if (key === 'gaps' && fields.length !== 1) wrong(at(key), 'a sequence is numbered by one field', `write ${hint}`)
+  if (Math.max(extension.firstSeen?.learn ?? 0, extension.gaps?.wait ?? 0) > timespan)
+    wrong(at(key), 'everything is forgotten before it is judged', 'make the timespan longer')
   const chained = children.find(({ kind }) => kind === 'correlation')
   if (chained !== undefined)
-    problems.error(
-      'CORDON-COURSE',
+    wrong(
       nodeAt(root, ['correlation', 'rules']),
       `"${chained.title}" is a correlation: its alerts can be taken back, and what was once seen cannot`,
       'refer to detection rules',

@@ -56,6 +56,7 @@ const ruleSchema = z.strictObject({
   posture: postureSchema.optional(),
   first_seen: z.strictObject({ learn: duration }).optional(),
   silence: z.literal(true).optional(),
+  gaps: z.strictObject({ wait: duration }).optional(),
   suppress: z.strictObject({ by: z.union([text.transform((by) => [by]), z.array(text).min(1)]), for: duration }).optional(),
   response: z.array(responseSchema).default([]),
   tests: z.array(testSchema).default([]),
@@ -85,8 +86,8 @@ export function readExtension(root: YamlMap, kind: 'detection' | 'correlation', 
     for (const name of Object.keys(expect.entities ?? {}))
       checkEntity(name, entities, nodeAt(section, ['tests', index, 'expect', 'entities', name]), problems)
   }
-  const { posture, first_seen: firstSeen, silence } = written
-  for (const key of kind === 'detection' ? (['first_seen', 'silence'] as const) : [])
+  const { posture, first_seen: firstSeen, silence, gaps } = written
+  for (const key of kind === 'detection' ? (['first_seen', 'silence', 'gaps'] as const) : [])
     if (written[key] !== undefined)
       problems.error(
         'CORDON-KEY-MISPLACED',
@@ -109,6 +110,7 @@ export function readExtension(root: YamlMap, kind: 'detection' | 'correlation', 
     ...(posture === undefined ? {} : { posture }),
     ...(firstSeen === undefined ? {} : { firstSeen }),
     ...(silence === undefined ? {} : { silence }),
+    ...(gaps === undefined ? {} : { gaps }),
     suppress: written.suppress,
     response: written.response as readonly ResponseRequest[],
     tests,

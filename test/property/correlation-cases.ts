@@ -73,6 +73,7 @@ export function recorded(bundles: readonly string[], most = 40): fc.Arbitrary<Re
     host: fc.integer({ min: 0, max: 1 }),
     user: fc.integer({ min: 0, max: 2 }),
     bytes: fc.constantFrom('0', '1', '2', '0.3', '9007199254740993', '-2', 'many'),
+    sequence: fc.oneof(fc.integer({ min: 0, max: 12 }), fc.constant('none')),
     posture: fc.subarray(['device.posture.enrolled', 'user.mfa']),
     meets: fc.subarray([...DETECTIONS], { minLength: 1 }),
     partition: fc.integer({ min: 0, max: MOST_PARTITIONS - 1 }),
@@ -83,7 +84,7 @@ export function recorded(bundles: readonly string[], most = 40): fc.Arbitrary<Re
     const known = new Map<number, (typeof drafts)[number]>()
     return drafts
       .map((copy) => {
-        const { id, time, host, user, bytes, posture, meets } = known.get(copy.id) ?? copy
+        const { id, time, host, user, bytes, sequence, posture, meets } = known.get(copy.id) ?? copy
         if (!known.has(copy.id)) known.set(copy.id, copy)
         return {
           id: `e${String(id).padStart(2, '0')}`,
@@ -92,7 +93,7 @@ export function recorded(bundles: readonly string[], most = 40): fc.Arbitrary<Re
           partition: copy.partition % partitions,
           meets,
           posture,
-          fields: { host: `h${host}`, user: `u${user}`, bytes },
+          fields: { host: `h${host}`, user: `u${user}`, bytes, sequence: String(sequence) },
           bundle: copy.bundle,
         }
       })

@@ -124,15 +124,15 @@ const depth = (rule: CorrelationRule, set: Rules): number => 1 + Math.max(0, ...
 
 function unitOf(rule: CorrelationRule, set: Rules): Unit {
   const children = childrenOf(rule, set).map((child) => unitOf(child, set))
-  const { firstSeen, silence, grace } = rule.extension
-  const sight = isCourse(rule) ? stepOf(rule) + grace + (silence === true ? rule.timespan : 0) : rule.timespan + grace
+  const { firstSeen, silence, gaps, grace } = rule.extension
+  const sight = isCourse(rule) ? stepOf(rule) + grace + (gaps?.wait ?? 0) + (silence === true ? rule.timespan : 0) : rule.timespan + grace
   const { id, type, rules, groupBy, aliases, timespan, bounds, fields, expression } = rule
   const under = rules.map((child) => children.find((unit) => unit.rule.id === child)?.key ?? child)
   return {
     key: hash(
       id,
       type,
-      JSON.stringify({ rules: under, groupBy, aliases, timespan, bounds, fields, expression, firstSeen, silence }),
+      JSON.stringify({ rules: under, groupBy, aliases, timespan, bounds, fields, expression, firstSeen, silence, gaps }),
       String(grace),
     ),
     rule,
@@ -184,7 +184,8 @@ interface Anchored {
   readonly until?: number
 }
 
-const isCourse = ({ extension }: CorrelationRule) => extension.firstSeen !== undefined || extension.silence !== undefined
+const isCourse = ({ extension }: CorrelationRule) =>
+  extension.firstSeen !== undefined || extension.silence !== undefined || extension.gaps !== undefined
 /** Of the signals of a group and value in one such step, the first stands for all. */
 const stepOf = ({ timespan }: CorrelationRule) => Math.min(60_000, Math.ceil(timespan / 8))
 
@@ -201,6 +202,24 @@ function turnsOf({ rule, depth }: Unit, all: readonly Placed[], { clock = () => 
       const next = judged.find((other) => stepAt(other) > stepAt(s))
       const isSilent = next === undefined ? now > until : next.ingested > until
       return isFirstOfStep && isSilent ? [{ anchor: s, past: [], until }] : []
+    })
+  }
+  const { gaps } = rule.extension
+  if (gaps !== undefined) {
+    const endAt = (s: Hit) => (stepAt(s) + 1) * step
+    const numbered = judged.filter(({ value = '' }) => /^\d+$/.test(value))
+    let highest: Placed | undefined
+    return numbered.flatMap((s): Anchored[] => {
+      const before = highest === undefined || s.ingested > endAt(highest) + rule.timespan ? undefined : highest
+      if (before === undefined || Number(s.value) > Number(before.value)) highest = s
+      if (before === undefined) return []
+      const until = endAt(s) + gaps.wait
+      const came = new Set(numbered.filter((o) => earlier(s, o) && o.ingested <= until).map(({ value }) => Number(value)))
+      const between = Array.from(
+        { length: Math.max(0, Number(s.value) - Number(before.value) - 1) },
+        (_, at) => Number(before.value) + 1 + at,
+      )
+      return now > until && between.some((number) => !came.has(number)) ? [{ anchor: s, past: [], until }] : []
     })
   }
   const { learn } = rule.extension.firstSeen!
@@ -255,7 +274,7 @@ function alertOf(
   const closed = clock(unit.depth) > ingested + unit.sight
   const [first, last] = until === undefined ? [ingested - unit.reach, ingested + unit.reach] : [ingested, until]
   const missed = gaps.filter(({ from, to }) => from <= last && (to === null || to >= first))
-  const nodes = (until === undefined ? unit.falsifiable && closed : rule.extension.silence === true)
+  const nodes = (until === undefined ? unit.falsifiable && closed : rule.extension.firstSeen === undefined)
     ? sorted(missed.map(({ node }) => node))
     : []
   const posture = sorted(evidence.flatMap(({ posture = [] }) => posture))

@@ -22,6 +22,15 @@ const quiet = correlation('rule', {
   extension: { ...correlation('', {}).extension, silence: true },
 })
 
+const missing = correlation('rule', {
+  type: 'value_count',
+  rules: ['a', 'b'],
+  fields: ['sequence'],
+  timespan: 12,
+  bounds: [{ operator: 'gte', value: 2 }],
+  extension: { ...correlation('', {}).extension, gaps: { wait: 7 } },
+})
+
 const FLAT: Record<string, CorrelationRule> = {
   'event_count at least': correlation('rule', { bounds: [{ operator: 'gte', value: 3 }] }),
   'event_count range': correlation('rule', {
@@ -44,6 +53,7 @@ const FLAT: Record<string, CorrelationRule> = {
   }),
   first_seen: newValues,
   silence: quiet,
+  gaps: missing,
   temporal: correlation('rule', { type: 'temporal' }),
   'temporal or': correlation('rule', {
     type: 'temporal',
@@ -123,7 +133,7 @@ const TWO_GAPS_OF_ONE_INSTANT: [Recorded[], Gap[], number, number] = [
       ingested: 18,
       partition: 0,
       meets: ['a', 'c'],
-      fields: { host: 'h0', user: 'u0', bytes: '1' },
+      fields: { host: 'h0', user: 'u0', bytes: '1', sequence: '0' },
       posture: [],
       bundle: '',
     },

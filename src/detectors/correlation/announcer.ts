@@ -12,6 +12,8 @@ import type { KnownBundle, KnownRules } from './known-rules.ts'
 import { alertId, revisionOf, singleAlertId } from './revision.ts'
 import type { Unit } from './units.ts'
 
+const FACT_LENGTH = 256
+
 /** What is said of anchors: to the alerts log, and to the correlations above. */
 export interface Told {
   readonly revisions: AlertRevision[]
@@ -91,7 +93,7 @@ export class Announcer {
   }
 
   /** What a course came to: it is final at once. */
-  turn(unit: Unit, { entry: { signal }, from, to }: Turn, offset: number): Told {
+  turn(unit: Unit, { entry: { signal }, from, to, missing }: Turn, offset: number): Told {
     const own = this.known.rules.unit(unit.key, signal)
     const { rule } = own
     const course = unit.course!
@@ -100,10 +102,10 @@ export class Announcer {
       id: alertId(rule.id, unit.key, { ...signal, time: signal.ingested }),
       rule,
       anchor: signal,
-      signals: [signal],
+      signals: [missing === undefined ? signal : withMissing(rule, signal, missing)],
       group: groupFields(rule, signal),
       provisional: false,
-      unknown: course.asks === 'silence' ? this.known.gaps.within(from, to) : [],
+      unknown: course.asks !== 'first_seen' ? this.known.gaps.within(from, to) : [],
       // What was known of the group may have been lost with its state.
       rebuilt: this.rebuiltFrom !== undefined && to < this.rebuiltFrom + course.span,
     }
@@ -198,6 +200,12 @@ export class Announcer {
 /** An anchor's window is closed when the clock has passed this. */
 function closesAt({ span }: Unit, { signal }: Entry): number {
   return signal.ingested + span.sight
+}
+
+/** The numbers that did not come, as a fact of the event that showed it. */
+function withMissing({ id, title, fields }: CorrelationRule, signal: Signal, missing: string): Signal {
+  const fact = { selection: '', field: fields[0]!, test: `missing: ${fields[0]!}`, value: missing.slice(0, FACT_LENGTH) }
+  return { ...signal, facts: [...signal.facts, { rule: id, title, facts: [fact] }] }
 }
 
 function idOf({ rule, key }: Unit, anchor: Signal): string {

@@ -1,6 +1,7 @@
 import type { CorrelationRule } from '../../sigma/ast.ts'
 import type { Signal } from '../signal.ts'
 import type { Entry } from './change.ts'
+import { MissingNumbers, numberOf } from './missing-numbers.ts'
 import { byIngestion } from './order.ts'
 
 const MINUTE = 60_000
@@ -10,21 +11,24 @@ const MINUTE = 60_000
  * can come any more. So what it says is final, and never taken back (docs/decisions/0019).
  */
 export interface CourseRule {
-  readonly asks: 'first_seen' | 'silence'
-  /** first_seen: how long a value is remembered. silence: how long nothing may come. Milliseconds. */
+  readonly asks: 'first_seen' | 'silence' | 'gaps'
+  /** first_seen: how long a value is remembered; gaps: a sequence. silence: how long nothing may come. Milliseconds. */
   readonly span: number
   /** first_seen: how long a group is only watched. */
   readonly learn: number
+  /** gaps: how long a number may come after a higher one. */
+  readonly wait: number
   /** Of the signals of one group and value in one such step of stamps, the first stands for all. */
   readonly step: number
 }
 
 /** The course that a correlation asks about; undefined where it asks what its signals come to. */
 export function courseRuleOf({ extension, timespan }: CorrelationRule): CourseRule | undefined {
-  const { firstSeen, silence } = extension
-  if (firstSeen === undefined && silence === undefined) return undefined
-  const step = Math.min(MINUTE, Math.ceil(timespan / 8))
-  return { asks: firstSeen === undefined ? 'silence' : 'first_seen', span: timespan, learn: firstSeen?.learn ?? 0, step }
+  const { firstSeen, silence, gaps } = extension
+  const course = { span: timespan, step: Math.min(MINUTE, Math.ceil(timespan / 8)), learn: firstSeen?.learn ?? 0, wait: gaps?.wait ?? 0 }
+  if (firstSeen !== undefined) return { asks: 'first_seen', ...course }
+  if (gaps !== undefined) return { asks: 'gaps', ...course }
+  return silence === undefined ? undefined : { asks: 'silence', ...course }
 }
 
 /** An alert: its anchor, and the stamps between which it was decided. */
@@ -32,6 +36,8 @@ export interface Turn {
   readonly entry: Entry
   readonly from: number
   readonly to: number
+  /** gaps: the numbers that did not come, `5, 7 to 9`. */
+  readonly missing?: string
 }
 
 /** What an advance did. */
@@ -42,7 +48,7 @@ export interface Advance {
 }
 
 /** Judges the signals of a group in order. Its state is some of them: `holds` marks the first that is remembered, `anchor` the newest. */
-interface Judge {
+export interface Judge {
   take(entry: Entry, advance: Advance): void
   /** Nothing came before `clock` but what was taken. */
   pass(clock: number, advance: Advance): void
@@ -61,12 +67,13 @@ export class Course {
 
   constructor(rule: CourseRule) {
     this.rule = rule
-    this.judge = rule.asks === 'silence' ? new Silence(rule) : new FirstSeen(rule)
+    this.judge = new JUDGES[rule.asks](rule)
   }
 
   /** Takes a signal in, to be judged in its turn. Undefined: it is here already, or says nothing. */
   insert(signal: Signal): Entry | undefined {
-    if (this.rule.asks === 'first_seen' && signal.value === undefined) return undefined
+    const { asks } = this.rule
+    if ((asks === 'first_seen' && signal.value === undefined) || (asks === 'gaps' && numberOf(signal) === undefined)) return undefined
     if (this.places.has(placeOf(signal))) return undefined
     const entry: Entry = { signal, counted: false, holds: false, anchor: false }
     this.wait(entry)
@@ -229,5 +236,7 @@ class Silence implements Judge {
     this.last = undefined
   }
 }
+
+const JUDGES = { first_seen: FirstSeen, silence: Silence, gaps: MissingNumbers } as const
 
 const placeOf = ({ partition, offset }: Signal) => `${partition}/${offset}`

@@ -62,7 +62,7 @@ export function unitsOf(rules: Pick<RuleSet, 'correlations'>): ReadonlyMap<strin
 /** A course is judged as it goes: of first-seen values nothing waits for the memory to end, of a silence it has to be over. */
 function sightOf({ timespan, extension }: CorrelationRule, course: CourseRule | undefined): number {
   if (course === undefined) return timespan + extension.grace
-  return course.step + extension.grace + (course.asks === 'silence' ? timespan : 0)
+  return course.step + extension.grace + course.wait + (course.asks === 'silence' ? timespan : 0)
 }
 
 const isOn = ({ extension }: CorrelationRule) => extension.mode !== 'off'

@@ -163,9 +163,10 @@ export function ruleSetOf({ detections, correlations }: Rules): RuleSet {
   }
 }
 
-function courseOf({ course }: Correlation): Pick<Extension, 'firstSeen' | 'silence'> {
+function courseOf({ course }: Correlation): Pick<Extension, 'firstSeen' | 'silence' | 'gaps'> {
   if (course === undefined) return {}
-  return course === 'silence' ? { silence: true } : { firstSeen: { learn: course.learn * 1_000 } }
+  if (course === 'silence') return { silence: true }
+  return 'wait' in course ? { gaps: { wait: course.wait * 1_000 } } : { firstSeen: { learn: course.learn * 1_000 } }
 }
 
 function headOf({ name, id, mode }: Detection | Correlation, grace: number, more: Partial<Extension> = {}): RuleHead {

@@ -3,7 +3,7 @@
  */
 
 /** Fields of the simulator's events. All are ECS names. */
-export type Field = 'event.action' | 'host.name' | 'user.name' | 'file.name' | 'file.size'
+export type Field = 'event.action' | 'host.name' | 'user.name' | 'file.name' | 'file.size' | 'event.sequence'
 
 export type PostureField = 'device.posture.enrolled' | 'user.mfa'
 
@@ -45,8 +45,8 @@ export interface Correlation {
   readonly grace: number
   readonly bounds: readonly { readonly operator: Operator; readonly value: number }[]
   readonly field?: Field
-  /** It asks for new values after so many seconds of learning, or for silence. */
-  readonly course?: { readonly learn: number } | 'silence'
+  /** It asks for new values after so many seconds of learning, for silence, or for numbers that do not come within so many seconds. */
+  readonly course?: { readonly learn: number } | 'silence' | { readonly wait: number }
   readonly expression: Expression
   /** Its rules alert by themselves, too. */
   readonly generate: boolean
@@ -70,7 +70,8 @@ export function depthOf({ rules }: Correlation, correlations: readonly Correlati
 /** G, in milliseconds. A course is judged as it goes, in steps of an eighth of its timespan. */
 export function sightOf({ timespan, grace, course }: Correlation): number {
   if (course === undefined) return 1_000 * (timespan + grace)
-  return 125 * timespan + 1_000 * (grace + (course === 'silence' ? timespan : 0))
+  const more = course === 'silence' ? timespan : 'wait' in course ? course.wait : 0
+  return 125 * timespan + 1_000 * (grace + more)
 }
 
 /** Within this, copies of an event are known as such, by all correlations that care for them. Milliseconds. */
@@ -137,7 +138,8 @@ function correlationDocument(rule: Correlation): object {
 
 function courseKeys(course: Correlation['course']): object {
   if (course === undefined) return {}
-  return course === 'silence' ? { silence: true } : { first_seen: { learn: `${course.learn}s` } }
+  if (course === 'silence') return { silence: true }
+  return 'wait' in course ? { gaps: { wait: `${course.wait}s` } } : { first_seen: { learn: `${course.learn}s` } }
 }
 
 function extension(mode: Mode): object {

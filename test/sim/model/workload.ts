@@ -21,6 +21,8 @@ export interface Occurrence {
   readonly users: readonly string[]
   readonly file: string | undefined
   readonly size: number | undefined
+  /** Counts the events of its host; some numbers are lost for good. */
+  readonly sequence: number
 }
 
 /** Occurrences that a producer sends together, and sends again until they are acknowledged. */
@@ -183,12 +185,13 @@ function randomCorrelation(
   }
 }
 
-/** New values, or silence, of the events of one or two rules. */
+/** New values, silence, or missing numbers of the events of some rules. */
 function randomCourse(random: Random, at: number, detections: readonly Detection[]): Correlation {
-  const silence = random.chance(0.5)
+  const course = random.pick(['silence', { learn: random.int(0, 3) }, { wait: random.int(1, 3) }] as const)
+  const silence = course === 'silence'
   const rules = random
     .shuffle(detections)
-    .slice(0, random.int(1, 2))
+    .slice(0, random.int(1, 3))
     .map(({ name }) => name)
   return {
     kind: 'correlation',
@@ -200,8 +203,8 @@ function randomCourse(random: Random, at: number, detections: readonly Detection
     timespan: random.int(4, 9),
     grace: random.int(1, 4),
     bounds: [silence ? bound('lt', 1) : bound('gte', 2)],
-    ...(silence ? {} : { field: 'file.name' as const }),
-    course: silence ? 'silence' : { learn: random.int(0, 3) },
+    ...(silence ? {} : { field: 'wait' in course ? ('event.sequence' as const) : ('file.name' as const) }),
+    course,
     expression: joined(
       'or',
       rules.map((_, rule) => ({ op: 'rule', rule })),
@@ -246,14 +249,19 @@ function ruleId(kind: number, at: number): string {
 function randomDeliveries(random: Random, { start, end }: Period, repeat: number): Delivery[] {
   const deliveries: Delivery[] = []
   const rate = random.int(200, 900)
+  const sequences = new Map<string, number>()
   let time = start
   for (let at = 0; time < end; at++) {
+    const host = random.pick(HOSTS)
+    const sequence = (sequences.get(host) ?? 0) + (random.chance(0.1) ? 2 : 1)
+    sequences.set(host, sequence)
     const occurrence: Occurrence = {
       id: `e${at}`,
       // Sources round: events of one instant are common.
       time: random.chance(0.3) ? Math.floor(time / 500) * 500 : time,
       action: random.pick(ACTIONS),
-      host: random.pick(HOSTS),
+      host,
+      sequence,
       users: random.chance(0.15) ? [] : random.chance(0.1) ? USERS : [random.pick(USERS)],
       file: random.chance(0.8) ? random.pick(FILES) : undefined,
       size: random.chance(0.8) ? random.pick(SIZES) : undefined,

@@ -269,10 +269,10 @@ export class Node {
   }
 }
 
-function documentOf({ id, time, action, host, users, file, size }: Occurrence) {
+function documentOf({ id, time, action, host, users, file, size, sequence }: Occurrence) {
   return {
     '@timestamp': new Date(time).toISOString(),
-    event: { id, action },
+    event: { id, action, sequence },
     host: { name: host },
     ...(users.length === 0 ? {} : { user: { name: users.length === 1 ? users[0]! : [...users] } }),
     file: { ...(file === undefined ? {} : { name: file }), ...(size === undefined ? {} : { size }) },

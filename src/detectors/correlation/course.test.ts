@@ -1,0 +1,78 @@
+import { describe, expect, it } from 'vitest'
+import type { Signal } from '../signal.ts'
+import { Course, type CourseRule, isKept } from './course.ts'
+
+const signal = (ingested: number, value?: string): Signal => ({
+  kind: 'signal',
+  bundle: 'b',
+  unit: 'u',
+  group: ['g'],
+  eventId: `e${ingested}`,
+  time: ingested,
+  ingested,
+  depth: 0,
+  partition: 0,
+  offset: ingested,
+  refs: 1,
+  facts: [],
+  entities: [],
+  ...(value === undefined ? {} : { value }),
+})
+const rule = (asks: CourseRule['asks'], part: Partial<CourseRule> = {}): CourseRule => ({
+  asks,
+  span: 80,
+  learn: 0,
+  wait: 0,
+  step: 10,
+  ...part,
+})
+
+function courseOf(of: CourseRule, ...signals: Signal[]): Course {
+  const course = new Course(of)
+  for (const each of signals) course.insert(each)
+  return course
+}
+
+describe('a signal waits for its turn', () => {
+  it('until nothing that was ingested before it can come', () => {
+    const course = courseOf(rule('first_seen'), signal(50, 'a'))
+    expect(course.due).toBe(50)
+    expect(course.advance(50).turns).toEqual([])
+    expect(course.advance(51).turns).toHaveLength(1)
+  })
+
+  it('and is taken in the order of stamps, whatever came first', () => {
+    const course = courseOf(rule('first_seen', { learn: 20 }), signal(40, 'b'), signal(10, 'a'))
+    expect(course.advance(41).turns.map(({ entry }) => entry.signal.value)).toEqual(['b'])
+  })
+
+  it('once, however often it is sent', () => {
+    const course = courseOf(rule('silence'), signal(1))
+    expect(course.insert(signal(1))).toBeUndefined()
+  })
+})
+
+it('a number that is none has no place in a sequence', () => {
+  for (const value of [undefined, 'x', '-1', '1.5', '']) expect(courseOf(rule('gaps')).insert(signal(1, value))).toBeUndefined()
+})
+
+it('every number that did not come is named', () => {
+  const course = courseOf(rule('gaps', { wait: 5 }), signal(1, '1'), signal(2, '9'), signal(3, '5'))
+  expect(course.advance(100).turns.map(({ missing }) => missing)).toEqual(['2 to 4, 6 to 8'])
+})
+
+it('a hole as wide as numbers go costs nothing', () => {
+  const course = courseOf(rule('gaps'), signal(1, '0'), signal(2, '999999999999999'))
+  expect(course.advance(100).turns.map(({ missing }) => missing)).toEqual(['1 to 999999999999998'])
+})
+
+it.each(['first_seen', 'silence', 'gaps'] as const)('%s keeps nothing of a group of which nothing comes any more', (asks) => {
+  const course = courseOf(rule(asks), signal(1, '1'), signal(12, '2'), signal(40, '7'))
+  const kept = new Set<number>()
+  for (const clock of [50, 100, 200, 300]) {
+    for (const entry of course.advance(clock).touched) kept[isKept(entry) ? 'add' : 'delete'](entry.signal.ingested)
+    if (clock === 50) expect(kept.size).toBeGreaterThan(0)
+  }
+  expect([...kept]).toEqual([])
+  expect(course.due).toBe(Number.POSITIVE_INFINITY)
+})
