@@ -12,8 +12,12 @@ import { linesOf } from '../../src/sources/lines.ts'
 import { edits, FUZZ_TIMEOUT, mutate, mutation, shareOf } from './fuzz-inputs.ts'
 import { keyFieldProblems } from './key-fields.ts'
 
-/** Lines that say how others are read, or stand around them: Zeek's headers, and what XML has around its events. */
-const NO_RECORD = /^#|<\?|<\/?Events/
+/** Lines that say how others are read, or stand around them: Zeek's headers, what XML has around its events, the end of one of the kernel's. */
+const NO_RECORD = /^#|<\?|<\/?Events|^type=EOE /
+
+/** The lists of an OTLP request. One by another name is ignored, as its specification wants. */
+const LISTS = /"(?:resource(?:Logs|Spans)|scope(?:Logs|Spans)|logRecords|spans)"/g
+const listsIn = (text: string) => text.match(LISTS)?.length ?? 0
 
 /** Fields that events keep decoded, and without the credentials in them: their text as sent is not to be found. */
 const DECODED: Readonly<Record<string, string>> = { 'nanomdm.webhook': 'raw_payload' }
@@ -141,7 +145,7 @@ export function checkNormaliser(normaliser: Normaliser): void {
           const at = place % (whole.length + 1)
           const text = whole.slice(0, at) + word + whole.slice(at)
           const line = text.slice(text.lastIndexOf('\n', at - 1) + 1, text.indexOf('\n', at))
-          if (NO_RECORD.test(line) || isEncoded(whole, at)) return
+          if (NO_RECORD.test(line) || isEncoded(whole, at) || listsIn(text) < listsIn(whole)) return
           const kept = frame(normaliser, text).map((record) => {
             if (!isVendorRecord(record)) return record.text
             const drafts = attempt(normaliser, record.value) ?? [{ native: record.value }]
