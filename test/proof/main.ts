@@ -1,9 +1,12 @@
 import { parseArgs } from 'node:util'
+import { uninterrupted } from '../kits/fleet.ts'
+import { type RealElasticsearch, startElasticsearch } from '../real/servers/elasticsearch.ts'
 import { type RealKafka, startKafka } from '../real/servers/kafka.ts'
 import { arrivalsOnEmbeddedLogs } from './arrival.ts'
 import { killsOnEmbeddedLogs, killsOnKafka } from './kills.ts'
 import { rebalancesOnKafka } from './rebalances.ts'
 import type { Report, Say } from './report.ts'
+import { storeAway } from './store-away.ts'
 
 type Item = (full: boolean, seed: number, say: Say) => Promise<Report>
 
@@ -21,6 +24,23 @@ const ITEMS: Readonly<Record<string, Item>> = {
         say,
       ),
     ),
+  'store-away': (full, _, say) =>
+    withKafka((kafka) =>
+      withElasticsearch(async (elasticsearch) => {
+        const start = Date.now() - 200_000
+        const plan = { start, seconds: full ? 600 : 20, rate: 200 }
+        return storeAway({ kafka, elasticsearch }, plan, await uninterrupted(start), say)
+      }),
+    ),
+}
+
+async function withElasticsearch<T>(work: (server: RealElasticsearch) => Promise<T>): Promise<T> {
+  const server = await startElasticsearch()
+  try {
+    return await work(server)
+  } finally {
+    await server.stop()
+  }
 }
 
 async function withKafka<T>(work: (server: RealKafka) => Promise<T>): Promise<T> {

@@ -4,6 +4,7 @@ import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { bodies, closeAll, DEVICES, outcome, settle, uninterrupted, world } from '../kits/fleet.ts'
+import { storeAway } from '../proof/store-away.ts'
 import { startElasticsearch } from './servers/elasticsearch.ts'
 import { startKafka } from './servers/kafka.ts'
 import { realOrSkip } from './servers/server.ts'
@@ -48,6 +49,14 @@ describe.skipIf(kafka.server === undefined || elasticsearch.server === undefined
       for (const body of all.slice(9)) await site.send('/v1/events', body)
       await settle(given, 120)
       expect(await outcome(given)).toEqual(alone)
+    }, 400_000)
+
+    test('loses nothing and does nothing twice while Elasticsearch is away; detection goes on', async () => {
+      const servers = { kafka: kafka.server!, elasticsearch: elasticsearch.server! }
+      const { figures, differences } = await storeAway(servers, { start, seconds: 20, rate: 200 }, alone, () => {})
+      expect(differences.slice(0, 3)).toEqual([])
+      expect(figures['entries that waited']).toBeGreaterThan(1_000)
+      console.info(figures)
     }, 400_000)
   },
 )
