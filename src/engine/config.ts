@@ -173,6 +173,8 @@ export const configSchema = z.strictObject({
   retention: z
     .strictObject({
       events: z.strictObject({ age: duration.default(7 * 86_400_000), size: bytes.default(20e9) }).prefault({}),
+      /** Of records that could not be read, in the embedded log: as events, if left out. */
+      dead_letters: z.strictObject({ age: duration.optional() }).prefault({}),
       /** Of the daily indices in Elasticsearch, counted from the end of their day. */
       indices: z
         .strictObject({

@@ -28,7 +28,7 @@ export async function openStreams({ config, paths, metrics, observer, onClose }:
   }
   const streams = openEmbeddedStreams({ folder: paths.streams, partitions: config.streams.partitions, onError })
   onClose(() => streams.close())
-  onClose(startRetention(streams, config.retention.events, (error) => observer.onError('retention', error)))
+  onClose(startRetention(streams, config.retention, (error) => observer.onError('retention', error)))
   return streams
 }
 
