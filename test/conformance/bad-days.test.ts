@@ -117,6 +117,18 @@ const BAD: readonly (readonly [what: string, deliveries: readonly Delivery[], fi
     [read(NOON, officeWorker, '/sensitive/payroll.xlsx'), squidTunnel(NOON + 60_000, officeWorker, 'files.example.net', 50_000, 900)],
     ['agent_sensitive_then_device_egress'],
   ],
+  [
+    'a tool server that nobody knew',
+    ['tickets', 'tickets', 'helper'].map((server_name, at) =>
+      tells(NOON + at * 4 * 86_400_000, coder, 'mcp_server_connection', { server_name, status: 'connected' }),
+    ),
+    ['agent_new_mcp_server'],
+  ],
+  [
+    'a network monitor that says nothing any more',
+    [zeekFlow(NOON, coder, 'C1', '10.20.0.5', 443, 900, 900), ran(NOON + 3_600_000, coder, 'ls')],
+    ['network_sensor_silent'],
+  ],
   ['an agent that tells nothing', recordedSession(developer.device, NOON, 0, SESSION).slice(0, 1), ['agent_without_telemetry']],
   [
     'a gigabyte in an hour',
