@@ -29,8 +29,10 @@ const SESSION = '7c1f0000-0000-4000-8000-000000000001'
 const lineOf = (at: number, source: string, record: object): Delivery => ({ at, source, body: JSON.stringify(record) })
 const use = (at: number, person: Person, facts: Readonly<Record<string, unknown>>) =>
   brokerEvent(at, person, 'token.used', { token_id: 'cap-1', op: 'read', path: '/srv/share/finance/q3.xlsx', ...facts })
+/** What Claude has told: its numbers leave none out. */
+let told = 0
 const tells = (at: number, person: Person, name: string, attributes: Readonly<Record<string, string | number>>, session = SESSION) =>
-  claudeEvent(at, person, session, 1 + ((at - NOON) % 100_000), name, attributes)
+  claudeEvent(at, person, session, ++told, name, attributes)
 const ran = (at: number, person: Person, command: string) =>
   tells(at, person, 'tool_result', {
     tool_name: 'Bash',
@@ -128,6 +130,11 @@ const BAD: readonly (readonly [what: string, deliveries: readonly Delivery[], fi
     'a network monitor that says nothing any more',
     [zeekFlow(NOON, coder, 'C1', '10.20.0.5', 443, 900, 900), ran(NOON + 3_600_000, coder, 'ls')],
     ['network_sensor_silent'],
+  ],
+  [
+    'what an agent tells has a hole',
+    [1, 2, 4, 5].map((number) => claudeEvent(NOON + number * 1_200_000, coder, SESSION, number, 'api_request', { model: 'claude' })),
+    ['agent_telemetry_gap'],
   ],
   ['an agent that tells nothing', recordedSession(developer.device, NOON, 0, SESSION).slice(0, 1), ['agent_without_telemetry']],
   [
