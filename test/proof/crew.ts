@@ -15,6 +15,8 @@ const LOOK = 1_000
 /** The members of a run, each in the life that it is in. */
 export class Crew {
   readonly run: Run
+  /** How many detect: the first ones. */
+  readonly detecting: number
   private readonly members: readonly Member[]
   private readonly lives = new Map<number, Life>()
   private readonly frozen = new Set<number>()
@@ -24,13 +26,16 @@ export class Crew {
   private beating: Promise<void> | undefined
   private over = false
 
-  private constructor(run: Run, members: readonly Member[]) {
+  private constructor(run: Run, members: readonly Member[], detecting: number) {
     this.run = run
+    this.detecting = detecting
     this.members = members
   }
 
-  static async of(run: Run, size: number): Promise<Crew> {
-    return new Crew(run, await Promise.all(Array.from({ length: size }, (_, at) => run.member(`member-${at}`))))
+  /** @param responders how many others there are, who keep the alerts */
+  static async of(run: Run, detecting: number, responders = 0): Promise<Crew> {
+    const roles = [...Array<undefined>(detecting).fill(undefined), ...Array<string>(responders).fill('respond')]
+    return new Crew(run, await Promise.all(roles.map((role, at) => run.member(`member-${at}`, role))), detecting)
   }
 
   /** Members that have been started, frozen or not; and the others. */

@@ -33,6 +33,7 @@ export async function proveUndisturbed({ item, plan, begin, disturb }: Disturban
     const disturbed = await begin(site)
     const moments = await disturb(disturbed, seconds)
     const found = await disturbed.look(outcomeOf)
+    const kept = await disturbed.kept?.()
     // Nothing can be under way before there is anything.
     const underway = moments.filter(({ stamp }) => stamp > 0).map(({ stamp }) => underWay(expected, stamp))
     const idle = moments.filter(({ left }) => left === 0)
@@ -46,6 +47,7 @@ export async function proveUndisturbed({ item, plan, begin, disturb }: Disturban
         alerts: expected.alerts.size,
         'alerts that are unknown': [...expected.alerts.values()].filter((alert) => alert.unknown !== undefined).length,
         revisions: found.revisions,
+        ...(kept === undefined ? {} : { 'revisions kept': kept.revisions }),
         'least alerts under way at a disturbance': Math.min(...underway),
         'seconds, undisturbed': seconds,
       },
@@ -54,6 +56,7 @@ export async function proveUndisturbed({ item, plan, begin, disturb }: Disturban
         ...unheard(rules, expected),
         ...(await againstDefinition(readRecord(site.record), rules, expected)),
         ...difference(expected, found, whole),
+        ...(kept === undefined ? [] : difference(expected, kept, whole).map((text) => `as it was kept, ${text}`)),
       ],
     }
   } finally {

@@ -9,10 +9,11 @@ const DONE = 500
 /**
  * Resolves when the members have nothing left to handle: each partition is somebody's, and at its end.
  *
+ * @param keeping whether some of them keep the alerts
  * @throws Error if one dies, or the run does not come on
  */
-export async function finished({ ends }: Run, lives: readonly Life[]): Promise<void> {
-  const wanted = ends.flatMap((_, partition) => [`events ${partition}`, `signals ${partition}`])
+export async function finished({ ends, kept }: Run, lives: readonly Life[], keeping = kept !== undefined): Promise<void> {
+  const wanted = [...ends.flatMap((_, partition) => [`events ${partition}`, `signals ${partition}`]), ...(keeping ? ['alerts 0'] : [])]
   let least = Number.POSITIVE_INFINITY
   let moved = Date.now()
   let zeroSince: number | undefined
@@ -36,7 +37,7 @@ export async function finished({ ends }: Run, lives: readonly Life[]): Promise<v
 export async function runThrough(run: Run): Promise<number> {
   const began = Date.now()
   const life = (await run.member('alone')).start()
-  await finished(run, [life])
+  await finished(run, [life], false)
   const seconds = (Date.now() - began) / 1_000
   await life.stop()
   return seconds

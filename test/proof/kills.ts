@@ -41,18 +41,27 @@ export function killsOnEmbeddedLogs(plan: KillPlan, say: Say): Promise<Report> {
 
 /** A group takes about ten seconds to see that a member is gone, and some more to settle: kills come before and after that. */
 const SETTLED = 20_000
+const DETECTING = 2
 
-export function killsOnKafka(broker: string, plan: KillPlan, say: Say): Promise<Report> {
+/** Two members detect; a third keeps the alerts in an Elasticsearch, and is killed with them. */
+export function killsOnKafka(
+  { broker, store }: { readonly broker: string; readonly store: string },
+  plan: KillPlan,
+  say: Say,
+): Promise<Report> {
   return proveUndisturbed(
     {
       item: 'kill -9 on Kafka',
       plan,
-      begin: (site) => site.kafka(broker),
+      begin: (site) => site.kafka(broker, store),
       async disturb(run) {
-        const crew = await Crew.of(run, 2)
+        const crew = await Crew.of(run, DETECTING, 1)
         return batter(crew, plan, say, async (random, _, kills) => {
           await crew.pace(kills + POINTS.length)
-          await sleep(random.between(SHORTEST, SETTLED))
+          await sleep(random.between(SHORTEST, SETTLED / 2))
+          await crew.kill(DETECTING)
+          crew.start(DETECTING)
+          await sleep(random.between(SHORTEST, SETTLED / 2))
         })
       },
     },
@@ -78,7 +87,7 @@ async function batter(
     let standing = await crew.standing()
     for (const at of crew.absent) crew.start(at)
     for (let kill = 0; kill < kills; kill++) {
-      const victim = random.below(crew.present.length)
+      const victim = random.below(crew.detecting)
       await moment(random, standing, kills - kill)
       await crew.kill(victim)
       const point = crashes.get(kill)

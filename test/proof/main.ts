@@ -15,7 +15,11 @@ const ITEMS: Readonly<Record<string, Item>> = {
   arrival: (full, seed, say) => arrivalsOnEmbeddedLogs({ seed, events: 18_000, orders: full ? 1_000 : 16 }, say),
   kills: (full, seed, say) => killsOnEmbeddedLogs({ seed, events: full ? 1_000_000 : 100_000, partitions: 3, kills: full ? 100 : 12 }, say),
   'kills-kafka': (full, seed, say) =>
-    withKafka(({ broker }) => killsOnKafka(broker, { seed, events: full ? 1_000_000 : 100_000, partitions: 4, kills: full ? 20 : 4 }, say)),
+    withKafka(({ broker }) =>
+      withElasticsearch(({ url: store }) =>
+        killsOnKafka({ broker, store }, { seed, events: full ? 1_000_000 : 100_000, partitions: 4, kills: full ? 20 : 4 }, say),
+      ),
+    ),
   rebalances: (full, seed, say) =>
     withKafka(({ broker }) =>
       rebalancesOnKafka(

@@ -1,5 +1,7 @@
 import type { AlertRevision } from '../../src/detectors/alert.ts'
 import { canonicalJson } from '../../src/event/json.ts'
+import { Elasticsearch } from '../../src/stores/elasticsearch/client.ts'
+import { search } from '../../src/stores/elasticsearch/search.ts'
 import type { LogEntry, Streams } from '../../src/streams/log.ts'
 
 /** What a run has come to. */
@@ -12,21 +14,45 @@ export interface Outcome {
 }
 
 /** Folds the alerts log as its readers do: by id, the highest revision last, without those that were withdrawn. */
-export async function outcomeOf(streams: Streams): Promise<Outcome> {
+export function outcomeOf(streams: Streams): Promise<Outcome> {
+  return fold(revisionsIn(streams))
+}
+
+/** Folds what an Elasticsearch has of the alerts, in the same way. */
+export async function keptOutcome(url: string, prefix: string): Promise<Outcome> {
+  const elasticsearch = new Elasticsearch({ urls: [url], prefix, compression: false })
+  try {
+    const index = `${prefix}alerts-*`
+    await elasticsearch.request('refreshing', (client, options) => client.indices.refresh({ index }, options))
+    return await fold(revisionsOf(elasticsearch, index))
+  } finally {
+    await elasticsearch.close()
+  }
+}
+
+async function fold(revisions: AsyncIterable<AlertRevision>): Promise<Outcome> {
   const newest = new Map<string, AlertRevision>()
   const contents = new Map<string, string>()
   const contradictions: string[] = []
-  for (let partition = 0; partition < streams.partitions('alerts'); partition++) {
-    for await (const { value } of entriesOf<AlertRevision>(streams, partition)) {
-      const name = `${value.id}.${value.rev}`
-      const content = canonicalJson(value)
-      if (contents.has(name) && contents.get(name) !== content) contradictions.push(`two contents: ${name}`)
-      contents.set(name, content)
-      if ((newest.get(value.id)?.rev ?? -1) < value.rev) newest.set(value.id, value)
-    }
+  for await (const revision of revisions) {
+    const name = `${revision.id}.${revision.rev}`
+    const content = canonicalJson(revision)
+    if (contents.has(name) && contents.get(name) !== content) contradictions.push(`two contents: ${name}`)
+    contents.set(name, content)
+    if ((newest.get(revision.id)?.rev ?? -1) < revision.rev) newest.set(revision.id, revision)
   }
   const standing = [...newest].filter(([, { state }]) => state === 'open')
   return { alerts: new Map(standing), revisions: contents.size, contradictions }
+}
+
+async function* revisionsOf(elasticsearch: Elasticsearch, index: string): AsyncGenerator<AlertRevision> {
+  for await (const page of search(elasticsearch, { index, query: { match_all: {} }, time: '@timestamp', contents: true }))
+    for (const { source } of page) yield source.document as unknown as AlertRevision
+}
+
+async function* revisionsIn(streams: Streams): AsyncGenerator<AlertRevision> {
+  for (let partition = 0; partition < streams.partitions('alerts'); partition++)
+    for await (const { value } of entriesOf<AlertRevision>(streams, partition)) yield value
 }
 
 async function* entriesOf<T>(streams: Streams, partition: number): AsyncGenerator<LogEntry<T>> {

@@ -10,6 +10,7 @@ import { openKafkaStreams } from '../../src/streams/kafka.ts'
 import type { Streams } from '../../src/streams/log.ts'
 import { loadEmbedded, loadKafka } from './load.ts'
 import { Member, RETENTION } from './member.ts'
+import { keptOutcome, type Outcome } from './outcome.ts'
 import { type RecordedEntry, type RecordPlan, recordedLog, writeRecord } from './record.ts'
 import { FOLDER, type ProofRules } from './rules.ts'
 
@@ -17,10 +18,12 @@ import { FOLDER, type ProofRules } from './rules.ts'
 export interface Run {
   /** Recorded entries of each partition. */
   readonly ends: readonly number[]
-  /** One of those that run it. Embedded logs have one. */
-  member(name: string): Promise<Member>
+  /** One of those that run it. Embedded logs have one. @param role what it does; what detects by default */
+  member(name: string, role?: string): Promise<Member>
   /** Looks into its logs; into embedded ones while no member runs. */
   look<T>(reader: (streams: Streams) => Promise<T>): Promise<T>
+  /** What members that respond have kept of the alerts, where they keep them in a store of their own. */
+  kept?(): Promise<Outcome>
 }
 
 /** A recorded log, with a folder for all that is made of it. */
@@ -67,8 +70,12 @@ export class RecordedSite {
     }
   }
 
-  /** On topics of its own, by members that match and correlate. */
-  async kafka(broker: string): Promise<Run> {
+  /**
+   * On topics of its own, by members that match and correlate.
+   *
+   * @param store of members that respond, the URL of an Elasticsearch
+   */
+  async kafka(broker: string, store?: string): Promise<Run> {
     const partitions = this.ends.length
     const folder = join(this.folder, `run-${++this.runs}`)
     const prefix = `proof-${randomUUID().slice(0, 8)}.`
@@ -77,14 +84,17 @@ export class RecordedSite {
     const options = {
       rules: [join(this.folder, FOLDER)],
       streams: { kind: 'kafka', brokers: [broker], prefix, partitions },
-      role: 'match,correlate',
     }
+    const indices = prefix.replace('.', '-')
+    const keeping = { config: { store: { kind: 'elasticsearch', urls: [store], prefix: indices } } }
     const logs = await openKafkaStreams(settings)
     this.open.push(logs)
     return {
       ends: this.ends,
-      member: (name) => Member.create({ ...options, name, folder: join(folder, name) }),
+      member: (name, role = 'match,correlate') =>
+        Member.create({ ...options, ...(role === 'respond' ? keeping : {}), name, role, folder: join(folder, name) }),
       look: (reader) => reader(logs),
+      ...(store === undefined ? {} : { kept: () => keptOutcome(store, indices) }),
     }
   }
 
