@@ -125,17 +125,6 @@ describe.skipIf(server === undefined)(`the engine on Elasticsearch 9.2.0${note}`
     expect(await outcome(given)).toEqual(embedded)
   })
 
-  test('it starts without the cluster, takes events in, and acts when the cluster is there', async () => {
-    const given = await onElasticsearch()
-    await server!.kill()
-    await given.site.start()
-    for (const body of bodies(start)) await given.site.send('/v1/events', body)
-    expect(await checkOf(given, 'ledger')).toMatchObject({ status: 'degraded', remedy: expect.stringContaining('store.urls') })
-    await server!.start()
-    await settle(given, 120)
-    expect(await outcome(given)).toEqual(embedded)
-  })
-
   test('credentials that the cluster does not know are named for the ledger, the events and a source; with them it goes on', async () => {
     await administer((client) => client.index({ index: 'app-logs', document: { event: { ingested: new Date() } }, refresh: true }))
     const source = { type: 'elasticsearch', ...as('newcomer'), index: 'app-logs', every: '500ms', overlap: '1h', from: 'start' }
