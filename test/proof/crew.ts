@@ -3,14 +3,16 @@ import { finished } from './finish.ts'
 import type { Life, Member } from './member.ts'
 import { type Run, type Standing, standingOf } from './site.ts'
 
+/** Members are stopped for so long, and then run for so long. Milliseconds. */
+const STOPPED = 100
+const RUNNING = 50
 /**
- * Members run for so long, and then are stopped: longer where they have done what they may for now, and still not so long that their group
- * takes them for dead. Milliseconds.
+ * Where they have done what they may for now, they run only once in so many times: seldom, and often enough that their group does not
+ * take them for dead. One that starts needs its time for that.
  */
-const RUNNING = 100
-const STOPPED = { ahead: 2_900, else: 100 }
+const SELDOM = 20
 /** Between two looks at how far they are. Milliseconds. */
-const LOOK = 1_000
+const LOOK = 500
 
 /** The members of a run, each in the life that it is in. */
 export class Crew {
@@ -128,18 +130,18 @@ export class Crew {
   }
 
   private async beat(): Promise<void> {
-    // One that starts has nothing to do yet, and needs its time for that.
-    const tell = (name: 'SIGSTOP' | 'SIGCONT') => {
-      for (const [at, life] of this.lives) if (!this.frozen.has(at) && life.serves) life.signal(name)
+    const tell = (name: 'SIGSTOP' | 'SIGCONT', which: (life: Life) => boolean) => {
+      for (const [at, life] of this.lives) if (!this.frozen.has(at) && which(life)) life.signal(name)
     }
-    for (let looked = 0; !this.over; ) {
-      tell('SIGSTOP')
-      await sleep(this.ahead ? STOPPED.ahead : STOPPED.else)
-      tell('SIGCONT')
+    for (let step = 0, looked = 0; !this.over; step++) {
+      tell('SIGSTOP', () => true)
+      await sleep(STOPPED)
+      tell('SIGCONT', ({ serves }) => !this.ahead || !serves || step % SELDOM === 0)
       await sleep(RUNNING)
       if (Date.now() - looked < LOOK) continue
       looked = Date.now()
       this.ahead = (await this.standing()).left <= this.floor
     }
+    tell('SIGCONT', () => true)
   }
 }
