@@ -68,9 +68,7 @@ test.each([
     tool_input: JSON.stringify({ file_path: '/sensitive/payroll.csv' }),
   }
   const timestamp = Date.parse('2026-11-20T10:00:00Z')
-  provider
-    .getLogger('com.anthropic.claude_code.events')
-    .emit({ timestamp, body: 'claude_code.tool_result', attributes })
+  provider.getLogger('com.anthropic.claude_code.events').emit({ timestamp, body: 'claude_code.tool_result', attributes })
   await provider.forceFlush()
   await provider.shutdown()
 
