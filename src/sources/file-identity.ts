@@ -44,14 +44,19 @@ const LOOKS = 5
  * files are not read. Two looks must agree, so that no file is missed because it was renamed between the listing and the question.
  */
 export async function familyOf(path: string): Promise<readonly FamilyMember[]> {
-  const namesIn = (family: readonly FamilyMember[]) => family.map((member) => `${member.path} ${member.key}`).join()
   let family = await lookAtFamily(path)
   for (let look = 1; look < LOOKS; look++) {
     const again = await lookAtFamily(path)
-    if (namesIn(again) === namesIn(family)) return again
+    if (isSameFamily(again, family)) return again
     family = again
   }
   return family
+}
+
+/** Whether two looks saw the same files under the same names. */
+export function isSameFamily(one: readonly FamilyMember[], other: readonly FamilyMember[]): boolean {
+  const namesIn = (family: readonly FamilyMember[]) => family.map((member) => `${member.path} ${member.key}`).join()
+  return namesIn(one) === namesIn(other)
 }
 
 async function lookAtFamily(path: string): Promise<readonly FamilyMember[]> {

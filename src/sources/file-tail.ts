@@ -8,6 +8,7 @@ import {
   familyOf,
   fingerprint,
   HEAD_BYTES,
+  isSameFamily,
   keyAt,
   keyOf,
   lastLineStart,
@@ -147,7 +148,8 @@ export class FileTail {
       return true
     }
     const piece = buffer.subarray(0, bytesRead)
-    const head = current.head.length >= HEAD_BYTES ? current.head : Buffer.concat([current.head, piece]).subarray(0, HEAD_BYTES)
+    const head =
+      current.at >= HEAD_BYTES ? current.head : Buffer.concat([current.head.subarray(0, current.at), piece]).subarray(0, HEAD_BYTES)
     const advanced = { ...current, head, at: current.at + bytesRead }
     this.replace(advanced)
     await this.take(advanced, current.splitter.push(piece))
@@ -184,15 +186,20 @@ export class FileTail {
       this.replace({ ...current, handle: copy.handle, final: true })
       return
     }
-    const own = (await familyOf(this.options.path)).find((member) => member.key === key)
-    await this.open(current, own === undefined ? await openIfThere(this.options.path) : await openMember(own), false)
+    const family = await familyOf(this.options.path)
+    await this.open(current, family, family.find((member) => member.key === key) ?? family.at(-1))
   }
 
   /** A rotated file, not the one of `key`, that has at least `size` bytes and the right beginning; newest first. */
   private async findCopy(size: number, key: string, isRight: (head: Buffer) => boolean): Promise<Opened | undefined> {
-    for (const member of (await familyOf(this.options.path)).toReversed()) {
-      const found = member.key === key || member.size < size ? undefined : await openIf(member, isRight)
-      if (found !== undefined) return found
+    for (let look = 0; look < SEARCHES; look++) {
+      const family = await familyOf(this.options.path)
+      for (const member of family.toReversed()) {
+        const found = member.key === key || member.size < size ? undefined : await openIf(member, isRight)
+        if (found !== undefined) return found
+      }
+      // One that was renamed before it could be opened is among them again.
+      if (isSameFamily(family, await familyOf(this.options.path))) return undefined
     }
     return undefined
   }
@@ -202,18 +209,24 @@ export class FileTail {
     const key = await keyOf(current.handle)
     const family = await familyOf(this.options.path)
     const own = family.findIndex((member) => member.key === key)
-    const next = own >= 0 ? family[own + 1] : family.find((member) => member.path === this.options.path)
-    return next !== undefined && this.open(current, await openMember(next), next.path !== this.options.path)
+    return this.open(current, family, own >= 0 ? family[own + 1] : family.find((member) => member.path === this.options.path))
   }
 
   /** Gives out the last line of a finished file, if it has no break, and goes on in the next. False if that could not be opened yet. */
-  private async open(before: Reading, next: FileHandle | undefined, final: boolean): Promise<boolean> {
-    if (next === undefined) return false
+  private async open(before: Reading, family: readonly FamilyMember[], next: FamilyMember | undefined): Promise<boolean> {
+    const handle = next === undefined ? undefined : await openMember(next)
+    if (next === undefined || handle === undefined) return false
+    const begun = await openedAt(handle, 0)
+    // A log that was copied and truncated before its beginning was known has its lines in a copy, which stands between the two now.
+    if (!isSameFamily(family, await familyOf(this.options.path))) {
+      await handle.close()
+      return false
+    }
     const last = before.splitter.end()
     if (last !== undefined) await this.take(before, [last])
     await before.handle.close()
     const base = before.base + before.splitter.offset + 1
-    this.files.push({ ...(await openedAt(next, 0)), base, final })
+    this.files.push({ ...begun, base, final: next.path !== this.options.path })
     return true
   }
 
@@ -350,7 +363,7 @@ async function openIf(member: FamilyMember | undefined, isRight: (head: Buffer) 
 }
 
 async function openedAt(handle: FileHandle, at: number): Promise<Reading> {
-  const head = await readHead(handle, Math.min(at, HEAD_BYTES))
+  const head = await readHead(handle)
   const splitter = new LineSplitter(1 + (await countLines(handle, at)), at)
   return { handle, identity: undefined, head, splitter, at, base: 0, final: false, renamedAt: undefined }
 }
