@@ -8,7 +8,7 @@ export interface Unescaped {
 }
 
 /** Of JSON in JSON, however often it was packed (`\n`, `\\"`, `\u0040`), and of URLs (`%40`): what they say in ASCII. */
-const ESCAPE = /(?<!\\)\\+(?:u00([0-7][\da-f])|(["'/nrt]))|%([2-7][\da-f])/gi
+const ESCAPE = /(?<!\\)\\{1,64}(?:u00([0-7][\da-f])|(["'/nrt]))|%([2-7][\da-f])/gi
 const ESCAPED: Readonly<Record<string, string>> = { n: '\n', r: '\r', t: '\t' }
 
 /** Undefined where nothing is escaped. */
@@ -50,15 +50,30 @@ export interface Encoded {
 }
 
 /** The alphabets of base64, of URLs too, and of hexadecimal. Eleven characters of text make fifteen. */
-const RUN = /(?<![\w+/=-])[\w+/-]{15,}={0,2}/g
-const HEX = /^(?:[\da-f]{2})+$/i
+const RUN_START = /(?<![\w+/=-])[\w+/-]{15}/g
+const RUN_END = /[^\w+/-]/g
+const NO_HEX = /[^\da-f]/i
 
 /** Runs of base64 (of UTF-8, or UTF-16 as PowerShell has it) and of hexadecimal (as the kernel's audit writes arguments) that hold text. */
 export function* encodedTexts(text: string): Generator<Encoded> {
-  for (const { 0: run, index: start } of text.matchAll(RUN)) {
-    const decoded = beginsAsHex(run) && HEX.test(run) ? textOf(run, 'hex') : beginsAsBase64(run) ? textOf(run, 'base64') : undefined
+  for (const { index: start } of text.matchAll(RUN_START)) {
+    const run = text.slice(start, runEnd(text, start))
+    const decoded =
+      beginsAsHex(run) && run.length % 2 === 0 && !NO_HEX.test(run)
+        ? textOf(run, 'hex')
+        : beginsAsBase64(run)
+          ? textOf(run, 'base64')
+          : undefined
     if (decoded !== undefined) yield { start, end: start + run.length, decoded }
   }
+}
+
+/** Looked for by what is none of it, because an expression for all of a run needs stack for each character. */
+function runEnd(text: string, start: number): number {
+  RUN_END.lastIndex = start
+  let end = RUN_END.exec(text)?.index ?? text.length
+  for (let padding = 0; padding < 2 && text[end] === '='; padding++) end++
+  return end
 }
 
 const DIGITS_64 = new Uint8Array(128).fill(0xff)

@@ -85,7 +85,7 @@ function valueAt(form: RegExp, text: string, at: number): Omit<Finding, 'kind'> 
   return { value, start, end: start + value.length }
 }
 
-const PATH = /^(?:~|\.{1,2})?\/[\w.-]+(?:\/|$)|^[A-Za-z]:[\\/]|^[a-z]+:\/\//
+const PATH = /^(?:~|\.{1,2})?\/[\w.-]{1,4096}(?:\/|$)|^[A-Za-z]:[\\/]|^[a-z]{1,32}:\/\//
 
 /** In a sentence, a word behind "password:" is one only if no word is written like it. */
 function isPasswordWord(value: string): boolean {

@@ -163,6 +163,11 @@ test.each([
   2_000,
 )
 
+test.each(['x', '1', 'a1', '-', '\\', '/', 'AKIA', 'eyJ', 'gho_', '+1'])('ten million characters of %j need no stack', (bit) => {
+  const text = bit.repeat(10_000_000 / bit.length)
+  expect(DEFAULT.scrub(text)).toHaveLength(text.length)
+})
+
 describe('settings', () => {
   test('leave out what a site wants to keep', () => {
     const privacy = new Privacy({ except: ['email'], patterns: [] })

@@ -37,21 +37,27 @@ const ISSUED: readonly (readonly [kind: string, ...forms: readonly string[]])[] 
     'xai-[A-Za-z0-9]{40,}',
     'pplx-[A-Za-z0-9]{30,}',
     'r8_[A-Za-z0-9]{30,}',
-    'sntr[ysu]+_[A-Za-z0-9+/_=]{40,}',
+    'sntr[ysu]{1,2}_[A-Za-z0-9+/_=]{40,}',
     'tskey-[a-z]{2,12}-[\\w-]{16,}',
     'AGE-SECRET-KEY-1[A-Z0-9]{50,}',
   ],
 ]
-const PREFIXED = new RegExp(`(?<![A-Za-z0-9])(?:${ISSUED.map(([kind, ...forms]) => `(?<${kind}>${forms.join('|')})`).join('|')})`, 'g')
+/** No token is longer: an expression that may run on for millions of characters runs out of stack. */
+const LONGEST = 65_536
+const bounded = (form: string) => form.replaceAll(',}', `,${LONGEST}}`)
+const PREFIXED = new RegExp(
+  `(?<![A-Za-z0-9])(?:${ISSUED.map(([kind, ...forms]) => `(?<${kind}>${bounded(forms.join('|'))})`).join('|')})`,
+  'g',
+)
 
 /** Where a run that is no token ends, another may only begin behind it: else a text of beginnings would be read again from each. */
 const DOTTED: readonly (readonly [kind: string, form: RegExp])[] = [
-  ['jwt', /(?<![\w-])eyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*){0,3}/g],
-  ['vendor_token', /(?<![\w-])SG\.[\w-]{16,}\.[\w-]{16,}/g],
-  ['vendor_token', /(?<!\d)\d{8,10}:AA[\w-]{32,}/g],
-  ['azure_key', /(?<![\w~.-])[\w~-]{3}8Q~[\w~.-]{30,}/g],
-  ['slack_token', /(?<=hooks\.slack\.com\/(?:services|workflows|triggers)\/)[\w/]{16,}/g],
-  ['vendor_token', /(?<=discord(?:app)?\.com\/api\/webhooks\/\d{5,25}\/)[\w-]{30,}/g],
+  ['jwt', /(?<![\w-])eyJ[\w-]{8,65536}\.[\w-]{8,65536}(?:\.[\w-]{0,65536}){0,3}/g],
+  ['vendor_token', /(?<![\w-])SG\.[\w-]{16,65536}\.[\w-]{16,65536}/g],
+  ['vendor_token', /(?<!\d)\d{8,10}:AA[\w-]{32,65536}/g],
+  ['azure_key', /(?<![\w~.-])[\w~-]{3}8Q~[\w~.-]{30,65536}/g],
+  ['slack_token', /(?<=hooks\.slack\.com\/(?:services|workflows|triggers)\/)[\w/]{16,65536}/g],
+  ['vendor_token', /(?<=discord(?:app)?\.com\/api\/webhooks\/\d{5,25}\/)[\w-]{30,65536}/g],
 ]
 
 /** To its end, or as far as a text that was cut goes. */
