@@ -11,10 +11,10 @@ import {
   nativeOf,
   peerFields,
   recordId,
+  recordsOf,
   relatedFields,
   textAt,
   type Unwrapped,
-  unwrap,
   userFields,
 } from './record.ts'
 import { ECS_VERSION, numberOf, some } from './shape.ts'
@@ -29,10 +29,9 @@ export const broker: Normaliser = {
   framer: jsonFramer,
   recognises: (record) => tokenText(record, 'id') !== undefined && textAt(record, 'event')?.startsWith('token.') === true,
   normalise(record) {
-    if (isBrokers(record)) return [draftOf({ item: record, around: {} })]
-    const held = unwrap(record, ['events', 'records'])
-    if (held === undefined || !held.some(({ item }) => isBrokers(item))) throw foreignRecord('broker', '{time, event, token_id, …}')
-    return held.map(draftOf)
+    const entries = recordsOf(record, isBrokers, ['events', 'records'])
+    if (entries === undefined) throw foreignRecord('broker', '{time, event, token_id, …}')
+    return entries.map(draftOf)
   },
 }
 

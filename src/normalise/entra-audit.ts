@@ -14,10 +14,10 @@ import {
   objectsAt,
   peerFields,
   recordId,
+  recordsOf,
   relatedFields,
   textAt,
   type Unwrapped,
-  unwrap,
   userFields,
 } from './record.ts'
 import { ECS_VERSION, firstNumber, numberOf, some } from './shape.ts'
@@ -30,10 +30,7 @@ export const entraAudit: Normaliser = {
   name: 'entra.audit',
   title: 'Microsoft Entra ID',
   framer: jsonFramer,
-  recognises: (record) => {
-    const entries = entriesOf(record)
-    return entries !== undefined && entries.length > 0 && entries.every(({ item }) => kindOf(item) !== undefined)
-  },
+  recognises: (record) => entriesOf(record)?.every(({ item }) => isEntra(item)) === true,
   normalise(record) {
     const entries = entriesOf(record)
     if (entries === undefined) throw foreignRecord('entra.audit', 'a sign-in, audit or risk record of Graph or of diagnostic settings')
@@ -43,11 +40,8 @@ export const entraAudit: Normaliser = {
 
 type Kind = 'sign-in' | 'audit' | 'risk'
 
-function entriesOf(record: JsonObject): readonly Unwrapped[] | undefined {
-  if (kindOf(record) !== undefined) return [{ item: record, around: {} }]
-  const held = unwrap(record, ['value', 'records', 'Records'])
-  return held?.some(({ item }) => kindOf(item) !== undefined) ? held : undefined
-}
+const isEntra = (record: JsonObject) => kindOf(record) !== undefined
+const entriesOf = (record: JsonObject) => recordsOf(record, isEntra, ['value', 'records', 'Records'])
 
 const CATEGORIES: readonly (readonly [category: RegExp, Kind])[] = [
   [/SignInLogs$/i, 'sign-in'],

@@ -9,10 +9,10 @@ import {
   namesOf,
   nativeOf,
   recordId,
+  recordsOf,
   relatedFields,
   textAt,
   type Unwrapped,
-  unwrap,
   userFields,
 } from './record.ts'
 import { ECS_VERSION, some } from './shape.ts'
@@ -32,10 +32,7 @@ export const intuneManagedDevice: Normaliser = {
   name: 'intune.managed_device',
   title: 'Microsoft Intune managed devices',
   framer: jsonFramer,
-  recognises: (record) => {
-    const devices = devicesOf(record)
-    return devices !== undefined && devices.length > 0 && devices.every(({ item }) => isDevice(item) && textAt(item, 'id') !== undefined)
-  },
+  recognises: (record) => devicesOf(record)?.every(({ item }) => isDevice(item) && textAt(item, 'id') !== undefined) === true,
   normalise(record) {
     const devices = devicesOf(record)
     if (devices === undefined)
@@ -44,11 +41,7 @@ export const intuneManagedDevice: Normaliser = {
   },
 }
 
-function devicesOf(record: JsonObject): readonly Unwrapped[] | undefined {
-  if (isDevice(record)) return [{ item: record, around: {} }]
-  const held = unwrap(record, ['value', 'resourceData'])
-  return held?.some(({ item }) => isDevice(item)) ? held : undefined
-}
+const devicesOf = (record: JsonObject) => recordsOf(record, isDevice, ['value', 'resourceData'])
 
 function isDevice(record: JsonObject): boolean {
   return OWN.some((name) => Object.hasOwn(record, name))

@@ -10,10 +10,10 @@ import {
   nativeOf,
   peerFields,
   recordId,
+  recordsOf,
   relatedFields,
   textAt,
   type Unwrapped,
-  unwrap,
   userFields,
 } from './record.ts'
 import { ECS_VERSION, some } from './shape.ts'
@@ -26,10 +26,7 @@ export const keycloakEvents: Normaliser = {
   name: 'keycloak.events',
   title: 'Keycloak',
   framer: jsonFramer,
-  recognises: (record) => {
-    const entries = entriesOf(record)
-    return entries !== undefined && entries.length > 0 && entries.every(({ item }) => isUserEvent(item) || isAdminEvent(item))
-  },
+  recognises: (record) => entriesOf(record)?.every(({ item }) => isKeycloaks(item)) === true,
   normalise(record) {
     const entries = entriesOf(record)
     if (entries === undefined)
@@ -38,12 +35,8 @@ export const keycloakEvents: Normaliser = {
   },
 }
 
-function entriesOf(record: JsonObject): readonly Unwrapped[] | undefined {
-  const isOne = (item: JsonObject) => isUserEvent(item) || isAdminEvent(item)
-  if (isOne(record)) return [{ item: record, around: {} }]
-  const held = unwrap(record, ['events', 'event', 'payload', 'value', 'records', 'data'])
-  return held?.some(({ item }) => isOne(item)) ? held : undefined
-}
+const isKeycloaks = (record: JsonObject) => isUserEvent(record) || isAdminEvent(record)
+const entriesOf = (record: JsonObject) => recordsOf(record, isKeycloaks, ['events', 'event', 'payload', 'value', 'records', 'data'])
 
 /** Types are upper case words; a prefix says which of the two logs it is. */
 const TYPE = /^(?:access\.|admin\.)?[A-Z][A-Z0-9_-]*$/

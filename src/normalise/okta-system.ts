@@ -13,10 +13,10 @@ import {
   objectsAt,
   peerFields,
   recordId,
+  recordsOf,
   relatedFields,
   textAt,
   type Unwrapped,
-  unwrap,
   userFields,
 } from './record.ts'
 import { ECS_VERSION, firstNumber, numberOf, some } from './shape.ts'
@@ -29,10 +29,7 @@ export const oktaSystem: Normaliser = {
   name: 'okta.system',
   title: 'Okta System Log',
   framer: jsonFramer,
-  recognises: (record) => {
-    const entries = entriesOf(record)
-    return entries !== undefined && entries.length > 0 && entries.every(({ item }) => textAt(item, 'uuid') !== undefined && isOkta(item))
-  },
+  recognises: (record) => entriesOf(record)?.every(({ item }) => textAt(item, 'uuid') !== undefined && isOkta(item)) === true,
   normalise(record) {
     const entries = entriesOf(record)
     if (entries === undefined) throw foreignRecord('okta.system', '{uuid, published, eventType, actor, outcome, …}')
@@ -40,11 +37,7 @@ export const oktaSystem: Normaliser = {
   },
 }
 
-function entriesOf(record: JsonObject): readonly Unwrapped[] | undefined {
-  if (isOkta(record)) return [{ item: record, around: {} }]
-  const held = unwrap(record, HOLDERS)
-  return held?.some(({ item }) => isOkta(item)) ? held : undefined
-}
+const entriesOf = (record: JsonObject) => recordsOf(record, isOkta, HOLDERS)
 
 function isOkta(record: JsonObject): boolean {
   const named = typeof record.eventType === 'string' || typeof record.legacyEventType === 'string'

@@ -24,6 +24,20 @@ export function unwrap(record: JsonObject, holders: readonly string[]): readonly
   return undefined
 }
 
+/**
+ * A product's records among what a feed delivers: the record itself, or those that {@link unwrap} finds in it, if one at least is the
+ * product's. Undefined where none is.
+ */
+export function recordsOf(
+  record: JsonObject,
+  isOne: (item: JsonObject) => boolean,
+  holders: readonly string[],
+): readonly Unwrapped[] | undefined {
+  if (isOne(record)) return [{ item: record, around: {} }]
+  const held = unwrap(record, holders)
+  return held?.some(({ item }) => isOne(item)) ? held : undefined
+}
+
 /** What is no object among the held stays where it was, so that nothing is lost. */
 function takeOut(record: JsonObject, [key = '', ...rest]: readonly string[]): { items: JsonObject[]; around: JsonObject } | undefined {
   if (!Object.hasOwn(record, key)) return undefined

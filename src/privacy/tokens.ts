@@ -51,14 +51,16 @@ const PREFIXED = new RegExp(
 )
 
 /** Where a run that is no token ends, another may only begin behind it: else a text of beginnings would be read again from each. */
-const DOTTED: readonly (readonly [kind: string, form: RegExp])[] = [
-  ['jwt', /(?<![\w-])eyJ[\w-]{8,65536}\.[\w-]{8,65536}(?:\.[\w-]{0,65536}){0,3}/g],
-  ['vendor_token', /(?<![\w-])SG\.[\w-]{16,65536}\.[\w-]{16,65536}/g],
-  ['vendor_token', /(?<!\d)\d{8,10}:AA[\w-]{32,65536}/g],
-  ['azure_key', /(?<![\w~.-])[\w~-]{3}8Q~[\w~.-]{30,65536}/g],
-  ['slack_token', /(?<=hooks\.slack\.com\/(?:services|workflows|triggers)\/)[\w/]{16,65536}/g],
-  ['vendor_token', /(?<=discord(?:app)?\.com\/api\/webhooks\/\d{5,25}\/)[\w-]{30,65536}/g],
-]
+const DOTTED = (
+  [
+    ['jwt', /(?<![\w-])eyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]{0,}){0,3}/g],
+    ['vendor_token', /(?<![\w-])SG\.[\w-]{16,}\.[\w-]{16,}/g],
+    ['vendor_token', /(?<!\d)\d{8,10}:AA[\w-]{32,}/g],
+    ['azure_key', /(?<![\w~.-])[\w~-]{3}8Q~[\w~.-]{30,}/g],
+    ['slack_token', /(?<=hooks\.slack\.com\/(?:services|workflows|triggers)\/)[\w/]{16,}/g],
+    ['vendor_token', /(?<=discord(?:app)?\.com\/api\/webhooks\/\d{5,25}\/)[\w-]{30,}/g],
+  ] as const
+).map(([kind, form]) => ({ kind, form: new RegExp(bounded(form.source), form.flags) }))
 
 /** To its end, or as far as a text that was cut goes. */
 const ARMOUR = /-----BEGIN (?:[A-Z0-9]+ ){0,4}PRIVATE KEY(?: BLOCK)?-----/g
@@ -90,7 +92,7 @@ function* findIssued(text: string): Generator<Finding> {
     const kind = ISSUED.find(([kind]) => groups[kind] !== undefined)![0]
     yield { kind, start, end: start + value.length, value }
   }
-  for (const [kind, form] of DOTTED) {
+  for (const { kind, form } of DOTTED) {
     for (const { 0: value, index: start } of text.matchAll(form)) yield { kind, start, end: start + value.length, value }
   }
   yield* behind(text, 'url_password', URL_PASSWORD)
