@@ -5,11 +5,11 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { loadConfig } from '../../src/engine/config.ts'
 import { type Engine, startEngine } from '../../src/engine/engine.ts'
 import { createLog } from '../../src/engine/log.ts'
-import type { Event, EventRecord } from '../../src/event/event.ts'
+import type { Event } from '../../src/event/event.ts'
 import { getPath, isObject, type Json, type JsonObject, stringifyJson } from '../../src/event/json.ts'
 import { NORMALISERS } from '../../src/normalise/index.ts'
-import { openEmbeddedStreams } from '../../src/streams/embedded.ts'
 import { CANARIES, type Canary } from './canaries.ts'
+import { eventsIn } from './event-log.ts'
 
 /** Fire on everything of some products, and say in their alerts what events say. */
 const PRODUCTS = ['ai_agent', 'linux', 'okta', 'windows', 'zeek', 'suricata']
@@ -163,10 +163,7 @@ beforeAll(async () => {
   for (const path of ['/v1/alerts', '/v1/incidents', '/v1/actions'])
     answers += await (await fetch(`${engine.apiUrl}${path}?limit=500`, api)).text()
   await engine.stop()
-  const streams = openEmbeddedStreams({ folder: join(data, 'streams'), partitions: 1 })
-  const entries = await streams.read<EventRecord>('events', 0, 0, 1_000_000)
-  events = entries.flatMap(({ value }) => (value.kind === 'event' ? [value.event] : []))
-  await streams.close()
+  events = await eventsIn(data)
 }, 120_000)
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 

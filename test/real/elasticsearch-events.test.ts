@@ -8,13 +8,12 @@ import fc from 'fast-check'
 import { afterAll, afterEach, describe, expect, test } from 'vitest'
 import type { AlertRevision } from '../../src/detectors/alert.ts'
 import { loadConfig } from '../../src/engine/config.ts'
-import { dataPaths } from '../../src/engine/data-folder.ts'
 import { startEngine } from '../../src/engine/engine.ts'
 import type { Health } from '../../src/engine/health.ts'
 import type { EngineObserver } from '../../src/engine/observer.ts'
 import { replayStore } from '../../src/engine/replay-store.ts'
 import { loadRules } from '../../src/engine/rules.ts'
-import type { Event, EventRecord } from '../../src/event/event.ts'
+import type { Event } from '../../src/event/event.ts'
 import { getText, type JsonObject, parseJson, stringifyJson } from '../../src/event/json.ts'
 import { formatTime } from '../../src/event/time.ts'
 import { Elasticsearch } from '../../src/stores/elasticsearch/client.ts'
@@ -23,7 +22,7 @@ import { isPassing } from '../../src/stores/elasticsearch/errors.ts'
 import { type EventDocument, EventsStore } from '../../src/stores/elasticsearch/events.ts'
 import { deleteExpired } from '../../src/stores/elasticsearch/retention.ts'
 import { type Hit, search } from '../../src/stores/elasticsearch/search.ts'
-import { openEmbeddedStreams } from '../../src/streams/embedded.ts'
+import { eventsIn } from '../kits/event-log.ts'
 import { bodies, closeAll, world } from '../kits/fleet.ts'
 import { type Site, until } from '../kits/site.ts'
 import { outcomeOf } from '../proof/outcome.ts'
@@ -355,19 +354,8 @@ function told({ id, rule, group, time, late, provisional, evidence }: AlertRevis
 
 /** Ids of the events in the events log, sorted. */
 async function idsInLog({ folder }: Site): Promise<readonly { readonly id: string; readonly dataset: string | undefined }[]> {
-  const streams = openEmbeddedStreams({ folder: dataPaths(join(folder, 'data')).streams, partitions: 1 })
-  try {
-    const events: { id: string; dataset: string | undefined }[] = []
-    for (let from = 0; ; ) {
-      const entries = await streams.read<EventRecord>('events', 0, from, 1_000)
-      if (entries.length === 0) return events.sort((a, b) => (a.id < b.id ? -1 : 1))
-      for (const { value } of entries)
-        if (value.kind === 'event') events.push({ id: value.event.id, dataset: getText(value.event.ecs, 'event.dataset') })
-      from = entries.at(-1)!.offset + 1
-    }
-  } finally {
-    await streams.close()
-  }
+  const events = (await eventsIn(join(folder, 'data'))).map(({ id, ecs }) => ({ id, dataset: getText(ecs, 'event.dataset') }))
+  return events.sort((a, b) => (a.id < b.id ? -1 : 1))
 }
 
 const NAMES = [

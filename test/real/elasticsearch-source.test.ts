@@ -4,13 +4,10 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, afterEach, describe, expect, test } from 'vitest'
 import type { AlertRevision } from '../../src/detectors/alert.ts'
-import { dataPaths } from '../../src/engine/data-folder.ts'
 import { polledIndex } from '../../src/engine/polled-index.ts'
-import type { EventRecord } from '../../src/event/event.ts'
 import { getPath } from '../../src/event/json.ts'
 import { Elasticsearch } from '../../src/stores/elasticsearch/client.ts'
-import { openEmbeddedStreams } from '../../src/streams/embedded.ts'
-import type { LogName } from '../../src/streams/log.ts'
+import { eventsIn, recordsIn } from '../kits/event-log.ts'
 import { Member } from '../proof/member.ts'
 import { Random } from '../proof/random.ts'
 import { startElasticsearch } from './servers/elasticsearch.ts'
@@ -70,24 +67,8 @@ async function write(elasticsearch: Elasticsearch, random: Random): Promise<void
   }
 }
 
-async function* recorded<T>(member: Member, log: LogName): AsyncGenerator<T> {
-  const streams = openEmbeddedStreams({ folder: dataPaths(member.data).streams, partitions: 1 })
-  try {
-    for (let from = 0; ; ) {
-      const entries = await streams.read<T>(log, 0, from, 1_000)
-      if (entries.length === 0) return
-      for (const { value } of entries) yield value
-      from = entries.at(-1)!.offset + 1
-    }
-  } finally {
-    await streams.close()
-  }
-}
-
 async function documentsOf(member: Member): Promise<number[]> {
-  const taken: number[] = []
-  for await (const record of recorded<EventRecord>(member, 'events'))
-    if (record.kind === 'event') taken.push(Number(getPath(record.event.ecs, 'n')))
+  const taken = (await eventsIn(member.data)).map(({ ecs }) => Number(getPath(ecs, 'n')))
   return taken.sort((a, b) => a - b)
 }
 
@@ -129,7 +110,7 @@ describe.skipIf(server === undefined)(`an index of Elasticsearch 9.2.0 as a sour
 
     expect(await documentsOf(member)).toEqual(Array.from({ length: DOCUMENTS }, (_, n) => n))
     const alerts = new Set<string>()
-    for await (const { id } of recorded<AlertRevision>(member, 'alerts')) alerts.add(id)
+    for await (const { id } of recordsIn<AlertRevision>(member.data, 'alerts')) alerts.add(id)
     expect(alerts.size).toBe(DOCUMENTS / 500)
   }, 170_000)
 

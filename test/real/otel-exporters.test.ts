@@ -7,12 +7,11 @@ import { resourceFromAttributes } from '@opentelemetry/resources'
 import { LoggerProvider, SimpleLogRecordProcessor } from '@opentelemetry/sdk-logs'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { loadConfig } from '../../src/engine/config.ts'
-import { dataPaths } from '../../src/engine/data-folder.ts'
 import { type Engine, startEngine } from '../../src/engine/engine.ts'
 import { openTokens } from '../../src/engine/tokens.ts'
-import type { Event, EventRecord } from '../../src/event/event.ts'
+import type { Event } from '../../src/event/event.ts'
 import { getPath, getText } from '../../src/event/json.ts'
-import { openEmbeddedStreams } from '../../src/streams/embedded.ts'
+import { eventsIn } from '../kits/event-log.ts'
 import { freePort } from './servers/server.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'cordon-real-otel-'))
@@ -37,14 +36,7 @@ afterAll(async () => {
 })
 
 async function eventsOf(session: string): Promise<readonly Event[]> {
-  const streams = openEmbeddedStreams({ folder: dataPaths(data).streams, partitions: 1 })
-  try {
-    const entries = await streams.read<EventRecord>('events', 0, 0, 10_000)
-    const all = entries.flatMap(({ value }) => (value.kind === 'event' ? [value.event] : []))
-    return all.filter(({ ecs }) => getText(ecs, 'gen_ai.conversation.id') === session)
-  } finally {
-    await streams.close()
-  }
+  return (await eventsIn(data)).filter(({ ecs }) => getText(ecs, 'gen_ai.conversation.id') === session)
 }
 
 test.each([

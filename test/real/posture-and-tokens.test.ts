@@ -3,12 +3,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { loadConfig } from '../../src/engine/config.ts'
-import { dataPaths } from '../../src/engine/data-folder.ts'
 import { type Engine, startEngine } from '../../src/engine/engine.ts'
-import type { Event, EventRecord } from '../../src/event/event.ts'
+import type { Event } from '../../src/event/event.ts'
 import { getPath } from '../../src/event/json.ts'
 import { command } from '../../src/responders/apple-mdm.ts'
-import { openEmbeddedStreams } from '../../src/streams/embedded.ts'
+import { eventsIn } from '../kits/event-log.ts'
 import { enrolDevice } from './servers/mdm-device.ts'
 import { startNanomdm } from './servers/nanomdm.ts'
 import { startOpenbao } from './servers/openbao.ts'
@@ -57,14 +56,7 @@ afterEach(async () => {
 
 /** What the running node has in its log. */
 async function events(dataset: string): Promise<readonly Event[]> {
-  const streams = openEmbeddedStreams({ folder: dataPaths(data).streams, partitions: 1 })
-  try {
-    const entries = await streams.read<EventRecord>('events', 0, 0, 10_000)
-    const all = entries.flatMap(({ value }) => (value.kind === 'event' ? [value.event] : []))
-    return all.filter(({ ecs }) => getPath(ecs, 'event.dataset') === dataset)
-  } finally {
-    await streams.close()
-  }
+  return (await eventsIn(data)).filter(({ ecs }) => getPath(ecs, 'event.dataset') === dataset)
 }
 const soon = { timeout: 20_000, interval: 200 }
 
