@@ -11,7 +11,7 @@ import { gunzipSync } from 'node:zlib'
 import { compileMatcher } from '../src/detectors/match/matcher.ts'
 import type { Event, LogSource } from '../src/event/event.ts'
 import type { Json, JsonObject } from '../src/event/json.ts'
-import { windowsLogSources } from '../src/normalise/windows-logsource.ts'
+import { windowsLogSources } from '../src/normalise/windows/windows-logsource.ts'
 import { loadRuleSet } from '../src/sigma/load.ts'
 
 const { values } = parseArgs({

@@ -28,6 +28,7 @@ const probes = new Map<string, readonly string[]>([
   ...rooms.map((room) => [room, importsOf(room)] as const),
   ['detectors/correlation', ['../../event/x.ts', '../../sigma/x.ts', '../alert.ts', '../match/x.ts', '../../response/x.ts']],
   ['stores/elasticsearch', ['../../event/x.ts', '../ledger.ts', '../../response/x.ts', '../../engine/x.ts', '../../sources/x.ts']],
+  ['normalise/zeek', ['../../event/x.ts', '../record.ts', '../../engine/x.ts', '../../context/x.ts']],
   ['streams/kafka', ['../../event/x.ts', '../log.ts', '../../engine/x.ts', '../../detectors/x.ts']],
   ['detectors/match/regex', ['../../../event/x.ts', '../text.ts', '../../alert.ts', '../../../engine/x.ts', '../../../stores/x.ts']],
 ])
@@ -60,6 +61,7 @@ test.each(rooms)('the linter lets %s import what the table allows, and refuses t
 })
 
 test('the folders within a room are of that room', () => {
+  expect(refused('normalise/zeek')).toEqual(['../../context/x.ts', '../../engine/x.ts'])
   expect(refused('stores/elasticsearch')).toEqual(['../../engine/x.ts', '../../sources/x.ts'])
   expect(refused('streams/kafka')).toEqual(['../../detectors/x.ts', '../../engine/x.ts'])
   expect(refused('detectors/correlation')).toEqual(['../../response/x.ts'])

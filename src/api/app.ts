@@ -1,8 +1,8 @@
 import { createRoute, OpenAPIHono, z } from '@hono/zod-openapi'
 import { bodyLimit } from 'hono/body-limit'
-import type { Door } from '../engine/door.ts'
+import type { Door } from '../engine/door/door.ts'
+import type { Webhooks } from '../engine/door/webhooks.ts'
 import { INCIDENT_STATUSES, type Operations } from '../engine/operations.ts'
-import type { Webhooks } from '../engine/webhooks.ts'
 import { CordonError } from '../event/error.ts'
 import { LEVELS } from '../sigma/ast.ts'
 

@@ -1,5 +1,5 @@
 import { Command } from 'commander'
-import { type Classification, classifyFile, type SourceShare } from '../engine/classify.ts'
+import { type Classification, classifyFile, type SourceShare } from '../engine/offline/classify.ts'
 import { type CommandFactory, EXIT, type Io } from './io.ts'
 
 export const classifyCommand: CommandFactory = (io, done) =>

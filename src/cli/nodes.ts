@@ -1,6 +1,6 @@
 import { Command } from 'commander'
 import { loadConfig } from '../engine/config.ts'
-import { ingestNodes, retireNode } from '../engine/ingest-nodes.ts'
+import { ingestNodes, retireNode } from '../engine/ingest/ingest-nodes.ts'
 import { formatTime } from '../event/time.ts'
 import type { CommandFactory } from './io.ts'
 import { configOption, formatOption, type NodeOptions, wantsJson } from './node-options.ts'

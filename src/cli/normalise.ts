@@ -1,5 +1,5 @@
 import { Command } from 'commander'
-import { normaliseFile } from '../engine/normalise-file.ts'
+import { normaliseFile } from '../engine/offline/normalise-file.ts'
 import { stringifyJson } from '../event/json.ts'
 import { type CommandFactory, EXIT, formatSkipped } from './io.ts'
 

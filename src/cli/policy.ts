@@ -1,6 +1,6 @@
 import { Command } from 'commander'
 import { loadConfig } from '../engine/config.ts'
-import { reviewGrant } from '../engine/grants.ts'
+import { reviewGrant } from '../engine/rules/grants.ts'
 import { type CommandFactory, EXIT } from './io.ts'
 import { configOption, operator } from './node-options.ts'
 

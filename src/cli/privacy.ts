@@ -1,6 +1,6 @@
 import { Command } from 'commander'
 import { loadConfig } from '../engine/config.ts'
-import { erasePerson } from '../engine/erasure.ts'
+import { erasePerson } from '../engine/store/erasure.ts'
 import type { CommandFactory } from './io.ts'
 import { configOption, operator } from './node-options.ts'
 

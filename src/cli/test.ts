@@ -1,6 +1,6 @@
 import { Command } from 'commander'
-import { runRuleTests } from '../engine/rule-tests.ts'
-import { loadRules } from '../engine/rules.ts'
+import { runRuleTests } from '../engine/rules/rule-tests.ts'
+import { loadRules } from '../engine/rules/rules.ts'
 import { formatDiagnostic } from '../sigma/problems.ts'
 import { type CommandFactory, EXIT } from './io.ts'
 

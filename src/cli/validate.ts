@@ -1,5 +1,5 @@
 import { Command } from 'commander'
-import { loadRules } from '../engine/rules.ts'
+import { loadRules } from '../engine/rules/rules.ts'
 import { formatDiagnostic } from '../sigma/problems.ts'
 import { type CommandFactory, EXIT } from './io.ts'
 

@@ -1,14 +1,14 @@
 import { existsSync, statfsSync } from 'node:fs'
 import { messageOf } from '../event/error.ts'
 import { formatTime } from '../event/time.ts'
-import type { RuleFiles } from './activation.ts'
-import { stateIncomplete } from './correlate-recovery.ts'
-import type { CorrelateWorker } from './correlate-worker.ts'
-import type { MatchStage } from './detection-stage.ts'
+import { stateIncomplete } from './detection/correlate-recovery.ts'
+import type { CorrelateWorker } from './detection/correlate-worker.ts'
+import type { MatchStage } from './detection/detection-stage.ts'
 import { type Check, type Finding, hintOf } from './health.ts'
-import type { IngestStage } from './ingest-stage.ts'
+import type { IngestStage } from './ingest/ingest-stage.ts'
 import type { Parts, ResponseParts } from './parts.ts'
 import type { Backlog, Readers } from './readers.ts'
+import type { RuleFiles } from './rules/activation.ts'
 
 /** A worker that is this far behind keeps people waiting. */
 const TOLERABLE_LAG = 100_000

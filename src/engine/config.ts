@@ -9,8 +9,8 @@ import { KINDS } from '../privacy/kind.ts'
 import { type SecretRef, secretRef } from '../responders/secret.ts'
 import { duration } from '../settings/duration.ts'
 import { readSettings } from '../settings/settings-file.ts'
-import type { RuleRoot } from './rule-files.ts'
-import { isSchedule } from './schedule.ts'
+import type { RuleRoot } from './rules/rule-files.ts'
+import { isSchedule } from './store/schedule.ts'
 
 /** Rules and policy that come with Cordon; `builtin` in a configuration names them. */
 export const PACKAGE_ROOT = dirname(dirname(dirname(fileURLToPath(import.meta.url))))

@@ -7,7 +7,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { loadConfig } from './config.ts'
 import { type Engine, startEngine } from './engine.ts'
 import type { EngineObserver } from './observer.ts'
-import { activeRules } from './rule-orders.ts'
+import { activeRules } from './rules/rule-orders.ts'
 
 const observer: EngineObserver = { onAlert: () => {}, onChange: () => {}, onError: () => {}, onNote: () => {} }
 let folder: string

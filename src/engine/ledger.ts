@@ -5,8 +5,8 @@ import { openEmbeddedLedger } from '../stores/embedded-ledger.ts'
 import type { Ledger } from '../stores/ledger.ts'
 import type { Config } from './config.ts'
 import { dataPaths } from './data-folder.ts'
-import { connectElasticsearch } from './elasticsearch.ts'
 import type { Parts } from './parts.ts'
+import { connectElasticsearch } from './store/elasticsearch.ts'
 
 /**
  * Opens the ledger of a node. Whatever is wrong with a cluster does not keep the node from starting, since detection does not need it: it

@@ -7,9 +7,9 @@ import { openKafkaStreams, prepareTopics, type TopicReport } from '../streams/ka
 import type { LogName, Streams } from '../streams/log.ts'
 import type { Config, KafkaConfig } from './config.ts'
 import { dataPaths, lockDataFolder } from './data-folder.ts'
+import { tlsOf } from './door/tls-files.ts'
 import type { Parts } from './parts.ts'
-import { startRetention } from './retention.ts'
-import { tlsOf } from './tls-files.ts'
+import { startRetention } from './store/retention.ts'
 
 /**
  * Opens the logs that the configuration names. The embedded ones are trimmed from here; Kafka trims its topics itself.

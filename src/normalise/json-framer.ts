@@ -1,6 +1,6 @@
 import { CordonError } from '../event/error.ts'
 import { isObject, type Json, parseForeignJson, stringifyJson } from '../event/json.ts'
-import { isAuditLine } from './audit-line.ts'
+import { isAuditLine } from './audit/audit-line.ts'
 import { type BadRecord, type Framer, type InputLine, unreadable, type VendorRecord } from './normaliser.ts'
 
 /** Characters of one pretty-printed document: as much as one line may have. */

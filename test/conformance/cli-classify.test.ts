@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
-import type { Classification } from '../../src/engine/classify.ts'
+import type { Classification } from '../../src/engine/offline/classify.ts'
 import { NORMALISERS } from '../../src/normalise/index.ts'
 import { Workplace } from './commands.ts'
 

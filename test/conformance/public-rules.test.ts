@@ -1,8 +1,8 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { replayFile } from '../../src/engine/replay.ts'
-import { loadRules } from '../../src/engine/rules.ts'
+import { replayFile } from '../../src/engine/offline/replay.ts'
+import { loadRules } from '../../src/engine/rules/rules.ts'
 import { isObject, parseForeignObject } from '../../src/event/json.ts'
 
 /**

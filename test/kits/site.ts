@@ -5,10 +5,10 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { loadConfig } from '../../src/engine/config.ts'
-import { reviewGrant } from '../../src/engine/grants.ts'
+import { type FreshTokens, openTokens } from '../../src/engine/door/tokens.ts'
 import { withOperations } from '../../src/engine/operations.ts'
-import { loadRules } from '../../src/engine/rules.ts'
-import { type FreshTokens, openTokens } from '../../src/engine/tokens.ts'
+import { reviewGrant } from '../../src/engine/rules/grants.ts'
+import { loadRules } from '../../src/engine/rules/rules.ts'
 
 export const FOUNDING_RULE = 'agent_sensitive_then_unlisted_egress'
 const ROOT = resolve(import.meta.dirname, '../..')

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import kafkajs, { type Admin, type Message } from 'kafkajs'
-import { Bundles } from '../../src/engine/bundles.ts'
+import { Bundles } from '../../src/engine/rules/bundles.ts'
 import { stringifyJson } from '../../src/event/json.ts'
 import { openEmbeddedStreams } from '../../src/streams/embedded.ts'
 import type { KafkaSettings } from '../../src/streams/kafka/settings.ts'

@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { openTokens } from '../../src/engine/tokens.ts'
+import { openTokens } from '../../src/engine/door/tokens.ts'
 import { freePort } from '../kits/site.ts'
 
 const CORDON = join(resolve(import.meta.dirname, '../..'), 'bin', 'cordon.mjs')

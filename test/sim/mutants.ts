@@ -9,9 +9,9 @@ export interface Mutant {
   readonly replace: string
 }
 
-const MATCH = 'src/engine/match-worker.ts'
-const FEED = 'src/engine/partition-feed.ts'
-const CORRELATE = 'src/engine/correlate-worker.ts'
+const MATCH = 'src/engine/detection/match-worker.ts'
+const FEED = 'src/engine/detection/partition-feed.ts'
+const CORRELATE = 'src/engine/detection/correlate-worker.ts'
 const CORRELATOR = 'src/detectors/correlation/correlator.ts'
 const CLOCK = 'src/detectors/correlation/clock.ts'
 const COURSE = 'src/detectors/correlation/course.ts'
@@ -27,7 +27,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'acknowledge before commit: ingest answers before the log has the events',
-    file: 'src/engine/ingest.ts',
+    file: 'src/engine/ingest/ingest.ts',
     find: "const appended = await settings.streams.append<EventRecord>('events', [...events, ...ticks])",
     replace: `const appended = events.map(() => ({ duplicate: false }))
       settings.streams.append('events', [...events, ...ticks]).catch(() => {})`,

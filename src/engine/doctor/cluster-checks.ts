@@ -1,6 +1,6 @@
 import { hasLedger } from '../../stores/elasticsearch/ledger.ts'
 import { type Config, type ElasticsearchSourceConfig, pollName } from '../config.ts'
-import { connectElasticsearch } from '../elasticsearch.ts'
+import { connectElasticsearch } from '../store/elasticsearch.ts'
 import { prepareStreams } from '../streams.ts'
 import { attempt, type Diagnosis, ok, problem, problemsOf } from './diagnosis.ts'
 

@@ -2,8 +2,8 @@ import type { EventRecord } from '../../event/event.ts'
 import { getText } from '../../event/json.ts'
 import { formatTime } from '../../event/time.ts'
 import type { LogEntry, LogName, Streams } from '../../streams/log.ts'
-import type { DeadLetter } from '../dead-letters.ts'
-import { newestProgress, nodesOf } from '../ingest-nodes.ts'
+import type { DeadLetter } from '../ingest/dead-letters.ts'
+import { newestProgress, nodesOf } from '../ingest/ingest-nodes.ts'
 import { type Diagnosis, ok, problem, warning } from './diagnosis.ts'
 
 /** Entries that are looked at, from the end of a log. */

@@ -4,8 +4,8 @@ import { dirname } from 'node:path'
 import { messageOf } from '../../event/error.ts'
 import type { Config } from '../config.ts'
 import { isDataFolderInUse } from '../data-folder.ts'
+import { listenerUrl } from '../door/listener.ts'
 import type { Health } from '../health.ts'
-import { listenerUrl } from '../listener.ts'
 import { attempt, type Diagnosis, ok, problem, warning } from './diagnosis.ts'
 
 const LITTLE_SPACE = 1e9

@@ -2,7 +2,7 @@ import { loadPolicy } from '../../response/policy-file.ts'
 import { formatDiagnostic } from '../../sigma/problems.ts'
 import type { Config } from '../config.ts'
 import { connectResponders } from '../links.ts'
-import { loadRules } from '../rules.ts'
+import { loadRules } from '../rules/rules.ts'
 import { readInventory } from '../site.ts'
 import { attempt, type Diagnosis, ok, problem, warning } from './diagnosis.ts'
 

@@ -1,4 +1,4 @@
-import type { IngestStore } from '../../../src/engine/ingest-store.ts'
+import type { IngestStore } from '../../../src/engine/ingest/ingest-store.ts'
 import {
   type Checkpoint,
   type CheckpointDelta,

@@ -1,0 +1,75 @@
+import type { CordonError } from '../../event/error.ts'
+import { loadPolicy } from '../../response/policy-file.ts'
+import type { RuleSet } from '../../sigma/ast.ts'
+import { type Activation, bundleOf } from '../../sigma/bundle.ts'
+import type { Streams } from '../../streams/log.ts'
+import type { Config } from '../config.ts'
+import { withStreams } from '../streams.ts'
+import { localAccount, refusalOf } from './activation.ts'
+import { Bundles } from './bundles.ts'
+import { compareRules, type RuleChanges } from './rule-changes.ts'
+import { readPortableRuleFiles } from './rule-files.ts'
+import { detectorOf } from './rules.ts'
+
+/** The rules that are in force, and who made them so. */
+export interface ActiveRules extends Activation {
+  readonly rules: RuleSet
+}
+
+/** What activating the rule files of a configuration means. */
+export interface ActivationReview {
+  /** The bundle that the files are. */
+  readonly bundle: string
+  readonly active: ActiveRules | undefined
+  readonly rules: RuleSet
+  readonly changes: RuleChanges
+  /** Why they must not be activated. */
+  readonly refusal: CordonError | undefined
+  activate(): Promise<void>
+}
+
+/** The rules that are active now; undefined before the first activation. @throws CordonError as `withStreams` */
+export function activeRules(config: Config): Promise<ActiveRules | undefined> {
+  return withStreams(config, { append: false }, async (streams) => activeOf(await readBundles(streams)))
+}
+
+/**
+ * Compares the rule files of a configuration with what is active, and hands both to `work`.
+ *
+ * @param append whether `work` may activate them
+ * @throws CordonError `RULES_NOT_FOUND`, and what loading the policy and `withStreams` throw
+ */
+export function reviewActivation<T>(
+  config: Config,
+  { append }: { readonly append: boolean },
+  work: (review: ActivationReview) => Promise<T>,
+): Promise<T> {
+  const files = readPortableRuleFiles(config.rules)
+  const after = detectorOf(files)
+  const { grants } = loadPolicy(config.policy)
+  return withStreams(config, { append }, async (streams) => {
+    const bundles = await readBundles(streams)
+    const active = activeOf(bundles)
+    const before = active && bundles.detectorOf(active.bundle)
+    return work({
+      bundle: bundleOf(files).id,
+      active,
+      rules: after.rules,
+      changes: compareRules(before, after, grants),
+      refusal: before && refusalOf(before.rules, after.rules),
+      activate: async () => void (await bundles.activate(files, localAccount())),
+    })
+  })
+}
+
+/** As they are now. */
+async function readBundles(streams: Streams): Promise<Bundles> {
+  const bundles = new Bundles(streams)
+  await bundles.refresh()
+  return bundles
+}
+
+function activeOf(bundles: Bundles): ActiveRules | undefined {
+  const activation = bundles.activation()
+  return activation && { ...activation, rules: bundles.rulesOf(activation.bundle) }
+}

@@ -1,0 +1,85 @@
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { loadConfig } from '../config.ts'
+import { startEngine } from '../engine.ts'
+import type { EngineObserver } from '../observer.ts'
+import { withOperations } from '../operations.ts'
+import { erasePerson } from './erasure.ts'
+
+const observer: EngineObserver = { onAlert: () => {}, onChange: () => {}, onError: () => {}, onNote: () => {} }
+const RULE = `
+title: Logon
+id: 6c1d9a34-0000-4000-8000-000000000001
+status: test
+level: high
+logsource: { product: x }
+detection: { selection: { event.action: logon }, condition: selection }
+x-cordon: { entities: { user: user.name } }
+`
+let folder: string
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'cordon-erasure-'))
+  for (const name of ['rules', 'policy']) mkdirSync(join(folder, name))
+  writeFileSync(join(folder, 'rules', 'logon.yml'), RULE)
+  writeFileSync(join(folder, 'inventory.yml'), '{users: [{id: anaquita, email: anaquita@corp.example, name: Ana Quita}]}')
+  const config = { listen: { ingest: { port: 0 }, api: { port: 0 } }, rules: ['./rules'], inventory: './inventory.yml' }
+  writeFileSync(join(folder, 'cordon.yml'), JSON.stringify(config))
+})
+afterEach(() => rmSync(folder, { recursive: true }))
+
+async function record(users: readonly string[]): Promise<void> {
+  const engine = await startEngine(configOf(), observer)
+  const body = users.map((name, at) =>
+    JSON.stringify({ logsource: { product: 'x' }, event: { id: `${name}${at}`, action: 'logon' }, user: { name } }),
+  )
+  const headers = { authorization: `Bearer ${engine.freshTokens!.ingest}` }
+  const answer = await fetch(`${engine.ingestUrl}/v1/events`, { method: 'POST', headers, body: body.join('\n') })
+  expect(answer.ok).toBe(true)
+  await engine.drained()
+  await engine.stop()
+}
+
+const configOf = () => loadConfig(join(folder, 'cordon.yml'))
+const erase = (dryRun: boolean) => erasePerson(configOf(), 'ANAQUITA@corp.example', 'ops', { dryRun })
+/** The bytes of the ledger's files. */
+const ledger = () =>
+  readdirSync(join(folder, 'data'))
+    .filter((name) => name.startsWith('ledger.db'))
+    .map((name) => readFileSync(join(folder, 'data', name), 'latin1'))
+    .join('')
+
+test('a person is replaced in what is kept for good, once, and nobody else is', async () => {
+  await record(['anaquita', 'anaquita2', 'bo'])
+  const before = ledger()
+  expect(/anaquita(?!2)/.test(before)).toBe(true)
+
+  const tried = await erase(true)
+  expect(ledger() === before).toBe(true)
+  expect(tried.changed.get('alerts')).toBe(1)
+  expect(tried.left.get('events')).toBe(1)
+
+  const done = await erase(false)
+  expect(done.changed).toEqual(tried.changed)
+  expect(/anaquita(?!2)/i.test(ledger())).toBe(false)
+  const alerts = await withOperations(configOf(), (operations) => operations.alerts({ limit: 10 }))
+  const text = JSON.stringify(alerts)
+  for (const name of [done.pseudonym, 'anaquita2', 'bo']) expect(text).toContain(`"${name}"`)
+
+  const again = await erase(false)
+  expect(again.changed.size).toBe(0)
+  expect(again.pseudonym).toBe(done.pseudonym)
+})
+
+test('a node that runs is not touched', async () => {
+  const engine = await startEngine(configOf(), observer)
+  await expect(erase(false)).rejects.toMatchObject({ code: 'DATA_IN_USE' })
+  await engine.stop()
+})
+
+test('what cannot be rewritten is refused', async () => {
+  const store = { kind: 'elasticsearch' as const, urls: ['http://a:1'], prefix: 'x-', compression: false }
+  const config = { ...configOf(), store }
+  await expect(erasePerson(config, 'ana', 'ops', { dryRun: true })).rejects.toMatchObject({ code: 'ERASE_EMBEDDED' })
+})
