@@ -66,6 +66,23 @@ describe('normalise', () => {
     expect((await place.run('normalise --source ecs.passthrough --strict bad.ndjson')).code).toBe(3)
   })
 
+  it('prints what a node would keep, and the rest only to whoever asks for it', async () => {
+    const lines = ['{"message":"card 4111 1111 1111 1111, STF-123456"}', '["password=hunter22!"']
+    const file = place.write('secret.ndjson', lines.join('\n'))
+    place.write('own.yml', "{privacy: {except: [card], patterns: [{kind: staff, class: pii, pattern: 'STF-[0-9]+'}]}}")
+    const printed = async (options: string) => {
+      const { out, err } = await place.run(`normalise --source ecs.passthrough ${options} ${file}`)
+      return { message: (JSON.parse(out[0]!) as { event: { message: string } }).event.message, err }
+    }
+    const kept = await printed('')
+    expect(kept.message).toBe('card [REDACTED:card], STF-123456')
+    expect(kept.err).not.toMatch(/hunter22|warning/)
+    expect((await printed('--config own.yml')).message).toBe('card 4111 1111 1111 1111, [REDACTED:staff]')
+    const asked = await printed('--unredacted')
+    expect(asked.message).toBe('card 4111 1111 1111 1111, STF-123456')
+    expect(asked.err).toMatch(/^warning: .* not redacted/)
+  })
+
   it('prints every digit, and reads standard input', () => {
     const { code, out } = place.spawn('normalise --source ecs.passthrough -', '{"n":9007199254740993}')
     expect([code, out]).toEqual([0, [expect.stringContaining('"n":9007199254740993')]])

@@ -2,9 +2,10 @@ import { toDocument } from '../../event/event.ts'
 import type { JsonObject } from '../../event/json.ts'
 import { normaliserFor } from '../../normalise/index.ts'
 import { type BadRecord, notNormalised, type RecordProblem, type VendorRecord } from '../../normalise/normaliser.ts'
+import type { Redactor } from '../privacy.ts'
 import { openLines } from './input.ts'
 
-/** An event as its source's normaliser makes it, before anything is joined: `line` is where its record starts. */
+/** An event before anything is joined: `line` is where its record starts. */
 export interface NormalisedLine {
   readonly line: number
   readonly event: JsonObject
@@ -13,25 +14,28 @@ export interface NormalisedLine {
 /**
  * Normalises the records of a file (`-`: standard input), in the order in which they start.
  *
+ * @param redactor takes out what nobody is to see
  * @throws CordonError `INPUT_UNREADABLE`, `SOURCE_UNKNOWN`
  */
 export async function* normaliseFile(
   file: string,
   source: string,
+  redactor: Redactor,
   onBadRecord: (problem: RecordProblem) => void,
 ): AsyncGenerator<NormalisedLine> {
   const normaliser = normaliserFor(source)
   const framer = normaliser.framer()
+  const skip = (bad: RecordProblem) => onBadRecord({ ...bad, reason: redactor.scrub(bad.reason) })
   const eventsOf = (records: readonly (VendorRecord | BadRecord)[]): NormalisedLine[] =>
     records.flatMap((record) => {
       if ('reason' in record) {
-        onBadRecord(record)
+        skip(record)
         return []
       }
       try {
-        return normaliser.normalise(record.value).map((draft) => ({ line: record.line, event: toDocument(draft) }))
+        return normaliser.normalise(record.value).map((draft) => ({ line: record.line, event: toDocument(redactor.redact(draft)) }))
       } catch (error) {
-        onBadRecord(notNormalised(record, error))
+        skip(notNormalised(record, error))
         return []
       }
     })
