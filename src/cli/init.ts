@@ -2,6 +2,7 @@ import { cpSync, existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { Command } from 'commander'
 import { PACKAGE_ROOT } from '../engine/config.ts'
+import { responderExamples } from '../engine/links.ts'
 import { CordonError } from '../event/error.ts'
 import type { CommandFactory } from './io.ts'
 
@@ -10,7 +11,7 @@ export const initCommand: CommandFactory = (io) =>
     .description('Write a commented cordon.yml, an inventory, and folders for your own rules and policy. Nothing that exists is touched.')
     .argument('[folder]', 'where', '.')
     .action((folder: string) => {
-      const files = { 'cordon.yml': CONFIG, 'inventory.yml': INVENTORY, 'rules/README.md': RULES }
+      const files = { 'cordon.yml': config(), 'inventory.yml': INVENTORY, 'rules/README.md': RULES }
       const taken = [...Object.keys(files), 'policy'].filter((name) => existsSync(join(folder, name)))
       if (taken.length > 0) {
         throw new CordonError('INIT_EXISTS', `${taken.join(', ')} in ${folder} exist${taken.length === 1 ? 's' : ''} already`, {
@@ -27,7 +28,8 @@ export const initCommand: CommandFactory = (io) =>
       )
     })
 
-const CONFIG = `# Cordon's configuration. Every key with its default: docs/reference/configuration.md. Paths are relative to this file.
+const config =
+  () => `# Cordon's configuration. Every key with its default: docs/reference/configuration.md. Paths are relative to this file.
 # A key that Cordon does not know is refused, so that a typo cannot switch off a quarantine.
 
 data: ./data            # logs, state and tokens of this node; back it up with the node stopped
@@ -68,23 +70,20 @@ store: { kind: embedded }   # where incidents and actions are kept. In a cluster
 # store: { kind: elasticsearch, urls: [https://es-1.example.com:9200], auth: { api_key: { env: CORDON_STORE_API_KEY } } }
 
 responders: []          # each needs a grant in policy/ before it acts; credentials by reference, never in this file
-#  - use: nanomdm-quarantine           # quarantine_device: a restrictive profile through nanomdm
-#    url: http://127.0.0.1:9000
-#    allow_private: true               # the server stands in your own network
-#    organization: Example Corp        # shown on the device
-#    api_key: { env: NANOMDM_API_KEY }
-#    webhook_key: { env: NANOMDM_WEBHOOK_KEY }   # nanomdm -webhook-url http://<api>/hooks/nanomdm-quarantine -webhook-hmac-key …
-#  - use: openbao-revoke-tokens        # revoke_agent_tokens: by accessor
-#    url: http://127.0.0.1:8200
-#    allow_private: true
-#    token: { env: BAO_TOKEN }
-#  - use: alertmanager-incident        # create_incident
-#    url: http://127.0.0.1:9093
-#    allow_private: true
-#  - use: webhook                      # notify: signed as Standard Webhooks say
-#    url: https://hooks.example/cordon
-#    secret: { env: CORDON_WEBHOOK_SECRET }
+${examples()}
 `
+
+/** An example of each responder, switched off. */
+function examples(): string {
+  const entries = responderExamples().flatMap(({ use, verb, title, example }) => [
+    `#  - use: ${use}  # ${verb}: ${title}`,
+    ...example
+      .trimEnd()
+      .split('\n')
+      .map((line) => `#    ${line}`),
+  ])
+  return entries.join('\n')
+}
 
 const INVENTORY = `# What your organisation knows of its devices, people and paths. Events are joined with it once, when they come in.
 # Read again when it changes; an entry that is wrong stops the reload, and the last good inventory stays.

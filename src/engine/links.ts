@@ -34,3 +34,13 @@ export function connectResponders(config: Config): readonly Link[] {
     return { name, responder, connected: responder.connect(parsed.data), http: createHttpClient(accessOf(parsed.data)) }
   })
 }
+
+/** An entry of cordon.yml for each responder that there is, for whoever begins. */
+export function responderExamples(): readonly {
+  readonly use: string
+  readonly verb: string
+  readonly title: string
+  readonly example: string
+}[] {
+  return RESPONDERS.map(({ name, verb, title, example }) => ({ use: name, verb, title, example }))
+}

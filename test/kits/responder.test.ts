@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { startLabMdm } from '../../lab/servers/mdm.ts'
 import { startLabPaging } from '../../lab/servers/paging.ts'
@@ -98,6 +99,20 @@ test('every responder has a bench here, and names are unique', () => {
   const names = RESPONDERS.map((responder) => responder.name)
   expect(new Set(names).size).toBe(names.length)
   expect([...names].sort()).toEqual(Object.keys(benches).sort())
+})
+
+test('the index of responders has every one of them, with its verb, effect and undo', () => {
+  const page = readFileSync(new URL('../../docs/guides/responders/README.md', import.meta.url), 'utf8')
+  const rows = [...page.matchAll(/^\| \[([\w-]+)\]\((.+)\) \| (.+) \| (.+) \| (.+) \| (?:real server|contract) \|$/gm)]
+  expect(rows.map(([, name, link, verb, effect, undo]) => ({ name, link, verb, effect, undo }))).toEqual(
+    RESPONDERS.map(({ name, verb, effect, reversible }) => ({
+      name,
+      link: `${name}.md`,
+      verb: `\`${verb}\``,
+      effect,
+      undo: reversible ? 'yes' : 'no',
+    })),
+  )
 })
 
 for (const responder of RESPONDERS) responderKit(responder, benches[responder.name]!)

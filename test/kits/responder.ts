@@ -40,10 +40,29 @@ export interface Bench {
   /** What the server records for one effect, and for its undo, by `what`. */
   readonly effect: readonly string[]
   readonly undo?: readonly string[]
+  /** How the counterpart says no, and what that means. Default: {@link HTTP_ANSWERS}. */
+  readonly answers?: readonly Refusal[]
   /** Which trial the counterpart's webhooks reach; with undefined they are lost. */
   deliver(trial: Trial | undefined): void
   stop(): Promise<void>
 }
+
+/** An answer that is not success, and how its classifier may read it. */
+export interface Refusal {
+  readonly status: number
+  readonly headers?: Readonly<Record<string, string>>
+  readonly kinds: readonly Failure['kind'][]
+  /** Milliseconds until it may be sent again, as the answer says. */
+  readonly after?: number
+}
+
+/** What the statuses of HTTP mean to every responder: busy, broken, refused. */
+export const HTTP_ANSWERS: readonly Refusal[] = [
+  { status: 429, headers: { 'retry-after': '7' }, kinds: ['retry'], after: 7_000 },
+  { status: 503, kinds: ['retry'] },
+  { status: 502, kinds: ['unknown', 'retry'] },
+  ...[301, 400, 401, 403, 404, 410, 422].map((status): Refusal => ({ status, kinds: ['final'] })),
+]
 
 export const INCIDENT: IncidentBrief = {
   id: 'inc-7f3a',
@@ -182,7 +201,7 @@ export function responderKit(responder: Responder<Endpoint>, start: () => Promis
         () => undefined,
         (thrown: unknown) => thrown,
       )
-      expect(error).toBeInstanceOf(Error)
+      expect(error).toMatchObject({ code: expect.stringMatching(/^[A-Z0-9]+(_[A-Z0-9]+)+$/), message: expect.stringMatching(/.{10}/) })
       clean(error)
       const judged = trial.connected.classify(error)
       clean(judged)
@@ -192,8 +211,9 @@ export function responderKit(responder: Responder<Endpoint>, start: () => Promis
     test('describes itself: verb, rights, an example that its own schema takes, a page of documentation that says what was run', () => {
       expect(responder.name).toMatch(/^[a-z][a-z0-9-]+$/)
       expect(VERBS).toContain(responder.verb)
+      expect(responder.title.length).toBeGreaterThan(10)
       expect(responder.permissions.length).toBeGreaterThan(0)
-      expect(() => responder.config.parse(parseYaml(responder.example))).not.toThrow()
+      expect(responder.config.parse(parseYaml(responder.example))).toMatchObject(parseYaml(responder.example))
       expect(() => responder.config.parse({ ...parseYaml(responder.example), nonsense: 1 })).toThrow()
       expect(() => responder.config.parse({ ...parseYaml(responder.example), url: 'http://example.com', allow_private: false })).toThrow()
       const page = readFileSync(new URL(`../../docs/guides/responders/${responder.name}.md`, import.meta.url), 'utf8')
@@ -276,18 +296,25 @@ export function responderKit(responder: Responder<Endpoint>, start: () => Promis
       expect(Date.now() - started).toBeLessThan(1_000)
     })
 
+    test('asks nothing more once it is told to stop', async () => {
+      const plan = await planned()
+      const before = bench.server.requests.length
+      const context = trial.context(key, { attempt: { at: Date.now() }, signal: AbortSignal.abort() })
+      const { connected } = trial
+      const reads = [() => connected.check(context), () => connected.plan(bench.target, context), () => connected.verify(plan, context)]
+      for (const read of reads) await read().catch(clean)
+      expect(bench.server.requests.length).toBe(before)
+    })
+
     test('tells busy from broken from refused, and repeats no secret that an answer repeats', async () => {
       const plan = await planned()
       const echo = { errors: Object.values(bench.secrets), error: Object.values(bench.secrets).join(' ') }
-      const answered = (status: number, headers: Record<string, string> = {}) => {
-        bench.server.fault({ kind: 'answer', status, headers, body: JSON.stringify(echo) })
-        return failure(trial.connected.run(plan, trial.context(key, { attempt: { at: Date.now() } })))
+      for (const { kinds, after, ...answer } of bench.answers ?? HTTP_ANSWERS) {
+        bench.server.fault({ on: bench.acts, kind: 'answer', ...answer, body: JSON.stringify(echo) })
+        const judged = await failure(trial.connected.run(plan, trial.context(key, { attempt: { at: Date.now() } })))
+        expect(kinds, `${answer.status}: ${judged.reason}`).toContain(judged.kind)
+        if (after !== undefined) expect(judged).toMatchObject({ after })
       }
-      expect(await answered(429, { 'retry-after': '7' })).toMatchObject({ kind: 'retry', after: 7_000 })
-      expect(await answered(503)).toMatchObject({ kind: 'retry' })
-      expect(['unknown', 'retry']).toContain((await answered(502)).kind)
-      for (const status of [301, 400, 401, 403, 404, 410, 422])
-        expect(await answered(status), String(status)).toMatchObject({ kind: 'final' })
     })
 
     test('a server that is down has been sent nothing; one that hangs up may have acted', async () => {
