@@ -39,6 +39,12 @@ export async function realOrSkip<T>(name: string, start: () => Promise<T>): Prom
   }
 }
 
+/** As {@link realOrSkip}, for a server that takes too long for every run: it is started in the full form only, `CORDON_FULL=1`. */
+export async function inFullForm<T>(name: string, start: () => Promise<T>): Promise<{ server: T | undefined; note: string }> {
+  if (process.env.CORDON_FULL !== '1') return { server: undefined, note: ' [full] (skipped: only with CORDON_FULL=1)' }
+  return realOrSkip(name, start)
+}
+
 export async function freePort(): Promise<number> {
   const probe = createServer()
   await new Promise<void>((ready) => probe.listen(0, '127.0.0.1', ready))
@@ -62,16 +68,23 @@ export async function makeCertificate(folder: string, name: string): Promise<str
   return readFile(certificate, 'utf8')
 }
 
-/** Starts a program, waits until `ready` answers over HTTP, and stops it together with its folder. */
+/** Starts a program, waits `patience` seconds (30) until `ready` answers over HTTP, and stops it together with its folder. */
 export async function startProcess(options: {
   readonly name: string
   readonly program: string
   readonly args: (folder: string) => Promise<readonly string[]>
+  /** Besides the environment of the tests. */
+  readonly env?: Readonly<Record<string, string>>
+  readonly patience?: number
   readonly url: string
   readonly ready: string
 }): Promise<RealServer & { readonly folder: string }> {
   const folder = await mkdtemp(join(tmpdir(), `cordon-${options.name}-`))
-  const child = spawn(options.program, await options.args(folder), { cwd: folder, stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn(options.program, await options.args(folder), {
+    cwd: folder,
+    env: { ...process.env, ...options.env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
   let output = ''
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => (output = (output + chunk).slice(-20_000)))
   const stop = async () => {
@@ -80,7 +93,7 @@ export async function startProcess(options: {
   }
   process.once('exit', () => child.kill('SIGKILL'))
   try {
-    await answers(options.ready, child)
+    await answers(options.ready, child, options.patience ?? 30)
   } catch (error) {
     await stop()
     throw new Error(`${options.name} did not start: ${String(error)}\n${output}`)
@@ -95,9 +108,9 @@ async function ended(child: ChildProcess): Promise<void> {
   await Promise.race([exit, sleep(5_000).then(() => child.kill('SIGKILL'))])
 }
 
-async function answers(url: string, child: ChildProcess): Promise<void> {
+async function answers(url: string, child: ChildProcess, patience: number): Promise<void> {
   const failed = new Promise<never>((_, fail) => child.once('error', fail))
-  for (let attempt = 0; attempt < 300; attempt++) {
+  for (let attempt = 0; attempt < patience * 10; attempt++) {
     if (child.exitCode !== null) throw new Error(`it ended with ${child.exitCode}`)
     const up = await Promise.race([
       fetch(url).then(
@@ -109,5 +122,5 @@ async function answers(url: string, child: ChildProcess): Promise<void> {
     if (up) return
     await sleep(100)
   }
-  throw new Error(`${url} does not answer after 30 s`)
+  throw new Error(`${url} does not answer after ${patience} s`)
 }
