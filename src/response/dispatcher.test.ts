@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, test } from 'vitest'
 import { runKey, undoKey } from './effect.ts'
-import { requestUndo, startActions, stopActions } from './operator.ts'
+import { requestRelease, requestUndo, startActions, stopActions } from './operator.ts'
 import { keepReceipts } from './receipts.ts'
 import { alertOn, closeSites, grantFor, HOUR, MINUTE, policyWith, quarantines, Site, START, setUp } from './testbed.ts'
 
@@ -274,6 +274,45 @@ describe('the guards', () => {
     await startActions(site.ports, 'bob')
     await site.run()
     expect((await only(site)).state).toBe('CONFIRMED')
+  })
+
+  test('send what a person releases beyond a limit, count it, and hold the next', async () => {
+    const { site, rule, mdm } = setUp({ most: 1 })
+    await site.alert(...['d1', 'd2', 'd3'].map((id) => alertOn(id, rule)))
+    await site.run()
+    const held = await site.ledger.effects({ states: ['HELD'], limit: 10 })
+    expect(held).toHaveLength(2)
+    mdm.faults = ['busy']
+    await requestRelease(site.ports, held[0]!.id, 'alice', 'it spreads')
+    await site.passTo(START + MINUTE)
+    expect(mdm.acts.map(({ target }) => target)).toEqual([expect.any(String), held[0]!.target.id])
+    expect((await site.ledger.guard()).reservations).toHaveLength(2)
+    await expect(requestRelease(site.ports, held[0]!.id, 'alice', 'again')).rejects.toMatchObject({ code: 'EFFECT_NOT_HELD' })
+    await stopActions(site.ports, 'bob', 'looks wrong')
+    await expect(requestRelease(site.ports, held[1]!.id, 'alice', 'too')).rejects.toMatchObject({ code: 'EFFECT_STOPPED' })
+    expect((await site.ledger.effect(held[1]!.id))?.state).toBe('HELD')
+  })
+
+  test('stop what is still being planned', async () => {
+    const { rule, mdm } = setUp()
+    const gate = Promise.withResolvers<void>()
+    const link = mdm.link('mdm', 'quarantine_device', 'device')
+    const asked = { yes: false }
+    const plan: typeof link.connected.plan = async (target, context) => {
+      asked.yes = true
+      await gate.promise
+      return link.connected.plan(target, context)
+    }
+    const site = new Site([{ ...link, connected: { ...link.connected, plan } }], rule, policyWith([grantFor(rule)]))
+    await site.alert(alertOn('d1', rule))
+    const running = site.dispatcher.drain()
+    await expect.poll(() => asked.yes).toBe(true)
+    await stopActions(site.ports, 'bob', 'looks wrong')
+    gate.resolve()
+    await running
+    expect((await only(site)).state).toBe('HELD')
+    expect(mdm.requests).toEqual([])
+    await site.close()
   })
 
   test('let what was held back expire after a day', async () => {

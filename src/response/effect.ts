@@ -78,6 +78,8 @@ export interface Effect {
   readonly receipt?: Readonly<Record<string, unknown>>
   readonly proof?: string
   readonly residualUntil?: number
+  /** Who lets it pass a limit that held it back. Gone when it is held again. */
+  readonly released?: { readonly by: string; readonly reason: string; readonly at: number }
   readonly undoRequested?: { readonly by: string; readonly reason: string; readonly at: number }
 }
 

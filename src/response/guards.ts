@@ -43,12 +43,16 @@ const PASSED: Verdict = { event: 'claim', reason: 'the guards passed' }
  */
 export function judge(effect: Effect, guard: Guard, policy: Policy, assets: AssetLookup, now: number): Verdict {
   if (isTelling(effect)) return PASSED
-  if (guard.stopped !== undefined) {
-    return { event: 'hold', reason: `actions are stopped by ${guard.stopped.by}: ${guard.stopped.reason}` }
-  }
+  const stop = stopped(effect, guard)
+  if (stop !== undefined) return { event: 'hold', reason: stop }
   const protection = protectedBy(effect, policy.protected, assets)
   if (protection !== undefined) return { event: 'deny', reason: protection }
   return judgeLimits(effect, guard, policy.limits, now)
+}
+
+/** Why the kill switch keeps an effect back, if it does. */
+export function stopped(effect: Effect, { stopped }: Guard): string | undefined {
+  return isTelling(effect) || stopped === undefined ? undefined : `actions are stopped by ${stopped.by}: ${stopped.reason}`
 }
 
 function protectedBy(effect: Effect, list: Protected, assets: AssetLookup): string | undefined {
@@ -72,7 +76,7 @@ function judgeLimits(effect: Effect, guard: Guard, limits: readonly Limit[], now
   const recent = guard.reservations.filter((reservation) => reservation.at > now - longest)
   for (const limit of mine) {
     const used = recent.filter(({ effect: id, verb, at }) => id !== effect.id && verb === effect.verb && at > now - limit.per).length
-    if (used >= limit.most) return refusal(effect, guard, limit, now)
+    if (used >= limit.most && effect.released === undefined) return refusal(effect, guard, limit, now)
   }
   // A retry keeps its place: one effect counts once, from its latest claim.
   const reservations = [...recent.filter(({ effect: id }) => id !== effect.id), { effect: effect.id, verb: effect.verb, at: now }]

@@ -22,9 +22,7 @@ const AT_ONCE = 200
  */
 export function requestUndo(ports: RecordingPorts, id: string, by: string, reason: string): Promise<Effect> {
   return record(ports, async (recording) => {
-    const effect = await recording.read.effect(id)
-    if (effect === undefined)
-      throw new CordonError('EFFECT_NOT_FOUND', `there is no action ${id}`, { hint: 'cordon actions list shows them' })
+    const effect = await found(recording, id)
     if (effect.state === 'REVERTING') return effect
     const next = callOff(effect, by, reason, recording.now)
     if (next !== undefined) return recording.effect(effect, next)
@@ -35,6 +33,35 @@ export function requestUndo(ports: RecordingPorts, id: string, by: string, reaso
     }
     throw new CordonError('EFFECT_OVER', `the action is ${effect.state}: there is nothing to undo`, { hint: effect.reason })
   })
+}
+
+/**
+ * Sends an effect that a limit held back: it faces the guards again, passes the limits, and counts towards them.
+ *
+ * @throws CordonError `EFFECT_NOT_FOUND`; `EFFECT_NOT_HELD` where no limit holds it back; `EFFECT_STOPPED` while the kill switch is on
+ */
+export function requestRelease(ports: RecordingPorts, id: string, by: string, reason: string): Promise<Effect> {
+  return record(ports, async (recording) => {
+    const effect = await found(recording, id)
+    if (effect.state !== 'HELD') {
+      throw new CordonError('EFFECT_NOT_HELD', `the action is ${effect.state}: no limit holds it back`, { hint: effect.reason })
+    }
+    const { stopped } = await recording.read.guard()
+    if (stopped !== undefined) {
+      throw new CordonError('EFFECT_STOPPED', `actions are stopped by ${stopped.by}: ${stopped.reason}`, {
+        hint: 'cordon actions start lets what was held back go on, within the limits',
+      })
+    }
+    const released = { by, reason, at: recording.now }
+    return recording.effect(effect, apply(effect, 'release', `released by ${by}: ${reason}`, { released, dueAt: recording.now }))
+  })
+}
+
+async function found(recording: Recording, id: string): Promise<Effect> {
+  const effect = await recording.read.effect(id)
+  if (effect === undefined)
+    throw new CordonError('EFFECT_NOT_FOUND', `there is no action ${id}`, { hint: 'cordon actions list shows them' })
+  return effect
 }
 
 /** The kill switch: nothing that acts on the world is sent from now on. What is under way at a vendor is read back, not repeated. */

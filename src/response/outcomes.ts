@@ -136,6 +136,11 @@ export function ended(
   return apply(effect, event, reason, { lease: undefined, dueAt: NEVER, times: { ...effect.times, ended: now }, ...changes })
 }
 
+/** Kept back by a guard: a person, or a new detection, lets it go on. */
+export function held(effect: Effect, reason: string): Effect {
+  return apply(effect, 'hold', reason, { lease: undefined, released: undefined, dueAt: NEVER })
+}
+
 /** The undo failed for good. What was confirmed is still in force; of what never was, nobody knows. */
 function kept(effect: Effect, reason: string, terms: Terms): Effect {
   const why = `the undo failed: ${reason}`

@@ -1,11 +1,12 @@
 import { brief } from '../incidents/brief.ts'
 import type { IncidentBrief, Observation, Plan } from '../responders/responder.ts'
 import { type Effect, effectId, isTelling, NEVER, subjectOf } from './effect.ts'
-import { type AssetLookup, judge } from './guards.ts'
+import { type AssetLookup, judge, stopped } from './guards.ts'
 import {
   accepted,
   attempted,
   ended,
+  held,
   mustSendUndo,
   notPlanned,
   notSent,
@@ -123,15 +124,26 @@ export class Runner {
       return recording.effect(effect, apply(effect, 'claim', verdict.reason, { ...this.#lease(), ...(await toTell(recording, effect)) }))
     }
     if (verdict.event === 'deny') await recording.effect(effect, ended(effect, 'deny', verdict.reason, this.#terms()))
-    else await recording.effect(effect, apply(effect, 'hold', verdict.reason, { dueAt: NEVER }), verdict.notice !== undefined)
+    else await recording.effect(effect, held(effect, verdict.reason), verdict.notice !== undefined)
     return undefined
+  }
+
+  /** Writes the attempt, unless the kill switch was thrown while it was planned: a vendor may take long to say what it would do. */
+  async #attempt(claimed: Effect, plan: Plan): Promise<Effect | undefined> {
+    return record(this.#ports, async (recording) => {
+      const current = await this.#owned(recording, claimed)
+      if (current === undefined) return undefined
+      const stop = stopped(current, await recording.read.guard())
+      const next = stop === undefined ? attempted(current, { plan, ...this.#lease() }, this.#terms()) : held(current, stop)
+      return recording.effect(current, next)
+    })
   }
 
   async #send(claimed: Effect): Promise<void> {
     await this.#ports.probe('claimed')
     const plan = await this.#planOf(claimed)
     if (!plan.ok) return this.#settle(claimed, (effect) => notPlanned(effect, plan.failure, this.#terms()))
-    const sent = await this.#mine(claimed, (effect) => attempted(effect, { plan: plan.value, ...this.#lease() }, this.#terms()))
+    const sent = await this.#attempt(claimed, plan.value)
     if (sent?.state !== 'SENT') return
     await this.#ports.probe('attempt-written')
     const answer = await this.#vendor.run(sent, plan.value)

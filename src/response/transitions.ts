@@ -49,7 +49,7 @@ export const TRANSITIONS: Readonly<Record<EffectState, Readonly<Partial<Record<E
   REJECTED: {},
   READY: { claim: 'CLAIMED', hold: 'HELD', deny: 'DENIED', reject: 'REJECTED', undo: 'REVERTING' },
   HELD: { release: 'READY', reject: 'REJECTED', expire: 'EXPIRED', undo: 'REVERTING' },
-  CLAIMED: { attempt: 'SENT', abandon: 'READY', retry: 'RETRY_AT', fail: 'DEAD', reject: 'REJECTED', undo: 'REVERTING' },
+  CLAIMED: { attempt: 'SENT', hold: 'HELD', abandon: 'READY', retry: 'RETRY_AT', fail: 'DEAD', reject: 'REJECTED', undo: 'REVERTING' },
   SENT: { accept: 'SENT', confirm: 'CONFIRMED', lose: 'UNKNOWN', retry: 'RETRY_AT', absent: 'RETRY_AT', fail: 'DEAD', undo: 'REVERTING' },
   UNKNOWN: { accept: 'SENT', confirm: 'CONFIRMED', absent: 'RETRY_AT', fail: 'DEAD', undo: 'REVERTING' },
   RETRY_AT: { claim: 'CLAIMED', hold: 'HELD', deny: 'DENIED', fail: 'DEAD', reject: 'REJECTED', undo: 'REVERTING' },
