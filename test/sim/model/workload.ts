@@ -87,7 +87,8 @@ function changed(random: Random, { detections, correlations }: Rules): Rules {
     }
     case 'add': {
       const taken = new Set(correlations.map(({ name }) => name))
-      const at = [0, 1, 2, 3, 4, 5, 6, 7].find((number) => !taken.has(`c${number}`))!
+      let at = 0
+      while (taken.has(`c${at}`)) at++
       return { detections, correlations: [...correlations, randomCorrelation(random, at, detections)] }
     }
     case 'tune':
