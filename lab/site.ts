@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { parseDocument, type YAMLMap, type YAMLSeq } from 'yaml'
 import { Inventory } from '../src/context/inventory.ts'
 import { loadConfig } from '../src/engine/config.ts'
-import type { FreshTokens } from '../src/engine/door/tokens.ts'
+import type { FreshKeys } from '../src/engine/door/keys.ts'
 import { type Engine, startEngine } from '../src/engine/engine.ts'
 import { createLog } from '../src/engine/log.ts'
 import type { EngineObserver } from '../src/engine/observer.ts'
@@ -20,7 +20,7 @@ import { type LabTokens, startLabTokens } from './servers/tokens.ts'
 export interface Site {
   readonly engine: Engine
   /** Tokens of the engine's two front doors. */
-  readonly keys: FreshTokens
+  readonly keys: FreshKeys
   readonly mdm: LabMdm
   readonly broker: LabTokens
   readonly paging: LabPaging

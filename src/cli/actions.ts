@@ -1,6 +1,16 @@
 import { Command } from 'commander'
 import type { CommandFactory } from './io.ts'
-import { configOption, formatOption, limitOption, type NodeOptions, onNode, operator, wantsJson } from './node-options.ts'
+import {
+  configOption,
+  formatOption,
+  keyOption,
+  limitOption,
+  type NodeOptions,
+  type OrderOptions,
+  onNode,
+  onNodeAs,
+  wantsJson,
+} from './node-options.ts'
 import { table } from './table.ts'
 
 export const actionsCommand: CommandFactory = (io) => {
@@ -60,9 +70,10 @@ export const actionsCommand: CommandFactory = (io) => {
     .argument('<id>', 'its id, or the beginning of it')
     .requiredOption('--reason <text>', 'why, for the record')
     .addOption(configOption())
-    .action((prefix: string, { config, reason }: { config: string; reason: string }) =>
-      onNode(config, async (node) => {
-        const { short, verb, target, state } = await node.undo(prefix, operator(), reason)
+    .addOption(keyOption())
+    .action((prefix: string, options: OrderOptions & { reason: string }) =>
+      onNodeAs(options, 'actions:operate', async (node, { name }) => {
+        const { short, verb, target, state } = await node.undo(prefix, name, options.reason)
         const done =
           state === 'REJECTED' ? 'called off' : `undo asked for; a running node does it and reads it back (cordon actions show ${short})`
         io.out(`${verb} ${target.kind} ${target.id}: ${done}`)
@@ -73,9 +84,10 @@ export const actionsCommand: CommandFactory = (io) => {
     .description('The kill switch: nothing that acts on the world is sent from now on. Incidents still open, and people are still told.')
     .requiredOption('--reason <text>', 'why, for the record')
     .addOption(configOption())
-    .action(({ config, reason }: { config: string; reason: string }) =>
-      onNode(config, async (node) => {
-        await node.stop(operator(), reason)
+    .addOption(keyOption())
+    .action((options: OrderOptions & { reason: string }) =>
+      onNodeAs(options, 'actions:stop', async (node, { name }) => {
+        await node.stop(name, options.reason)
         io.out('actions are stopped; "cordon actions start" lets them go on')
       }),
     )
@@ -83,9 +95,10 @@ export const actionsCommand: CommandFactory = (io) => {
     .command('start')
     .description('Switch the kill switch off. What was held back in the last day tries again, within the limits.')
     .addOption(configOption())
-    .action(({ config }: { config: string }) =>
-      onNode(config, async (node) => {
-        const { released, expired } = await node.start(operator())
+    .addOption(keyOption())
+    .action((options: OrderOptions) =>
+      onNodeAs(options, 'actions:operate', async (node, { name }) => {
+        const { released, expired } = await node.start(name)
         io.out(`actions are on; ${released} held back try again, ${expired} are too old`)
       }),
     )

@@ -9,6 +9,7 @@ import { doctorCommand } from './doctor.ts'
 import { incidentsCommand } from './incidents.ts'
 import { initCommand } from './init.ts'
 import { type CommandFactory, EXIT, type ExitCode, formatError, type Io, processIo } from './io.ts'
+import { keysCommand } from './keys.ts'
 import { nodesCommand } from './nodes.ts'
 import { normaliseCommand } from './normalise.ts'
 import { policyCommand } from './policy.ts'
@@ -32,6 +33,7 @@ const COMMANDS: readonly CommandFactory[] = [
   incidentsCommand,
   actionsCommand,
   policyCommand,
+  keysCommand,
   privacyCommand,
   rulesCommand,
   nodesCommand,

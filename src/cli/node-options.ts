@@ -1,7 +1,9 @@
-import { userInfo } from 'node:os'
 import { InvalidArgumentError, Option } from 'commander'
-import { loadConfig } from '../engine/config.ts'
+import type { Permission, Principal } from '../access/principal.ts'
+import { type Config, loadConfig } from '../engine/config.ts'
+import { whoOrders } from '../engine/door/orders.ts'
 import { type Operations, withOperations } from '../engine/operations.ts'
+import { duration } from '../settings/duration.ts'
 import type { Io } from './io.ts'
 
 /** What the commands share that read or order a node. */
@@ -10,7 +12,15 @@ export interface NodeOptions {
   format?: 'text' | 'json'
 }
 
+/** What the commands share that change something: who says so is on the record. */
+export interface OrderOptions {
+  config: string
+  keyFile?: string
+}
+
 export const configOption = () => new Option('-c, --config <file>', 'configuration of the node').default('cordon.yml')
+export const keyOption = () =>
+  new Option('--key-file <file>', 'API key of whoever gives the order; else the one in CORDON_KEY, else the account that runs the command')
 export const formatOption = () => new Option('--format <format>', 'default: text on a terminal, json in a pipe').choices(['text', 'json'])
 export const limitOption = () => new Option('-n, --limit <count>', 'how many, the newest first').default(50).argParser(positiveInteger)
 
@@ -24,8 +34,32 @@ export function onNode<T>(configPath: string, work: (operations: Operations) => 
   return withOperations(loadConfig(configPath), work)
 }
 
-/** Who gives an order, for the record. */
-export const operator = () => userInfo().username
+/**
+ * Who gives an order, if they may.
+ *
+ * @throws CordonError `KEY_REFUSED`, `NOT_PERMITTED`, and as `readSecret`
+ */
+export function ordering(config: Config, { keyFile }: OrderOptions, permission: Permission): Principal {
+  return whoOrders(config, keyFile, permission)
+}
+
+/** Runs `work` on the configured node's ledger as somebody who may, by the name that records have. */
+export function onNodeAs<T>(
+  options: OrderOptions,
+  permission: Permission,
+  work: (operations: Operations, principal: Principal) => Promise<T>,
+): Promise<T> {
+  const config = loadConfig(options.config)
+  const principal = ordering(config, options, permission)
+  return withOperations(config, (operations) => work(operations, principal))
+}
+
+/** The argument of an option that takes a length of time, in milliseconds. */
+export function lengthOfTime(text: string): number {
+  const parsed = duration.safeParse(text)
+  if (!parsed.success || parsed.data === 0) throw new InvalidArgumentError('expected a length of time such as 12h or 90d')
+  return parsed.data
+}
 
 function positiveInteger(text: string): number {
   const value = Number(text)

@@ -2,7 +2,7 @@ import { Command } from 'commander'
 import { loadConfig } from '../engine/config.ts'
 import { reviewGrant } from '../engine/rules/grants.ts'
 import { type CommandFactory, EXIT } from './io.ts'
-import { configOption, operator } from './node-options.ts'
+import { configOption, keyOption, type OrderOptions, ordering } from './node-options.ts'
 
 export const policyCommand: CommandFactory = (io, done) => {
   const command = new Command('policy').description('Who may do what: rules request, policy grants.')
@@ -12,16 +12,18 @@ export const policyCommand: CommandFactory = (io, done) => {
     .argument('<rule>', 'id, name or title of the rule')
     .option('--dry-run', 'show only; exit 1 if something changed')
     .addOption(configOption())
-    .action((name: string, { config, dryRun }: { config: string; dryRun?: boolean }) => {
-      const review = reviewGrant(loadConfig(config), name)
+    .addOption(keyOption())
+    .action((name: string, options: OrderOptions & { dryRun?: boolean }) => {
+      const config = loadConfig(options.config)
+      const review = reviewGrant(config, name)
       for (const { grant, changes } of review.grants) {
         io.out(`${review.title}: ${grant.verbs.join(', ')} (${grant.mode})`)
         for (const { text, harmless } of changes) io.out(`  ${text}${harmless ? ' (it fires on less, so the grant holds)' : ''}`)
         if (changes.length === 0) io.out('  nothing changed since it was pinned')
       }
-      if (dryRun) done(review.grants.some(({ changes }) => changes.length > 0) ? EXIT.findings : EXIT.clean)
+      if (options.dryRun) done(review.grants.some(({ changes }) => changes.length > 0) ? EXIT.findings : EXIT.clean)
       else {
-        review.renew(operator(), Date.now())
+        review.renew(ordering(config, options, 'policy:grant').name, Date.now())
         io.out(`pinned in ${review.file}; a running node reads it within a second`)
       }
     })

@@ -2,7 +2,7 @@ import { Command } from 'commander'
 import { loadConfig } from '../engine/config.ts'
 import { erasePerson } from '../engine/store/erasure.ts'
 import type { CommandFactory } from './io.ts'
-import { configOption, operator } from './node-options.ts'
+import { configOption, keyOption, type OrderOptions, ordering } from './node-options.ts'
 
 export const privacyCommand: CommandFactory = (io) => {
   const command = new Command('privacy').description('What is kept of people.')
@@ -14,9 +14,11 @@ export const privacyCommand: CommandFactory = (io) => {
     .requiredOption('--user <name>', 'id or e-mail address of the person; the inventory knows the others')
     .option('--dry-run', 'count only')
     .addOption(configOption())
-    .action(async ({ user, dryRun = false, config: path }: { user: string; dryRun?: boolean; config: string }) => {
-      const config = loadConfig(path)
-      const { pseudonym, changed, inForce, left } = await erasePerson(config, user, operator(), { dryRun })
+    .addOption(keyOption())
+    .action(async ({ user, dryRun = false, ...options }: OrderOptions & { user: string; dryRun?: boolean }) => {
+      const config = loadConfig(options.config)
+      const { name } = ordering(config, options, 'privacy:erase')
+      const { pseudonym, changed, inForce, left } = await erasePerson(config, user, name, { dryRun })
       for (const [where, count] of changed) io.out(`${where}: ${count} ${dryRun ? 'rows would be changed' : 'rows changed'}`)
       if (changed.size === 0) io.out('nothing names this person in what is kept for good')
       if (inForce > 0) io.out(`effects: ${inForce} in force name this person; undo them first (cordon actions undo)`)

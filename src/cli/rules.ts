@@ -7,7 +7,7 @@ import { formatTime } from '../event/time.ts'
 import type { RuleSet } from '../sigma/ast.ts'
 import { formatDiagnostic } from '../sigma/problems.ts'
 import { type CommandFactory, EXIT, formatError, type Io } from './io.ts'
-import { configOption, formatOption, type NodeOptions, wantsJson } from './node-options.ts'
+import { configOption, formatOption, keyOption, type NodeOptions, type OrderOptions, ordering, wantsJson } from './node-options.ts'
 
 export const rulesCommand: CommandFactory = (io, done) => {
   const command = new Command('rules').description('Which rules are in force.')
@@ -33,8 +33,9 @@ export const rulesCommand: CommandFactory = (io, done) => {
     .description('Put the rule files of the configuration in force on every node. On embedded logs the node does so by itself.')
     .option('--dry-run', 'show only what changes; exit 1 if something does')
     .addOption(configOption())
-    .action(async ({ config: path, dryRun = false }: { config: string; dryRun?: boolean }) => {
-      const config = loadConfig(path)
+    .addOption(keyOption())
+    .action(async ({ dryRun = false, ...options }: OrderOptions & { dryRun?: boolean }) => {
+      const config = loadConfig(options.config)
       if (config.streams.kind === 'embedded' && !dryRun) {
         throw new CordonError('RULES_FROM_FILES', 'a node with embedded logs takes its rules from its files, whenever these change', {
           hint: 'there is nothing to activate; --dry-run shows what is not in force yet, and why',
@@ -50,7 +51,7 @@ export const rulesCommand: CommandFactory = (io, done) => {
         if (refusal !== undefined) io.out(formatError(refusal))
         else if (!news) io.out('these files are active already')
         else if (!dryRun) {
-          await review.activate()
+          await review.activate(ordering(config, options, 'rules:activate').name)
           io.out(`activated ${bundle}: every node takes it up within two seconds`)
         }
         done(refusal !== undefined || rules.refused > 0 ? EXIT.rules : news && dryRun ? EXIT.findings : EXIT.clean)

@@ -10,9 +10,10 @@ import type { Config } from './config.ts'
 import { crashPoints } from './crash-point.ts'
 import { dataPaths, lockDataFolder } from './data-folder.ts'
 import { correlateStage, matchStage } from './detection/detection-stage.ts'
-import { type Door, openDoor } from './door/door.ts'
+import { openDoor } from './door/door.ts'
+import { type FreshKeys, openKeys } from './door/keys.ts'
 import { listen, scrubbingErrors } from './door/listener.ts'
-import { type FreshTokens, openTokens } from './door/tokens.ts'
+import { refusals } from './door/refusals.ts'
 import { takeReports, webhooks } from './door/webhooks.ts'
 import { type Check, healthOf } from './health.ts'
 import { type IngestStage, startIngest } from './ingest/ingest-stage.ts'
@@ -40,8 +41,8 @@ export interface Engine {
   /** Undefined where the node does not ingest. */
   readonly ingestUrl: string | undefined
   readonly apiUrl: string
-  /** Tokens made at this start: shown once, and then only their hashes are left. */
-  readonly freshTokens: FreshTokens | undefined
+  /** Keys made at this start: shown once, and then only their hashes are left. */
+  readonly freshTokens: FreshKeys | undefined
   /** Resolves when everything taken in so far has been matched, correlated and answered. */
   drained(): Promise<void>
   stop(): Promise<void>
@@ -150,33 +151,38 @@ async function startResponse(parts: ResponseParts, recording: RecordingPorts, re
 }
 
 async function startListeners(
-  { config, roles, paths, privacy, metrics, onClose }: Parts,
+  { config, roles, paths, privacy, metrics, observer, onClose }: Parts,
   checks: readonly Check[],
   api: Pick<ApiBackend, 'operations' | 'webhooks'> | undefined,
   ingest: IngestStage | undefined,
 ): Promise<Pick<Engine, 'apiUrl' | 'ingestUrl' | 'freshTokens'>> {
-  const tokensFile = config.tokens ?? paths.tokens
-  const tokens = openTokens(tokensFile)
-  const doorOf = (listener: 'ingest' | 'api'): Door =>
-    openDoor(listener, config.listen[listener].hosts, tokens, (reason) => metrics.refusedRequests.add(1, { listener, reason }))
-  const vitals = { door: doorOf('api'), health: () => healthOf(checks), metrics: () => metrics.text() }
+  const keysFile = config.tokens ?? paths.tokens
+  const keys = openKeys(keysFile, (error) => observer.onError('keys', error))
+  const doorOf = <Holder>(listener: 'ingest' | 'api', holderOf: (token: string) => Holder | undefined) => {
+    const tell = refusals(listener, (text) => observer.onNote('door', text))
+    return openDoor(config.listen[listener].hosts, holderOf, (reason, who) => {
+      metrics.refusedRequests.add(1, { listener, reason })
+      tell(reason, who)
+    })
+  }
+  const vitals = { door: doorOf('api', keys.principal), health: () => healthOf(checks), metrics: () => metrics.text() }
   const start = async (name: 'ingest' | 'api', app: Parameters<typeof listen>[0]): Promise<string> => {
     try {
       const listener = await listen(scrubbingErrors(app, privacy), config.listen[name], `listen.${name}.port`)
       onClose(() => listener.close())
       return listener.url
     } catch (error) {
-      // Tokens that nobody will be shown are worth nothing: the next start makes new ones.
-      if (tokens.fresh !== undefined) rmSync(tokensFile)
+      // Keys that nobody will be shown are worth nothing: the next start makes new ones.
+      if (keys.fresh !== undefined) rmSync(keysFile)
       throw error
     }
   }
   const apiUrl = await start('api', api !== undefined && roles.has('api') ? createApi({ ...vitals, ...api }) : createVitals(vitals))
   const ingestApp =
     ingest &&
-    createIngestApp(doorOf('ingest'), {
+    createIngestApp(doorOf('ingest', keys.sender), {
       intake: ingest.intake,
       onIgnored: (signal) => metrics.records.add(1, { source: signal, transport: 'otlp-http', outcome: 'ignored' }),
     })
-  return { apiUrl, ingestUrl: ingestApp && (await start('ingest', ingestApp)), freshTokens: tokens.fresh }
+  return { apiUrl, ingestUrl: ingestApp && (await start('ingest', ingestApp)), freshTokens: keys.fresh }
 }

@@ -4,7 +4,6 @@ import { type ServerType, serve } from '@hono/node-server'
 import protobuf from 'protobufjs'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { openDoor } from '../engine/door/door.ts'
-import type { Tokens } from '../engine/door/tokens.ts'
 import { CordonError, messageOf } from '../event/error.ts'
 import { digest } from '../event/id.ts'
 import { normaliserFor, recognise } from '../normalise/index.ts'
@@ -16,10 +15,7 @@ import type { Delivery, Intake } from './source.ts'
 
 const LIMIT = 12 * 1024 * 1024
 const TOKEN = 'cdi_test'
-const tokens: Tokens = {
-  fresh: undefined,
-  authenticate: (scope, token) => (scope === 'ingest' && token === TOKEN ? { name: 'laptop-7' } : undefined),
-}
+const holderOf = (token: string) => (token === TOKEN ? { name: 'laptop-7' } : undefined)
 
 /** The engine's side: normalises, and keeps what it was given. */
 class Log implements Intake {
@@ -64,7 +60,7 @@ let server: ServerType
 let base: string
 
 beforeAll(async () => {
-  const door = openDoor('ingest', ['Cordon.corp.example'], tokens, (reason) => refused.push(reason))
+  const door = openDoor(['Cordon.corp.example'], holderOf, (reason) => refused.push(reason))
   app = createIngestApp(door, { intake: log, bodyLimit: LIMIT, onIgnored: (signal) => ignored.push(signal) })
   const { port } = await new Promise<AddressInfo>((resolve) => {
     server = serve({ fetch: app.fetch, hostname: '127.0.0.1', port: 0 }, resolve)

@@ -6,13 +6,16 @@ export interface ListenerEnv {
 }
 
 /** Who may come in through a listener, and by which names it answers. */
-export interface Door {
+export interface Door<Holder = { readonly name: string }> {
   /** Whether a request with this Host header is addressed to us: a page that tricks a browser (DNS rebinding) sends another name. */
   allowsHost(header: string | undefined): boolean
   /** The holder of the token in this Authorization header. Takes the same time whatever the token is. */
-  admit(authorization: string | undefined): { readonly name: string } | undefined
-  /** Told of every request that is turned away: `host`, `token`, `webhook`, or the code of what is wrong with its body. */
-  refused(reason: string): void
+  admit(authorization: string | undefined): Holder | undefined
+  /**
+   * Told of every request that is turned away: `host`, `token`, `permission`, `webhook`, or the code of what is wrong with its body; and who
+   * it was, where that is known.
+   */
+  refused(reason: string, who?: string): void
 }
 
 /**

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { loadConfig } from '../../src/engine/config.ts'
-import { type FreshTokens, openTokens } from '../../src/engine/door/tokens.ts'
+import { type FreshKeys, openKeys } from '../../src/engine/door/keys.ts'
 import { withOperations } from '../../src/engine/operations.ts'
 import { reviewGrant } from '../../src/engine/rules/grants.ts'
 import { loadRules } from '../../src/engine/rules/rules.ts'
@@ -60,10 +60,10 @@ export class Site {
   readonly configPath: string
   readonly ingestUrl: string
   readonly apiUrl: string
-  readonly tokens: FreshTokens
+  readonly tokens: FreshKeys
   private readonly runs = new Set<Run>()
 
-  private constructor(folder: string, ports: { ingest: number; api: number }, tokens: FreshTokens) {
+  private constructor(folder: string, ports: { ingest: number; api: number }, tokens: FreshKeys) {
     this.folder = folder
     this.configPath = join(folder, 'cordon.yml')
     this.ingestUrl = `http://127.0.0.1:${ports.ingest}`
@@ -74,7 +74,7 @@ export class Site {
   static async create({ devices, vendors, config = {}, labels = [], limits }: SiteOptions): Promise<Site> {
     const folder = mkdtempSync(join(tmpdir(), 'cordon-site-'))
     const ports = { ingest: await freePort(), api: await freePort() }
-    const tokens = openTokens(join(folder, 'data', 'tokens.json')).fresh!
+    const tokens = openKeys(join(folder, 'data', 'tokens.json')).fresh!
     const site = new Site(folder, ports, tokens)
     const { mdm, tokens: bao, paging } = await vendors({ url: site.apiUrl })
     const secret = (name: string, value: string) => {

@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { openTokens } from '../../src/engine/door/tokens.ts'
+import { openKeys } from '../../src/engine/door/keys.ts'
 import { freePort } from '../kits/site.ts'
 
 const CORDON = join(resolve(import.meta.dirname, '../..'), 'bin', 'cordon.mjs')
@@ -41,7 +41,7 @@ export class Member {
     this.config = join(folder, 'cordon.yml')
     this.api = `http://127.0.0.1:${ports.api}`
     mkdirSync(this.data, { recursive: true })
-    this.token = openTokens(join(this.data, 'tokens.json')).fresh!.api
+    this.token = openKeys(join(this.data, 'tokens.json')).fresh!.api
     const listen = { ingest: { port: ports.ingest }, api: { port: ports.api } }
     const retention = { events: { age: `${RETENTION / DAY}d`, size: '200GB' } }
     writeFileSync(

@@ -7,7 +7,7 @@ import { resourceFromAttributes } from '@opentelemetry/resources'
 import { LoggerProvider, SimpleLogRecordProcessor } from '@opentelemetry/sdk-logs'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { loadConfig } from '../../src/engine/config.ts'
-import { openTokens } from '../../src/engine/door/tokens.ts'
+import { openKeys } from '../../src/engine/door/keys.ts'
 import { type Engine, startEngine } from '../../src/engine/engine.ts'
 import type { Event } from '../../src/event/event.ts'
 import { getPath, getText } from '../../src/event/json.ts'
@@ -20,7 +20,7 @@ const port = await freePort()
 let engine: Engine
 let token: string
 beforeAll(async () => {
-  token = openTokens(join(data, 'tokens.json')).fresh!.ingest
+  token = openKeys(join(data, 'tokens.json')).fresh!.ingest
   const config = { data, rules: [], listen: { ingest: { port }, api: { port: 0 } } }
   writeFileSync(join(folder, 'cordon.yml'), JSON.stringify(config))
   engine = await startEngine(loadConfig(join(folder, 'cordon.yml')), {

@@ -1,9 +1,10 @@
 import { statSync } from 'node:fs'
-import { hostname, userInfo } from 'node:os'
+import { hostname } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { CordonError, messageOf } from '../../event/error.ts'
 import type { Diagnostic, RuleSet } from '../../sigma/ast.ts'
 import { bundleOf } from '../../sigma/bundle.ts'
+import { accountName } from '../door/orders.ts'
 import type { Parts } from '../parts.ts'
 import type { Bundles } from './bundles.ts'
 import { listRuleFiles, type RuleRoot, readPortableRuleFiles } from './rule-files.ts'
@@ -13,15 +14,8 @@ import { detectorOf } from './rules.ts'
 const EVERY = 750
 
 /** The account that this process runs under, for the record: `user@host`. */
-export function localAccount(): string {
-  let name: string
-  try {
-    name = userInfo().username
-  } catch {
-    // In a container the user's number may have no name.
-    name = `uid-${process.getuid?.() ?? 'unknown'}`
-  }
-  return `${name}@${hostname()}`
+function localAccount(): string {
+  return `${accountName()}@${hostname()}`
 }
 
 /** What keeps the rules on this node's disk from being in force. */

@@ -5,7 +5,7 @@ import { type Activation, bundleOf } from '../../sigma/bundle.ts'
 import type { Streams } from '../../streams/log.ts'
 import type { Config } from '../config.ts'
 import { withStreams } from '../streams.ts'
-import { localAccount, refusalOf } from './activation.ts'
+import { refusalOf } from './activation.ts'
 import { Bundles } from './bundles.ts'
 import { compareRules, type RuleChanges } from './rule-changes.ts'
 import { readPortableRuleFiles } from './rule-files.ts'
@@ -25,7 +25,8 @@ export interface ActivationReview {
   readonly changes: RuleChanges
   /** Why they must not be activated. */
   readonly refusal: CordonError | undefined
-  activate(): Promise<void>
+  /** @param by whoever says so: the requester of all that the rules ask for */
+  activate(by: string): Promise<void>
 }
 
 /** The rules that are active now; undefined before the first activation. @throws CordonError as `withStreams` */
@@ -57,7 +58,7 @@ export function reviewActivation<T>(
       rules: after.rules,
       changes: compareRules(before, after, grants),
       refusal: before && refusalOf(before.rules, after.rules),
-      activate: async () => void (await bundles.activate(files, localAccount())),
+      activate: async (by) => void (await bundles.activate(files, by)),
     })
   })
 }

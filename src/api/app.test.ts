@@ -1,0 +1,86 @@
+import { expect, test } from 'vitest'
+import { mayDo, type Permission, type Principal, ROLES } from '../access/principal.ts'
+import { openDoor } from '../engine/door/door.ts'
+import { createApi } from './app.ts'
+import { accessOf } from './guard.ts'
+
+const principals: readonly Principal[] = ROLES.map((role) => ({ name: role, via: 'key', roles: [role] }))
+const refused: string[] = []
+const door = openDoor(
+  [],
+  (token) => principals.find(({ name }) => name === token),
+  (reason, who) => void refused.push(who === undefined ? reason : `${reason} ${who}`),
+)
+const nothing = async () => []
+const one = async (): Promise<never> => ({}) as never
+const app = createApi({
+  door,
+  health: async () => ({ status: 'ok', checks: [] }),
+  metrics: async () => '',
+  operations: { alerts: nothing, incidents: nothing, actions: nothing, alert: one, incident: one, action: one },
+  webhooks: { read: () => undefined, keep: async () => {} },
+})
+/** Handlers of paths, without what is used on all of them. */
+const routes = [...new Set(app.routes.flatMap(({ method, path }) => (method === 'ALL' ? [] : [`${method} ${path}`])))]
+const ask = (route: string, key?: string) => {
+  const [method = '', path = ''] = route.split(' ')
+  const headers = { host: 'localhost', ...(key === undefined ? {} : { authorization: `Bearer ${key}` }) }
+  return app.request(path.replaceAll(/:\w+/g, 'something'), { method, headers })
+}
+
+test('every route declares what it asks', () => {
+  expect(routes.length).toBeGreaterThan(10)
+  expect(routes.filter((route) => !accessOf(app).has(route))).toEqual([])
+})
+
+test('every route × role: who has the permission comes in, nobody else does', async () => {
+  for (const [route, access] of accessOf(app)) {
+    if (access === 'open') continue
+    expect((await ask(route)).status).toBe(401)
+    expect((await ask(route, 'nobody')).status).toBe(401)
+    for (const principal of principals) {
+      const { status } = await ask(route, principal.name)
+      expect([route, principal.name, status === 403]).toEqual([route, principal.name, !mayDo(principal, access)])
+      expect(status).not.toBe(401)
+    }
+  }
+})
+
+test('only what proves itself is open', async () => {
+  const open = [...accessOf(app)].flatMap(([route, access]) => (access === 'open' ? [route] : []))
+  expect(open).toEqual(['GET /livez', 'POST /hooks/:responder'])
+  for (const route of open) expect((await ask(route)).status).not.toBe(401)
+})
+
+test('which paths there are, only holders of a key learn', async () => {
+  for (const route of ['GET /', 'GET /nowhere', 'POST /v1/alerts', 'DELETE /livez', 'GET /hooks/mdm', 'GET /v1//alerts']) {
+    expect((await ask(route)).status).toBe(401)
+    expect((await ask(route, 'viewer')).status).toBe(404)
+  }
+})
+
+test('a route that declares nothing is refused to everybody', async () => {
+  const other = createApi({ door, health: one, metrics: async () => '', operations: {} as never, webhooks: {} as never })
+  other.get('/v1/undeclared', (c) => c.text('secret'))
+  for (const { name } of principals) {
+    const answer = await other.request('/v1/undeclared', { headers: { host: 'localhost', authorization: `Bearer ${name}` } })
+    expect([answer.status, await answer.text()]).toEqual([403, expect.not.stringContaining('secret')])
+  }
+})
+
+test('the description says what each path asks', async () => {
+  const document = (await (await ask('GET /openapi.json', 'viewer')).json()) as {
+    paths: Record<string, Record<string, { security?: unknown; 'x-cordon-permission'?: Permission | 'open' }>>
+  }
+  const described = Object.values(document.paths).flatMap((path) => Object.values(path))
+  expect(described.length).toBe(accessOf(app).size)
+  for (const route of described) expect(route.security === undefined).toBe(route['x-cordon-permission'] === 'open')
+})
+
+test('a refusal says who, and never the key', async () => {
+  refused.length = 0
+  const [route] = [...accessOf(app)].find(([, access]) => access === 'alerts:read')!
+  await ask(route, 'cda_something-secret')
+  await app.request('/livez', { headers: { host: 'evil.example' } })
+  expect(refused).toEqual(['token', 'host'])
+})
