@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { loadConfig } from '../../src/engine/config.ts'
-import { openTokens } from '../../src/engine/door/tokens.ts'
+import { openKeys } from '../../src/engine/door/keys.ts'
 import { type Engine, startEngine } from '../../src/engine/engine.ts'
 import type { Event } from '../../src/event/event.ts'
 import { getPath } from '../../src/event/json.ts'
@@ -24,7 +24,7 @@ describe.skipIf(server === undefined)(`Keycloak's events, polled as the guide sa
     const port = await freePort()
     ingest = {
       url: `http://127.0.0.1:${port}/v1/events?source=keycloak.events`,
-      token: openTokens(join(data, 'tokens.json')).fresh!.ingest,
+      token: openKeys(join(data, 'tokens.json')).fresh!.ingest,
     }
     const config = { data, rules: [], listen: { ingest: { port }, api: { port: 0 } } }
     writeFileSync(join(folder, 'cordon.yml'), JSON.stringify(config))
