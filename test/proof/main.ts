@@ -8,11 +8,11 @@ import { rebalancesOnKafka } from './rebalances.ts'
 import type { Report, Say } from './report.ts'
 import { storeAway } from './store-away.ts'
 
-type Item = (full: boolean, seed: number, say: Say) => Promise<Report>
+type Item = (full: boolean, seed: number, say: Say, from: number) => Promise<Report>
 
 /** What can be proven, at the scale of minutes and at the full one: name → run. */
 const ITEMS: Readonly<Record<string, Item>> = {
-  arrival: (full, seed, say) => arrivalsOnEmbeddedLogs({ seed, events: 18_000, orders: full ? 1_000 : 16 }, say),
+  arrival: (full, seed, say, from) => arrivalsOnEmbeddedLogs({ seed, events: 18_000, orders: (full ? 1_000 : 16) - from + 1, from }, say),
   kills: (full, seed, say) => killsOnEmbeddedLogs({ seed, events: full ? 1_000_000 : 100_000, partitions: 3, kills: full ? 100 : 12 }, say),
   'kills-kafka': (full, seed, say) =>
     withKafka(({ broker }) =>
@@ -64,17 +64,16 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => 
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { full: { type: 'boolean', default: false }, seed: { type: 'string', default: '1' } },
+  options: { full: { type: 'boolean', default: false }, seed: { type: 'string', default: '1' }, from: { type: 'string', default: '1' } },
 })
 const run = ITEMS[positionals[0] ?? '']
 if (run === undefined) {
-  process.stderr.write(`npm run proof -- <item> [--full] [--seed N], of: ${Object.keys(ITEMS).join(', ')}\n`)
+  process.stderr.write(`npm run proof -- <item> [--full] [--seed N], arrival also [--from ORDER], of: ${Object.keys(ITEMS).join(', ')}\n`)
   process.exit(2)
 }
 const started = Date.now()
-const report = await run(values.full, Number(values.seed), (text) =>
-  process.stderr.write(`${Math.round((Date.now() - started) / 1_000)} s: ${text}\n`),
-)
+const say: Say = (text) => process.stderr.write(`${Math.round((Date.now() - started) / 1_000)} s: ${text}\n`)
+const report = await run(values.full, Number(values.seed), say, Number(values.from))
 const seconds = Math.round((Date.now() - started) / 1_000)
 process.stdout.write(
   `${JSON.stringify({ item: report.item, seconds, ...report.figures, differences: report.differences.length }, null, 2)}\n`,
