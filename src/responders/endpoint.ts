@@ -11,11 +11,12 @@ export const endpoint = {
 }
 export interface Endpoint {
   readonly url: string
-  readonly allow_private: boolean
+  /** Absent where something else says whom one talks to, such as a host key. */
+  readonly allow_private?: boolean
 }
 
 /** Refuses credentials in clear text over the internet. */
-export const encrypted = (config: Endpoint) => config.allow_private || config.url.startsWith('https:')
+export const encrypted = (config: Endpoint) => config.allow_private === true || config.url.startsWith('https:')
 export const ENCRYPTED_HINT = {
   path: ['url'],
   message: 'must start with https://, or allow_private: true must say that the server stands in your own network',

@@ -17,7 +17,8 @@ export function classify(error: unknown): Failure {
   if (error instanceof VendorError) return error.failure
   const reason = reasonOf(error)
   if (!(error instanceof CordonError)) return { kind: 'unknown', reason }
-  if (error.code === 'HTTP_CONNECT') return { kind: 'retry', reason }
+  if (error.code === 'HTTP_CONNECT' || error.code === 'VENDOR_CONNECT') return { kind: 'retry', reason }
+  if (error.code === 'VENDOR_BROKEN') return { kind: 'unknown', reason }
   if (neverSent(error) || !error.code.startsWith('HTTP_')) return { kind: 'final', reason }
   return { kind: 'unknown', reason }
 }

@@ -3,7 +3,14 @@ import type { Endpoint } from './endpoint.ts'
 import { nanomdmQuarantine } from './nanomdm-quarantine.ts'
 import { openbaoRevokeTokens } from './openbao-revoke-tokens.ts'
 import type { Responder } from './responder.ts'
+import { smtpNotify } from './smtp-notify.ts'
 import { webhook } from './webhook.ts'
 
 /** Every responder that there is. The configuration of each names the one server that it calls: see `accessOf`. */
-export const RESPONDERS: readonly Responder<Endpoint>[] = [nanomdmQuarantine, openbaoRevokeTokens, alertmanagerIncident, webhook]
+export const RESPONDERS: readonly Responder<Endpoint>[] = [
+  nanomdmQuarantine,
+  openbaoRevokeTokens,
+  alertmanagerIncident,
+  webhook,
+  smtpNotify,
+]

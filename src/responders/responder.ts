@@ -69,6 +69,8 @@ export interface Attempt {
   readonly at: number
   /** What `run` (`undo`) returned; absent while the outcome is unknown. */
   readonly answer?: Readonly<Record<string, unknown>>
+  /** It, or one before it, may have been carried out although no answer came: what cannot be read back says so when it is repeated. */
+  readonly unsure?: true
 }
 
 export interface ResponderContext {

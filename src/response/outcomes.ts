@@ -32,7 +32,7 @@ export function attempted(effect: Effect, changes: EffectChanges, terms: Terms):
   return apply(effect, 'attempt', `being sent to ${effect.responder}`, {
     ...changes,
     attempts: attempts + 1,
-    attempt: { at: terms.now },
+    attempt: { at: terms.now, ...(effect.attempt?.unsure === undefined ? {} : { unsure: true }) },
     awaits: undefined,
     times: { ...effect.times, sent: effect.times.sent ?? terms.now },
   })
@@ -42,7 +42,13 @@ export function notSent(effect: Effect, failure: Failure, terms: Terms): Effect 
   if (failure.kind === 'final') return ended(effect, 'fail', failure.reason, terms)
   if (failure.kind === 'retry') return again(effect, 'retry', failure, terms)
   const dueAt = terms.now + settling(terms)
-  return apply(effect, 'lose', failure.reason, { lease: undefined, dueAt, failing: failedOnceMore(effect, terms.now) })
+  return lost(effect, failure.reason, { lease: undefined, dueAt, failing: failedOnceMore(effect, terms.now) })
+}
+
+/** Nobody knows whether the attempt was carried out. */
+export function lost(effect: Effect, reason: string, changes: EffectChanges): Effect {
+  const at = effect.attempt?.at ?? effect.times.sent ?? 0
+  return apply(effect, 'lose', reason, { ...changes, attempt: { at, unsure: true } })
 }
 
 export function accepted(effect: Effect, answer: Readonly<Record<string, unknown>>, terms: Terms): Effect {

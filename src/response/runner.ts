@@ -7,6 +7,7 @@ import {
   attempted,
   ended,
   held,
+  lost,
   mustSendUndo,
   notPlanned,
   notSent,
@@ -81,10 +82,10 @@ export class Runner {
         return this.#claim(recording, await recording.effect(effect, apply(effect, 'abandon', 'the claim ran out', { lease: undefined })))
       case 'SENT': {
         // Nobody waits for the answer any more: it was lost with the process that did.
-        const lost = effect.lease !== undefined && effect.attempt?.answer === undefined
+        const forgotten = effect.lease !== undefined && effect.attempt?.answer === undefined
         return recording.effect(
           effect,
-          lost ? apply(effect, 'lose', 'stopped before an answer was recorded', this.#lease()) : amend(effect, this.#lease()),
+          forgotten ? lost(effect, 'stopped before an answer was recorded', this.#lease()) : amend(effect, this.#lease()),
         )
       }
       case 'UNKNOWN':

@@ -6,6 +6,7 @@ import { startLabTokens } from '../../lab/servers/tokens.ts'
 import { RESPONDERS } from '../../src/responders/index.ts'
 import { type Bench, responderKit, startReceiver } from './responder.ts'
 import { startInbox } from './responder-inbox.ts'
+import { startMailbox } from './responder-mailbox.ts'
 
 const CANARY = 'canary-9b1f44'
 const deliver = () => {}
@@ -89,6 +90,30 @@ const benches: Readonly<Record<string, () => Promise<Bench>>> = {
       acts: 'POST /hook',
       reads: /^HEAD \/hook$/,
       effect: ['delivered'],
+      deliver,
+      stop: server.stop,
+    }
+  },
+
+  async 'smtp-notify'() {
+    const password = `${CANARY}-mail`
+    const server = await startMailbox({ user: 'cordon', password })
+    return {
+      server,
+      config: {
+        ...{ url: server.url, allow_private: true, starttls: false, user: 'cordon', password: { env: 'KIT_PASSWORD' } },
+        ...{ from: 'cordon@example.com', to: ['oncall@example.com'] },
+      },
+      secrets: { KIT_PASSWORD: password },
+      target: { kind: 'incident', id: 'inc-7f3a', facts: {} },
+      acts: 'DATA',
+      reads: /^(EHLO|AUTH)$/,
+      effect: ['delivered'],
+      answers: [
+        { status: 451, kinds: ['retry'] },
+        { status: 450, kinds: ['retry'] },
+        ...[550, 552, 554].map((status) => ({ status, kinds: ['final'] as const })),
+      ],
       deliver,
       stop: server.stop,
     }

@@ -288,7 +288,7 @@ export function responderKit(responder: Responder<Endpoint>, start: () => Promis
       const stopped = AbortSignal.abort()
       await expect(trial.connected.run(plan, trial.context(key, { signal: stopped }))).rejects.toThrow()
       expect(bench.server.requests.length).toBe(before)
-      bench.server.fault({ kind: 'delay', milliseconds: 3_000, times: 9 })
+      bench.server.fault({ on: bench.acts, kind: 'delay', milliseconds: 3_000, times: 9 })
       const stop = new AbortController()
       setTimeout(() => stop.abort(), 50)
       const started = Date.now()
@@ -319,7 +319,7 @@ export function responderKit(responder: Responder<Endpoint>, start: () => Promis
 
     test('a server that is down has been sent nothing; one that hangs up may have acted', async () => {
       const plan = await planned()
-      bench.server.fault({ kind: 'drop-before' })
+      bench.server.fault({ on: bench.acts, kind: 'drop-before' })
       expect(await failure(trial.connected.run(plan, trial.context(key, { attempt: { at: Date.now() } })))).toMatchObject({
         kind: 'unknown',
       })
