@@ -60,7 +60,7 @@ const MAX_BODY = 4 * 1024 * 1024
 /** Serves a handler on loopback, keeps the log of what came and what was done, and breaks what it is told to break. */
 export async function serveLab(
   options: LabOptions,
-  handler: (record: (effect: Omit<LabEffect, 'at'>) => void) => (request: LabRequest) => LabAnswer,
+  handler: (record: (effect: Omit<LabEffect, 'at'>) => void) => (request: LabRequest) => LabAnswer | Promise<LabAnswer>,
 ): Promise<LabServer> {
   const requests: string[] = []
   const effects: LabEffect[] = []
@@ -80,7 +80,7 @@ export async function serveLab(
     const fault = faultFor(line)
     if (fault?.kind === 'drop-before') return incoming.socket.destroy()
     if (fault?.kind === 'answer') return send(response, fault)
-    const answer = handle(request)
+    const answer = await handle(request)
     if (fault?.kind === 'drop-after') return incoming.socket.destroy()
     if (fault?.kind === 'delay') await sleep(fault.milliseconds)
     return send(response, answer)

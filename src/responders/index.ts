@@ -1,6 +1,7 @@
 import { alertmanagerIncident } from './alertmanager-incident.ts'
 import type { Endpoint } from './endpoint.ts'
 import { nanomdmQuarantine } from './nanomdm-quarantine.ts'
+import { oauthRevokeTokens } from './oauth-revoke-tokens.ts'
 import { openbaoRevokeTokens } from './openbao-revoke-tokens.ts'
 import type { Responder } from './responder.ts'
 import { smtpNotify } from './smtp-notify.ts'
@@ -13,4 +14,5 @@ export const RESPONDERS: readonly Responder<Endpoint>[] = [
   alertmanagerIncident,
   webhook,
   smtpNotify,
+  oauthRevokeTokens,
 ]

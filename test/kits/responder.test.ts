@@ -1,9 +1,13 @@
-import { readFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { startLabMdm } from '../../lab/servers/mdm.ts'
 import { startLabPaging } from '../../lab/servers/paging.ts'
 import { startLabTokens } from '../../lab/servers/tokens.ts'
 import { RESPONDERS } from '../../src/responders/index.ts'
+import { startFaultProxy } from './fault-proxy.ts'
+import { CLIENT, startOAuthServer } from './oauth-server.ts'
 import { type Bench, responderKit, startReceiver } from './responder.ts'
 import { startInbox } from './responder-inbox.ts'
 import { startMailbox } from './responder-mailbox.ts'
@@ -116,6 +120,41 @@ const benches: Readonly<Record<string, () => Promise<Bench>>> = {
       ],
       deliver,
       stop: server.stop,
+    }
+  },
+
+  async 'oauth-revoke-tokens'() {
+    const server = await startOAuthServer()
+    const folder = mkdtempSync(join(tmpdir(), 'cordon-tokens-'))
+    const [mine, other] = [await server.mint(), await server.mint()]
+    const tokens = join(folder, 'tokens.json')
+    const live = new Set([mine])
+    writeFileSync(
+      tokens,
+      JSON.stringify([
+        { device: 'mac-1', agent: 'cowork', token: mine, hint: 'access_token' },
+        { device: 'mac-2', agent: 'cowork', token: other, hint: 'access_token' },
+      ]),
+    )
+    const proxy = await startFaultProxy(server.url, ({ path, body }, status) => {
+      const token = new URLSearchParams(body).get('token') ?? ''
+      // A server answers 200 to any token: only the first revocation of a live one is an effect.
+      return path === '/token/revocation' && status === 200 && live.delete(token) ? { what: 'revoked', key: token } : undefined
+    })
+    return {
+      server: proxy,
+      config: { url: proxy.url, allow_private: true, client_id: CLIENT.id, client_secret: { env: 'KIT_CLIENT' }, tokens },
+      secrets: { KIT_CLIENT: CLIENT.secret },
+      target: { kind: 'agent_session', id: 'mac-1/cowork', facts: { 'device.id': 'mac-1', 'gen_ai.agent.name': 'cowork' } },
+      acts: 'POST /token/revocation',
+      reads: /^(GET \/\.well-known\/openid-configuration|POST \/token\/introspection)$/,
+      effect: ['revoked'],
+      deliver,
+      async stop() {
+        await proxy.stop()
+        await server.stop()
+        rmSync(folder, { recursive: true })
+      },
     }
   },
 }
