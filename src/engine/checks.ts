@@ -1,6 +1,7 @@
 import { existsSync, statfsSync } from 'node:fs'
 import { messageOf } from '../event/error.ts'
 import { formatTime } from '../event/time.ts'
+import type { Dispatcher } from '../response/dispatcher.ts'
 import { stateIncomplete } from './detection/correlate-recovery.ts'
 import type { CorrelateWorker } from './detection/correlate-worker.ts'
 import type { MatchStage } from './detection/detection-stage.ts'
@@ -85,6 +86,21 @@ export function responseChecks({ site, ledger }: ResponseParts): readonly Check[
       },
     })),
   ]
+}
+
+/** Vendors that are left alone for a while. */
+export function breakerChecks(dispatcher: Pick<Dispatcher, 'breakers'>): readonly Check[] {
+  return dispatcher.breakers().map(({ responder }) => ({
+    name: `calls of ${responder}`,
+    look: async () => {
+      const open = dispatcher.breakers().find((one) => one.responder === responder)?.until
+      return when(
+        open !== undefined,
+        `half of its calls failed: the next is tried at ${formatTime(open ?? 0)}`,
+        'see what the vendor says of its service; what waits goes on by itself',
+      )
+    },
+  }))
 }
 
 /** What can keep correlation from telling the alerts that it should. */

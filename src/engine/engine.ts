@@ -5,7 +5,7 @@ import { keepReceipts } from '../response/receipts.ts'
 import type { RecordingPorts } from '../response/recording.ts'
 import type { RuleSet } from '../sigma/ast.ts'
 import { createIngestApp } from '../sources/ingest-app.ts'
-import { checksOf, feedChecks, responseChecks, sourceChecks, stateChecks } from './checks.ts'
+import { breakerChecks, checksOf, feedChecks, responseChecks, sourceChecks, stateChecks } from './checks.ts'
 import type { Config } from './config.ts'
 import { crashPoints } from './crash-point.ts'
 import { dataPaths, lockDataFolder } from './data-folder.ts'
@@ -118,6 +118,7 @@ async function startStages(parts: Parts): Promise<Omit<Engine, 'stop'>> {
   const checks = [
     ...checksOf(parts, readers, ruleFiles),
     ...(shared ? responseChecks(shared) : []),
+    ...(dispatcher ? breakerChecks(dispatcher) : []),
     ...storing,
     ...(match ? feedChecks(match) : []),
     ...(correlate ? stateChecks(correlate) : []),
@@ -145,6 +146,9 @@ async function startResponse(parts: ResponseParts, recording: RecordingPorts, re
   if (parts.elasticsearch === undefined) await begun
   // The lock on the data folder says that whoever held leases of this node before is dead. Where the store is gone, they run out.
   await dispatcher.reclaim(`${parts.config.node}/`).catch((error: unknown) => parts.observer.onError('dispatcher', error))
+  parts.metrics.observe('cordon_responder_breaker', '1 while most calls of a responder fail and it is left alone', async () =>
+    dispatcher.breakers().map(({ responder, state }) => ({ value: state === 'closed' ? 0 : 1, attributes: { responder } })),
+  )
   dispatcher.start()
   parts.onClose(() => dispatcher.stop())
   return dispatcher

@@ -106,6 +106,67 @@ describe('a request', () => {
   })
 })
 
+describe('a responder that is down', () => {
+  test('is left alone, tried now and then, and nothing that waits for it is given up or lost', async () => {
+    const { site, rule, mdm } = setUp({ tell: false, most: 100 })
+    mdm.faults = Array.from({ length: 1_000 }, () => 'busy' as const)
+    await site.alert(...Array.from({ length: 40 }, (_, n) => alertOn(`d${n}`, rule)))
+    await site.passTo(START + 10 * MINUTE)
+    expect(site.notices('RESPONDER_PAUSED')).toHaveLength(1)
+    expect(site.dispatcher.breakers()[0]?.state).not.toBe('closed')
+    // Without a breaker 40 effects make some 300 calls in that time.
+    expect(mdm.requests.length).toBeLessThan(30)
+    mdm.faults = []
+    await site.passTo(START + 30 * MINUTE)
+    expect(site.notices('RESPONDER_RESUMED')).toHaveLength(1)
+    expect(new Set((await quarantines(site)).map(({ state }) => state))).toEqual(new Set(['CONFIRMED']))
+    expect(mdm.acts).toHaveLength(40)
+  })
+})
+
+describe('what is urgent', () => {
+  /** Bulk of a responder whose every answer waits for a gate; what was asked for, in order. */
+  async function busySite(bulk: number) {
+    const { rule, mdm } = setUp()
+    const link = mdm.link('mdm', 'quarantine_device', 'device')
+    const asked: string[] = []
+    const gate = Promise.withResolvers<void>()
+    const run: typeof link.connected.run = async (plan, context) => {
+      asked.push(String(plan.details.target))
+      await gate.promise
+      return link.connected.run(plan, context)
+    }
+    const policy = policyWith([grantFor(rule)], { limits: [] })
+    const site = new Site([{ ...link, connected: { ...link.connected, run } }], rule, policy)
+    await site.alert(...Array.from({ length: bulk }, (_, n) => alertOn(`bulk-${n}`, rule)))
+    return { site, rule, asked, open: () => gate.resolve() }
+  }
+
+  test('goes before bulk that was due earlier', async () => {
+    const { site, rule, asked, open } = await busySite(100)
+    site.now += MINUTE
+    await site.alert(alertOn('critical', rule, { rule: { id: rule.id, title: rule.title, hash: rule.hash, level: 'critical' } }))
+    const running = site.dispatcher.drain()
+    await expect.poll(() => asked.length).toBe(7)
+    expect(asked).toContain('critical')
+    open()
+    await running
+    await site.close()
+  })
+
+  test('has a place while bulk takes all that it may', async () => {
+    const { site, rule, asked, open } = await busySite(100)
+    site.dispatcher.start()
+    await expect.poll(() => asked.length).toBe(6)
+    await site.alert(alertOn('critical', rule, { rule: { id: rule.id, title: rule.title, hash: rule.hash, level: 'critical' } }))
+    site.dispatcher.wake()
+    await expect.poll(() => asked.at(-1)).toBe('critical')
+    open()
+    await site.dispatcher.stop()
+    await site.close()
+  })
+})
+
 describe('after a crash with the request on its way', () => {
   test.each([
     ['is read back soon where a repetition is harmless', true, 2_000],

@@ -1,4 +1,6 @@
-import { record } from './recording.ts'
+import { Breaker, type BreakerState } from './breaker.ts'
+import { type Effect, isUrgent } from './effect.ts'
+import { type Notice, record } from './recording.ts'
 import { Runner, type RunnerPorts } from './runner.ts'
 import { amend } from './transitions.ts'
 import type { Link } from './vendor.ts'
@@ -17,6 +19,16 @@ const PAUSE_AFTER_ERROR = 1_000
 const MANY = 10_000
 /** How long a request of a process that died may still be on its way. Milliseconds. */
 const IN_FLIGHT = 2_000
+
+/** Of a lane's places, the share that bulk never takes: what is urgent finds one free. */
+const URGENT_SHARE = 1 / 4
+
+/** How the breaker of a responder stands; `until` where it lets nothing through. */
+export interface BreakerStatus {
+  readonly responder: string
+  readonly state: BreakerState
+  readonly until: number | undefined
+}
 
 /** Runs the effects that are due, each responder in a lane of its own. */
 export class Dispatcher {
@@ -76,12 +88,20 @@ export class Dispatcher {
     while ((await Promise.all(this.#lanes.map((lane) => lane.drain()))).some((count) => count > 0));
   }
 
+  /** When there is something to do next, as far as the lanes can do it; Infinity if that is not known. Milliseconds since the epoch. */
+  async nextDue(): Promise<number> {
+    return Math.min(...(await Promise.all(this.#lanes.map((lane) => lane.nextDue()))))
+  }
+
+  breakers(): readonly BreakerStatus[] {
+    return this.#lanes.map((lane) => lane.breakerStatus())
+  }
+
   async #loop(): Promise<void> {
     while (!this.#stopping) {
       this.#woken = false
       await Promise.all(this.#lanes.map((lane) => lane.fill()))
-      const due = await Promise.all(this.#lanes.map((lane) => lane.nextDue()))
-      await this.#sleep(Math.min(POLL, ...due.map((time) => time - this.#ports.now())))
+      await this.#sleep(Math.min(POLL, (await this.nextDue()) - this.#ports.now()))
     }
   }
 
@@ -101,27 +121,33 @@ export class Dispatcher {
 class Lane {
   readonly #name: string
   readonly #runner: Runner
+  readonly #breaker: Breaker
   readonly #ports: DispatcherPorts
+  readonly #places: number
   readonly #freed: () => void
-  readonly #busy = new Map<string, Promise<void>>()
+  readonly #busy = new Map<string, { readonly urgent: boolean; readonly done: Promise<void> }>()
   #pausedUntil = 0
 
   constructor(link: Link, ports: DispatcherPorts, freed: () => void) {
     this.#name = link.name
-    this.#runner = new Runner(link, ports)
+    this.#breaker = new Breaker((state) => ports.observe({ kind: 'notice', notice: noticeOf(link.name, state) }))
+    this.#runner = new Runner(link, ports, (ok) => this.#breaker.called(ok, ports.now()))
     this.#ports = ports
+    this.#places = ports.concurrency ?? 8
     this.#freed = freed
   }
 
-  /** Starts what is due, as far as there is room, and answers how many. */
+  /** Starts what is due, the urgent first, as far as there is room, and answers how many. */
   async fill(): Promise<number> {
-    const room = (this.#ports.concurrency ?? 8) - this.#busy.size
-    if (room <= 0 || this.#ports.now() < this.#pausedUntil) return 0
+    if (!this.#hasRoom(true) || this.#ports.now() < this.#opensAt()) return 0
     try {
-      const due = await this.#ports.ledger.effects({ responder: this.#name, due: this.#ports.now(), limit: room + this.#busy.size })
-      const startable = due.filter(({ id }) => !this.#busy.has(id)).slice(0, room)
-      for (const { id } of startable) this.#busy.set(id, this.#run(id))
-      return startable.length
+      let started = 0
+      for (const effect of await this.#due()) {
+        if (!this.#hasRoom(isUrgent(effect))) continue
+        started++
+        this.#busy.set(effect.id, { urgent: isUrgent(effect), done: this.#run(effect.id) })
+      }
+      return started
     } catch (error) {
       this.#pause(error)
       return 0
@@ -134,19 +160,48 @@ class Lane {
       const started = await this.fill()
       if (started === 0 && this.#busy.size === 0) return total
       total += started
-      await Promise.race(this.#busy.values())
+      await Promise.race(this.#underWay())
     }
   }
 
   async idle(): Promise<void> {
-    await Promise.all(this.#busy.values())
+    await Promise.all(this.#underWay())
   }
 
   /** When this lane has something to do: later than its pause, and not before it has room. */
   async nextDue(): Promise<number> {
+    // What is urgent has room even then; it is found at the next look at the latest.
+    if (!this.#hasRoom(false)) return Number.POSITIVE_INFINITY
     const due = await this.#ports.ledger.nextDue(this.#name).catch(() => undefined)
-    if (due === undefined || this.#busy.size >= (this.#ports.concurrency ?? 8)) return Number.POSITIVE_INFINITY
-    return Math.max(due, this.#pausedUntil)
+    return due === undefined ? Number.POSITIVE_INFINITY : Math.max(due, this.#opensAt())
+  }
+
+  breakerStatus(): BreakerStatus {
+    return { responder: this.#name, state: this.#breaker.state(this.#ports.now()), until: this.#breaker.openUntil }
+  }
+
+  /** What is due and not under way. Behind many others, what is urgent is asked for by itself. */
+  async #due(): Promise<readonly Effect[]> {
+    const query = { responder: this.#name, due: this.#ports.now(), limit: this.#places + this.#busy.size }
+    const all = await this.#ports.ledger.effects(query)
+    const urgent = all.length < query.limit ? all.filter(isUrgent) : await this.#ports.ledger.effects({ ...query, urgent: true })
+    return [...urgent, ...all.filter((effect) => !isUrgent(effect))].filter(({ id }) => !this.#busy.has(id))
+  }
+
+  #hasRoom(urgent: boolean): boolean {
+    const busy = [...this.#busy.values()]
+    if (this.#breaker.openUntil !== undefined) return busy.length === 0
+    const bulk = busy.filter((one) => !one.urgent).length
+    return busy.length < this.#places && (urgent || bulk < this.#places - Math.floor(this.#places * URGENT_SHARE))
+  }
+
+  /** Nothing is started before: the ledger was out of reach a moment ago, or the vendor is left alone. */
+  #opensAt(): number {
+    return Math.max(this.#pausedUntil, this.#breaker.openUntil ?? 0)
+  }
+
+  #underWay(): Promise<void>[] {
+    return [...this.#busy.values()].map(({ done }) => done)
   }
 
   async #run(id: string): Promise<void> {
@@ -164,4 +219,13 @@ class Lane {
     this.#pausedUntil = this.#ports.now() + PAUSE_AFTER_ERROR
     this.#ports.onError(error)
   }
+}
+
+function noticeOf(responder: string, state: 'closed' | 'open'): Notice {
+  return state === 'open'
+    ? {
+        code: 'RESPONDER_PAUSED',
+        text: `Most calls of responder ${responder} fail: it is tried now and then, and what it has to do waits.`,
+      }
+    : { code: 'RESPONDER_RESUMED', text: `Responder ${responder} answers again.` }
 }

@@ -1,6 +1,6 @@
 import { identity } from '../event/id.ts'
 import type { Attempt, EffectClass, Plan, Target } from '../responders/responder.ts'
-import type { Verb } from '../sigma/ast.ts'
+import type { Level, Verb } from '../sigma/ast.ts'
 
 /** States of an effect (docs/design.md section 6). Approval by people has its states from the start, and no transitions to them yet. */
 export const EFFECT_STATES = [
@@ -39,7 +39,7 @@ export interface Effect {
   readonly reason: string
   /** Grows by one with every change: compare-and-set. */
   readonly version: number
-  readonly rule: { readonly id: string; readonly title: string; readonly hash: string }
+  readonly rule: { readonly id: string; readonly title: string; readonly hash: string; readonly level?: Level }
   /** Incidents that hold it; undo and expiry run when the last lets go. */
   readonly holds: readonly string[]
   /** The incident that first asked for it; none where the rule is in shadow mode. */
@@ -112,4 +112,11 @@ export function neverSent(effect: Pick<Effect, 'attempts'>): boolean {
 /** Whether it tells people instead of acting on the world. */
 export function isTelling(effect: Pick<Effect, 'class'>): boolean {
   return effect.class === 'notify' || effect.class === 'record'
+}
+
+/** Whether it goes before all others of its responder: containment of what is critical, and whatever takes an act back. */
+export function isUrgent(effect: Pick<Effect, 'class' | 'rule' | 'state' | 'undoRequested'>): boolean {
+  if (isTelling(effect)) return false
+  const { rule, state, undoRequested } = effect
+  return rule.level === 'critical' || undoRequested !== undefined || state === 'CONFIRMED' || state === 'REVERTING'
 }

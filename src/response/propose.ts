@@ -161,7 +161,7 @@ function newEffect(
     state: 'PROPOSED',
     reason: '',
     version: 0,
-    rule: { id: alert.rule.id, title: alert.rule.title, hash: alert.rule.hash },
+    rule: { id: alert.rule.id, title: alert.rule.title, hash: alert.rule.hash, level: alert.rule.level },
     holds: incident === undefined ? [] : [incident.id],
     ...(incident === undefined ? {} : { incident: incident.id }),
     revision: incident !== undefined && isTelling({ class: responder.effect }) ? incident.revision : 1,

@@ -25,6 +25,8 @@ export const NOTICE_CODES = [
   'UNDO_FAILED',
   'ACTIONS_STOPPED',
   'ACTIONS_STARTED',
+  'RESPONDER_PAUSED',
+  'RESPONDER_RESUMED',
 ] as const
 
 /** Something that on-call or an operator must see, also where no incident tells of it. */

@@ -51,13 +51,15 @@ export class Runner {
   readonly #ports: RunnerPorts
   readonly #vendor: Vendor
 
-  constructor(link: Link, ports: RunnerPorts) {
+  /** @param called told of each call of the vendor, whether it was answered */
+  constructor(link: Link, ports: RunnerPorts, called: (ok: boolean) => void) {
     this.#link = link
     this.#ports = ports
     this.#vendor = new Vendor(link, {
       now: ports.now,
       incident: (effect) => this.#briefOf(effect),
       receipts: (responder, keys) => ports.ledger.receipts(responder, keys),
+      called,
     })
   }
 

@@ -333,8 +333,7 @@ export class Site {
   async passTo(until: number): Promise<void> {
     for (;;) {
       await this.run()
-      const due = (await Promise.all(this.links.map(({ name }) => this.ledger.nextDue(name)))).filter((time) => time !== undefined)
-      const next = Math.min(...due, until)
+      const next = Math.min(await this.dispatcher.nextDue(), until)
       if (next >= until) break
       this.now = Math.max(this.now, next)
     }

@@ -40,6 +40,8 @@ export interface VendorPorts {
   readonly now: () => number
   readonly incident: (effect: Effect) => Promise<IncidentBrief>
   readonly receipts: (responder: string, keys: readonly string[]) => Promise<readonly Receipt[]>
+  /** A call has ended: whether the vendor answered it, for its circuit breaker. */
+  readonly called: (ok: boolean) => void
 }
 
 /** Calls one responder for one effect: bounded in time, every failure classified, never an exception. */
@@ -52,21 +54,24 @@ export class Vendor {
     this.#ports = ports
   }
 
-  plan(effect: Effect): Promise<Outcome<Plan>> {
+  async plan(effect: Effect): Promise<Outcome<Plan>> {
     const { connected } = this.#link
-    return this.#call(effect, 'run', undefined, (context) => connected.plan(effect.target, context))
+    const outcome = await this.#call(effect, 'run', undefined, (context) => connected.plan(effect.target, context))
+    // Most plans ask nobody, so that one is made or refused says nothing of the vendor.
+    return outcome.ok || outcome.failure.kind === 'final' ? outcome : this.#heard(outcome)
   }
 
-  run(effect: Effect, plan: Plan): Promise<Outcome<Readonly<Record<string, unknown>>>> {
-    return this.#call(effect, 'run', effect.attempt, (context) => this.#link.connected.run(plan, context))
+  async run(effect: Effect, plan: Plan): Promise<Outcome<Readonly<Record<string, unknown>>>> {
+    return this.#heard(await this.#call(effect, 'run', effect.attempt, (context) => this.#link.connected.run(plan, context)))
   }
 
-  undo(effect: Effect, plan: Plan): Promise<Outcome<Readonly<Record<string, unknown>>>> {
+  async undo(effect: Effect, plan: Plan): Promise<Outcome<Readonly<Record<string, unknown>>>> {
     const { connected } = this.#link
-    return this.#call(effect, 'undo', effect.reversal, async (context) => {
+    const outcome = await this.#call(effect, 'undo', effect.reversal, async (context) => {
       if (connected.undo === undefined) throw new CordonError('RESPONDER_NO_UNDO', `${this.#link.name} has no undo`)
       return connected.undo(plan, context)
     })
+    return this.#heard(outcome)
   }
 
   verify(effect: Effect, plan: Plan): Promise<Reading> {
@@ -97,7 +102,14 @@ export class Vendor {
       asked.add(wanted)
       return shown.filter((receipt) => receipt.key === wanted)
     })
+    this.#heard(outcome)
     return { outcome, awaits: [...asked], shown: shown.filter((receipt) => asked.has(receipt.key)).length }
+  }
+
+  /** A refusal is an answer, too: only what does not answer, or asks for patience, speaks against the vendor. */
+  #heard<T>(outcome: Outcome<T>): Outcome<T> {
+    this.#ports.called(outcome.ok || outcome.failure.kind === 'final')
+    return outcome
   }
 
   async #call<T>(

@@ -7,7 +7,7 @@ import { CordonError } from '../event/error.ts'
 import { stringifyJson } from '../event/json.ts'
 import { entityKey, type Incident, type Standing } from '../incidents/incident.ts'
 import type { Receipt } from '../responders/responder.ts'
-import { type Effect, type EffectState, NEVER, subjectOf } from '../response/effect.ts'
+import { type Effect, type EffectState, isUrgent, NEVER, subjectOf } from '../response/effect.ts'
 import { EMPTY_GUARD, type Guard } from '../response/guards.ts'
 import type { Verb } from '../sigma/ast.ts'
 import type { AlertQuery, EffectQuery, IncidentQuery, Ledger, LedgerReader, LedgerTransaction } from './ledger.ts'
@@ -30,11 +30,13 @@ const SCHEMA = `
   CREATE INDEX IF NOT EXISTS incidents_last_alert ON incidents (last_alert);
   CREATE TABLE IF NOT EXISTS effects (
     id TEXT PRIMARY KEY, version INTEGER NOT NULL, subject TEXT NOT NULL, epoch INTEGER NOT NULL, responder TEXT NOT NULL,
-    verb TEXT NOT NULL, state TEXT NOT NULL, due_at REAL NOT NULL, proposed REAL NOT NULL, document TEXT NOT NULL,
+    verb TEXT NOT NULL, state TEXT NOT NULL, due_at REAL NOT NULL, urgent INTEGER NOT NULL DEFAULT 0, proposed REAL NOT NULL,
+    document TEXT NOT NULL,
     UNIQUE (subject, epoch)
   );
   CREATE INDEX IF NOT EXISTS effects_due ON effects (responder, due_at, id);
   CREATE INDEX IF NOT EXISTS effects_state ON effects (state, proposed);
+  CREATE INDEX IF NOT EXISTS effects_urgent ON effects (responder, due_at, id) WHERE urgent = 1;
   CREATE INDEX IF NOT EXISTS effects_proposed ON effects (proposed);
   CREATE TABLE IF NOT EXISTS guard (id INTEGER PRIMARY KEY CHECK (id = 1), version INTEGER NOT NULL, document TEXT NOT NULL);
   CREATE TABLE IF NOT EXISTS receipts (
@@ -56,6 +58,7 @@ export function openEmbeddedLedger(file: string): Ledger {
     mkdirSync(dirname(file), { recursive: true })
     const writer = new DatabaseSync(file, { timeout: BUSY_TIMEOUT })
     writer.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL')
+    upgrade(writer)
     writer.exec(SCHEMA)
     return new EmbeddedLedger(writer, new DatabaseSync(file, { readOnly: true, timeout: BUSY_TIMEOUT }))
   } catch (error) {
@@ -64,6 +67,13 @@ export function openEmbeddedLedger(file: string): Ledger {
       cause: error,
     })
   }
+}
+
+/** A ledger of an earlier version lacks a column: none of its effects is urgent before it changes. */
+function upgrade(writer: DatabaseSync): void {
+  const columns = writer.prepare('PRAGMA table_info(effects)').all()
+  if (columns.length === 0 || columns.some(({ name }) => name === 'urgent')) return
+  writer.exec('ALTER TABLE effects ADD COLUMN urgent INTEGER NOT NULL DEFAULT 0')
 }
 
 class Reader implements LedgerReader {
@@ -116,10 +126,16 @@ class Reader implements LedgerReader {
     return this.one<Effect>('SELECT document FROM effects WHERE id = ?', id)
   }
 
-  async effects({ states, responder, awaits, due, limit }: EffectQuery) {
+  async effects({ states, responder, awaits, due, urgent, limit }: EffectQuery) {
     return this.many<Effect>(
       'SELECT document FROM effects',
-      [['responder = ?', responder], isOneOf('state', states), hasOneOf('$.awaits', awaits), ['due_at <= ?', due]],
+      [
+        ['responder = ?', responder],
+        isOneOf('state', states),
+        hasOneOf('$.awaits', awaits),
+        ['due_at <= ?', due],
+        ...(urgent ? [['urgent = 1'] as const] : []),
+      ],
       due === undefined ? 'proposed DESC, id' : 'due_at, id',
       limit,
     )
@@ -226,6 +242,7 @@ class Writer extends Reader implements LedgerTransaction {
       verb: effect.verb,
       state: effect.state,
       due_at: effect.dueAt,
+      urgent: isUrgent(effect) ? 1 : 0,
       proposed: effect.times.proposed,
     })
   }

@@ -32,6 +32,8 @@ export interface EffectQuery {
   readonly awaits?: readonly string[]
   /** Only what is due at this time, the longest due first; else the newest proposal first. */
   readonly due?: number
+  /** Only what is urgent; asked together with `responder` and `due`. */
+  readonly urgent?: true
   readonly limit: number
 }
 

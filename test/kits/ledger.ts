@@ -260,6 +260,7 @@ const EFFECT_QUERIES: readonly EffectQuery[] = [small, large].flatMap((limit) =>
   { limit, due: START + 5, responder: 'pager' },
   { limit, states: [] },
   { limit, due: START + 5, responder: 'mdm', states: ['HELD'] },
+  { limit, due: START + 5, responder: 'mdm', urgent: true },
   { limit, awaits: ['k1'], responder: 'mdm' },
   { limit, awaits: ['k1', 'k2'], responder: 'mdm', states: ['READY'] },
   { limit, awaits: ['k2'] },
@@ -321,12 +322,13 @@ const upwards =
   (a: T, b: T) =>
     of(a) - of(b) || (a.id < b.id ? -1 : 1)
 
-function naiveEffects(all: readonly Effect[], { states, responder, awaits, due, limit }: EffectQuery): readonly Effect[] {
+function naiveEffects(all: readonly Effect[], { states, responder, awaits, due, urgent, limit }: EffectQuery): readonly Effect[] {
   const fits = all
     .filter(({ state }) => states === undefined || states.includes(state))
     .filter((one) => responder === undefined || one.responder === responder)
     .filter((one) => awaits === undefined || awaits.some((key) => one.awaits?.includes(key)))
     .filter(({ dueAt }) => due === undefined || dueAt <= due)
+    .filter((one) => urgent === undefined || one.state === 'CONFIRMED')
   return fits.toSorted(upwards(due === undefined ? ({ times }) => -times.proposed : ({ dueAt }) => dueAt)).slice(0, limit)
 }
 

@@ -1,6 +1,6 @@
 import { identity } from '../../event/id.ts'
 import { entityKey, type Incident } from '../../incidents/incident.ts'
-import { type Effect, NEVER, subjectOf } from '../../response/effect.ts'
+import { type Effect, isUrgent, NEVER, subjectOf } from '../../response/effect.ts'
 
 /*
  * Documents that lead to effects and incidents, changed in the same transaction as they. What decides is found by them and never
@@ -15,6 +15,11 @@ const SPREAD = 16
 /** Effects of a responder that something leads on by itself, by the time at which they are due. */
 export function dueIndexes(responder: string): readonly string[] {
   return Array.from({ length: SPREAD }, (_, bucket) => dueIndex(responder, bucket))
+}
+
+/** Those of them that are urgent. */
+export function urgentIndexes(responder: string): readonly string[] {
+  return Array.from({ length: SPREAD }, (_, bucket) => urgentIndex(responder, bucket))
 }
 
 /** Effects that wait for what comes under a key of a responder, by the time of their proposal. */
@@ -38,6 +43,7 @@ export function indexesOfEffect(effect: Effect): ReadonlyMap<string, number> {
   return new Map([
     [epochIndex(subjectOf(effect)), epoch],
     ...(dueAt < NEVER ? [[dueIndex(responder, bucketOf(id)), dueAt] as const] : []),
+    ...(dueAt < NEVER && isUrgent(effect) ? [[urgentIndex(responder, bucketOf(id)), dueAt] as const] : []),
     ...awaits.map((key) => [awaitsIndex(responder, key), times.proposed] as const),
   ])
 }
@@ -49,6 +55,10 @@ export function indexesOfIncident({ entity, status, lastAlert }: Incident): Read
 
 function dueIndex(responder: string, bucket: number): string {
   return identity('due', responder, bucket)
+}
+
+function urgentIndex(responder: string, bucket: number): string {
+  return identity('urgent', responder, bucket)
 }
 
 function bucketOf(id: string): number {

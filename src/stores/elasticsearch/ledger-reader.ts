@@ -7,7 +7,7 @@ import type { Verb } from '../../sigma/ast.ts'
 import type { AlertQuery, EffectQuery, IncidentQuery, LedgerReader } from '../ledger.ts'
 import type { AlertArchive } from './alert-archive.ts'
 import { type Documents, GUARD, type Kept, type Kind, offsetKey, receiptsKey } from './ledger-documents.ts'
-import { awaitsIndex, dueIndexes, epochIndex, openIndex } from './ledger-indexes.ts'
+import { awaitsIndex, dueIndexes, epochIndex, openIndex, urgentIndexes } from './ledger-indexes.ts'
 import { effectSearch, incidentSearch, inOrder, type Search } from './ledger-search.ts'
 
 const PAGE = 1_000
@@ -62,9 +62,10 @@ export abstract class Reader implements LedgerReader {
   }
 
   async effects(query: EffectQuery) {
-    const { responder, due = NEVER, awaits } = query
+    const { responder, due = NEVER, urgent, awaits } = query
     const search = effectSearch(query)
-    if (responder !== undefined && due < NEVER) return this.#pick(search, await this.readAll('index', dueIndexes(responder)))
+    if (responder !== undefined && due < NEVER)
+      return this.#pick(search, await this.readAll('index', urgent ? urgentIndexes(responder) : dueIndexes(responder)))
     if (responder === undefined || awaits === undefined) return this.find(search)
     const keys = awaits.map((key) => awaitsIndex(responder, key))
     return this.#pick(search, await this.readAll('index', keys))

@@ -1,6 +1,6 @@
 import type { estypes } from '@elastic/elasticsearch'
 import { entityKey, type Incident } from '../../incidents/incident.ts'
-import type { Effect } from '../../response/effect.ts'
+import { type Effect, isUrgent } from '../../response/effect.ts'
 import type { EffectQuery, IncidentQuery } from '../ledger.ts'
 import type { Documents, Kept, Kind } from './ledger-documents.ts'
 
@@ -33,7 +33,7 @@ export function incidentSearch({ statuses, entity, limit }: IncidentQuery): Sear
   }
 }
 
-export function effectSearch({ states, responder, due, awaits, limit }: EffectQuery): Search<'effect'> {
+export function effectSearch({ states, responder, due, urgent, awaits, limit }: EffectQuery): Search<'effect'> {
   return {
     kind: 'effect',
     filter: [
@@ -46,7 +46,8 @@ export function effectSearch({ states, responder, due, awaits, limit }: EffectQu
       (states?.includes(effect.state) ?? true) &&
       (responder === undefined || effect.responder === responder) &&
       (awaits === undefined || awaits.some((key) => effect.awaits?.includes(key))) &&
-      (due === undefined || effect.dueAt <= due),
+      (due === undefined || effect.dueAt <= due) &&
+      (urgent === undefined || isUrgent(effect)),
     order:
       due === undefined
         ? { field: 'proposed', direction: 'desc', of: ({ times }) => times.proposed }

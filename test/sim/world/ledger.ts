@@ -2,7 +2,7 @@ import type { AlertRevision } from '../../../src/detectors/alert.ts'
 import { CordonError } from '../../../src/event/error.ts'
 import { entityKey, type Incident, type Standing } from '../../../src/incidents/incident.ts'
 import type { Receipt } from '../../../src/responders/responder.ts'
-import { type Effect, type EffectState, subjectOf } from '../../../src/response/effect.ts'
+import { type Effect, type EffectState, isUrgent, subjectOf } from '../../../src/response/effect.ts'
 import { EMPTY_GUARD, type Guard } from '../../../src/response/guards.ts'
 import type { Verb } from '../../../src/sigma/ast.ts'
 import type { AlertQuery, EffectQuery, IncidentQuery, Ledger, LedgerReader, LedgerTransaction } from '../../../src/stores/ledger.ts'
@@ -76,12 +76,13 @@ class Reader implements LedgerReader {
     return this.get<Effect>('effect', id)
   }
 
-  async effects({ states, responder, awaits, due, limit }: EffectQuery) {
+  async effects({ states, responder, awaits, due, urgent, limit }: EffectQuery) {
     return this.all<Effect>('effect')
       .filter(({ state }) => states === undefined || states.includes(state))
       .filter((effect) => responder === undefined || effect.responder === responder)
       .filter((effect) => awaits === undefined || awaits.some((key) => effect.awaits?.includes(key)))
       .filter(({ dueAt }) => due === undefined || dueAt <= due)
+      .filter((effect) => urgent === undefined || isUrgent(effect))
       .sort((a, b) => (due === undefined ? b.times.proposed - a.times.proposed : a.dueAt - b.dueAt) || (a.id < b.id ? -1 : 1))
       .slice(0, limit)
   }
