@@ -2,7 +2,7 @@ import type { Inventory } from '../context/inventory.ts'
 import type { AlertRevision } from '../detectors/alert.ts'
 import { alertsWorker } from '../response/alerts-worker.ts'
 import { Dispatcher } from '../response/dispatcher.ts'
-import type { Asset } from '../response/guards.ts'
+import type { Asset, Fleet } from '../response/guards.ts'
 import type { Change, RecordingPorts } from '../response/recording.ts'
 import { timings } from '../response/timings.ts'
 import type { PartitionHandler } from '../streams/log.ts'
@@ -41,7 +41,7 @@ export function createResponse({ config, site, bundles, observer, probe }: Respo
       if (policy.problem !== undefined) throw policy.problem
       return current
     },
-    assets: (id) => assetOf(inventory.current(), id),
+    fleet: () => fleetOf(inventory.current()),
     random: Math.random,
     probe,
     onError: (error) => observer.onError('dispatcher', error),
@@ -77,6 +77,10 @@ function time(change: Change, metrics: Metrics): void {
   const labels = { verb: change.effect.verb }
   if (accepted !== undefined) metrics.timeToAccepted.record(accepted / 1_000, labels)
   if (confirmed !== undefined) metrics.timeToContain.record(confirmed / 1_000, labels)
+}
+
+function fleetOf(inventory: Inventory): Fleet {
+  return { asset: (id) => assetOf(inventory, id), size: inventory.devices.length, asOf: inventory.observed }
 }
 
 function assetOf(inventory: Inventory, id: string): Asset | undefined {

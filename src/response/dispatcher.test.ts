@@ -307,7 +307,7 @@ describe('an undo', () => {
 describe('the guards', () => {
   test('stop a rule that matches everything at the limit, say so once, and count across restarts', async () => {
     const { site, rule, mdm } = setUp({ tell: false })
-    const devices = Array.from({ length: 6_000 }, (_, n) => `d${n}`)
+    const devices = Array.from({ length: 1_000 }, (_, n) => `d${n}`)
     for (let at = 0; at < devices.length; at += 500) await site.alert(...devices.slice(at, at + 500).map((id) => alertOn(id, rule)))
     site.crashAt = 'accepted'
     await site.run()
@@ -317,11 +317,11 @@ describe('the guards', () => {
     await site.passTo(START + 40 * MINUTE)
     expect(mdm.acts).toHaveLength(10)
     expect(site.notices('LIMIT_REACHED')).toHaveLength(1)
-    expect(await site.ledger.effects({ states: ['HELD'], limit: 10_000 })).toHaveLength(5_991)
+    expect(await site.ledger.effects({ states: ['HELD'], limit: 10_000 })).toHaveLength(991)
     const stories = (await site.ledger.incidents({ limit: 10_000 })).flatMap(({ timeline }) =>
-      timeline.filter(({ text }) => text.includes('held back')),
+      timeline.filter(({ text }) => text.includes('held back: the limit')),
     )
-    expect(stories).toHaveLength(5_991)
+    expect(stories).toHaveLength(991)
   }, 120_000)
 
   test('hold what comes while actions are stopped, and let it try again when they start', async () => {

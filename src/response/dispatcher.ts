@@ -1,5 +1,6 @@
 import { Breaker, type BreakerState } from './breaker.ts'
 import { type Effect, isUrgent } from './effect.ts'
+import { tellOfLimits } from './limits.ts'
 import { type Notice, record } from './recording.ts'
 import { Runner, type RunnerPorts } from './runner.ts'
 import { amend } from './transitions.ts'
@@ -36,6 +37,8 @@ export class Dispatcher {
   readonly #lanes: readonly Lane[]
   #running: Promise<void> | undefined
   #stopping = false
+  /** When the limits are looked at next. */
+  #limitsAt = 0
   #woken = false
   #wake: () => void = () => {}
 
@@ -84,8 +87,9 @@ export class Dispatcher {
 
   /** Runs until nothing is due any more. */
   async drain(): Promise<void> {
-    // What one lane does may give another something to do.
-    while ((await Promise.all(this.#lanes.map((lane) => lane.drain()))).some((count) => count > 0));
+    // What one lane does may give another something to do, and so may a limit that is told of.
+    const drained = () => Promise.all(this.#lanes.map((lane) => lane.drain()))
+    while ((await drained()).some((count) => count > 0) || (await this.#tellOfLimits()) > 0);
   }
 
   /** When there is something to do next, as far as the lanes can do it; Infinity if that is not known. Milliseconds since the epoch. */
@@ -100,9 +104,18 @@ export class Dispatcher {
   async #loop(): Promise<void> {
     while (!this.#stopping) {
       this.#woken = false
-      await Promise.all(this.#lanes.map((lane) => lane.fill()))
+      await Promise.all([this.#tellOfLimits(), ...this.#lanes.map((lane) => lane.fill())])
       await this.#sleep(Math.min(POLL, (await this.nextDue()) - this.#ports.now()))
     }
+  }
+
+  async #tellOfLimits(): Promise<number> {
+    if (this.#ports.now() < this.#limitsAt) return 0
+    this.#limitsAt = this.#ports.now() + POLL
+    return tellOfLimits(this.#ports).catch((error: unknown) => {
+      this.#ports.onError(error)
+      return 0
+    })
   }
 
   /** Until that many milliseconds have passed, or something woke the dispatcher since it looked last. */

@@ -28,16 +28,30 @@ describe('a policy that says little', () => {
       const files = text === undefined ? {} : { grants: text, limits: text, protected: text }
       expect(parse(files)).toEqual({
         grants: [],
-        limits: [{ verb: 'quarantine_device', most: 10, per: 3_600_000 }],
+        limits: (['quarantine_device', 'lock_device'] as const).flatMap((verb) => [
+          { verb, most: 3, per: 60_000 },
+          { verb, most: 10, per: 3_600_000 },
+          { verb, most: 50, per: 86_400_000 },
+          { verb, most: { share: 0.01 }, per: 86_400_000 },
+        ]),
         protected: { devices: [], groups: [], owners: [] },
       })
     }
   })
 
   test('may set another limit for quarantine, also none at all', () => {
-    expect(parse({ limits: 'limits: [{verb: quarantine_device, most: 0, per: 1d}]' }).limits).toEqual([
-      { verb: 'quarantine_device', most: 0, per: 86_400_000 },
+    const { limits } = parse({ limits: 'limits: [{verb: quarantine_device, most: 0, per: 1d}]' })
+    expect(limits.filter(({ verb }) => verb === 'quarantine_device')).toEqual([{ verb: 'quarantine_device', most: 0, per: 86_400_000 }])
+  })
+
+  test('may set a share of the fleet, a limit for each rule, and when an inventory is out of date', () => {
+    const text = 'limits: [{verb: notify, most: 2.5 %, per: 1h}, {verb: notify, most: 4, per: 1h, each: rule}]'
+    const policy = parse({ limits: text, protected: 'inventory_stale_after: 15m' })
+    expect(policy.limits.slice(0, 2)).toEqual([
+      { verb: 'notify', most: { share: 0.025 }, per: 3_600_000 },
+      { verb: 'notify', most: 4, per: 3_600_000, each: 'rule' },
     ])
+    expect(policy.protected.staleAfter).toBe(900_000)
   })
 
   test('is empty where the folder is', () => {

@@ -9,12 +9,24 @@ import type { Grant, Limit, Policy, Protected } from './policy.ts'
 
 const INVALID = 'POLICY_INVALID'
 
+const MINUTE = 60_000
+const DAY = 24 * 60 * MINUTE
+
 /** Used where limits.yml sets none for the verb, so that a lost or emptied file does not lift the limit. */
-const DEFAULT_LIMITS: readonly Limit[] = [{ verb: 'quarantine_device', most: 10, per: 3_600_000 }]
+const DEFAULT_LIMITS: readonly Limit[] = (['quarantine_device', 'lock_device'] as const).flatMap((verb) => [
+  { verb, most: 3, per: MINUTE },
+  { verb, most: 10, per: 60 * MINUTE },
+  { verb, most: 50, per: DAY },
+  { verb, most: { share: 0.01 }, per: DAY },
+])
 
 const text = z.string().min(1)
 const verb = z.enum(VERBS)
 const period = duration.refine((length) => length > 0, 'must be longer than nothing, such as 1h')
+
+const most = z
+  .union([z.int().min(0), z.string().regex(/^\d{1,3}(\.\d+)?\s*%$/)], 'expected a number, or a share of the fleet such as 1%')
+  .transform((value) => (typeof value === 'number' ? value : { share: Number.parseFloat(value) / 100 }))
 
 const pin = z.strictObject({
   kind: z.enum(['rule', 'filter', 'list']),
@@ -43,14 +55,14 @@ const grantsFile = z.strictObject({
 
 const limitsFile = z.strictObject({
   limits: z
-    .array(z.strictObject({ verb, most: z.int().min(0), per: period }))
+    .array(z.strictObject({ verb, most, per: period, each: z.literal('rule').optional() }))
     .nullable()
     .default([]),
   quarantine_rules: z.array(text).nullable().default([]),
 })
 
 const names = z.array(text).nullable().default([])
-const protectedFile = z.strictObject({ devices: names, groups: names, owners: names })
+const protectedFile = z.strictObject({ devices: names, groups: names, owners: names, inventory_stale_after: period.optional() })
 
 /** The text of a policy file; absent where the file is. */
 export interface PolicyFile {
@@ -120,12 +132,19 @@ function grantsOf(grants: Settings<z.infer<typeof grantsFile>> | undefined, quar
   return result
 }
 
-function withDefaults(limits: readonly Limit[]): Limit[] {
+function withDefaults(data: NonNullable<z.infer<typeof limitsFile>['limits']>): Limit[] {
+  const limits = data.map(({ each, ...limit }): Limit => (each === undefined ? limit : { ...limit, each }))
   return [...limits, ...DEFAULT_LIMITS.filter(({ verb }) => !limits.some((limit) => limit.verb === verb))]
 }
 
 function protectedOf(data: z.infer<typeof protectedFile> | undefined): Protected {
-  return { devices: data?.devices ?? [], groups: data?.groups ?? [], owners: data?.owners ?? [] }
+  const { devices, groups, owners, inventory_stale_after: staleAfter } = data ?? {}
+  return {
+    devices: devices ?? [],
+    groups: groups ?? [],
+    owners: owners ?? [],
+    ...(staleAfter === undefined ? {} : { staleAfter }),
+  }
 }
 
 function read<T>(source: PolicyFile | undefined, schema: z.ZodType<T>): Settings<T> | undefined {

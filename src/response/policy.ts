@@ -18,11 +18,14 @@ export interface Grant {
   readonly where: Position
 }
 
-/** At most `most` effects of a verb in any period of `per` milliseconds, over the whole fleet. */
+/** At most `most` effects of a verb in any period of `per` milliseconds. */
 export interface Limit {
   readonly verb: Verb
-  readonly most: number
+  /** So many, or a share of the devices in the inventory. */
+  readonly most: number | { readonly share: number }
   readonly per: number
+  /** Of each rule by itself; else of all together. */
+  readonly each?: 'rule'
 }
 
 /** What the machine never acts on by itself, compared without regard to case. */
@@ -31,6 +34,8 @@ export interface Protected {
   readonly devices: readonly string[]
   readonly groups: readonly string[]
   readonly owners: readonly string[]
+  /** An inventory that was brought up to date longer ago protects every device. Milliseconds. */
+  readonly staleAfter?: number
 }
 
 export interface Policy {

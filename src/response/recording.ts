@@ -75,8 +75,7 @@ export class Recording {
     this.now = now
   }
 
-  /** @param news whether on-call must hear of it although the state alone is no news */
-  async effect(before: Effect | undefined, after: Effect, news = false): Promise<Effect> {
+  async effect(before: Effect | undefined, after: Effect): Promise<Effect> {
     const written = { ...after, version: (before?.version ?? 0) + 1 }
     await this.read.putEffect(written)
     if (before?.state !== after.state || before.times.accepted !== after.times.accepted)
@@ -85,7 +84,7 @@ export class Recording {
     if (said !== undefined) {
       const code = NOTICES[written.state]
       if (code !== undefined) this.notice(code, said.text, written)
-      await this.#tell(written, { ...said, news: said.news || news })
+      await this.#tell(written, said)
     }
     return this.#catchUp(written)
   }

@@ -1,7 +1,7 @@
 import { brief } from '../incidents/brief.ts'
 import type { IncidentBrief, Observation, Plan } from '../responders/responder.ts'
 import { type Effect, effectId, isTelling, NEVER, subjectOf } from './effect.ts'
-import { type AssetLookup, judge, stopped } from './guards.ts'
+import { type Fleet, judge, stopped } from './guards.ts'
 import {
   accepted,
   attempted,
@@ -33,7 +33,7 @@ export interface RunnerPorts extends RecordingPorts {
   /** Names this process in leases. */
   readonly owner: string
   readonly policy: () => Policy
-  readonly assets: AssetLookup
+  readonly fleet: () => Fleet
   /** Uniform in [0, 1). */
   readonly random: () => number
   readonly probe: (point: CrashPoint) => void | Promise<void>
@@ -120,14 +120,14 @@ export class Runner {
     }
     const earlier = effect.epoch > 1 ? await recording.read.effect(effectId(subjectOf(effect), effect.epoch - 1)) : undefined
     if (earlier !== undefined && isEnding(earlier)) return this.#postpone(recording, effect)
-    const verdict = judge(effect, await recording.read.guard(), this.#ports.policy(), this.#ports.assets, recording.now)
+    const verdict = judge(effect, await recording.read.guard(), this.#ports.policy(), this.#ports.fleet(), recording.now)
+    if (verdict.event === 'wait') return this.#postpone(recording, effect, verdict.until, verdict.reason)
     if (verdict.guard !== undefined) await recording.guard(verdict.guard)
-    if (verdict.notice !== undefined) recording.notice('LIMIT_REACHED', verdict.notice, effect)
     if (verdict.event === 'claim') {
       return recording.effect(effect, apply(effect, 'claim', verdict.reason, { ...this.#lease(), ...(await toTell(recording, effect)) }))
     }
     if (verdict.event === 'deny') await recording.effect(effect, ended(effect, 'deny', verdict.reason, this.#terms()))
-    else await recording.effect(effect, held(effect, verdict.reason), verdict.notice !== undefined)
+    else await recording.effect(effect, held(effect, verdict.reason))
     return undefined
   }
 
@@ -247,8 +247,8 @@ export class Runner {
     return { lease: { owner: this.#ports.owner, until }, dueAt: until }
   }
 
-  async #postpone(recording: Recording, effect: Effect): Promise<undefined> {
-    await recording.effect(effect, amend(effect, { dueAt: recording.now + LOOK_AGAIN }))
+  async #postpone(recording: Recording, effect: Effect, dueAt = recording.now + LOOK_AGAIN, reason = effect.reason): Promise<undefined> {
+    await recording.effect(effect, amend(effect, { dueAt, reason }))
   }
 
   #terms(): Terms {

@@ -18,5 +18,6 @@ test('the shipped grants pin the shipped rules as they are, and contain nothing 
     const tells = grant.verbs.every((verb) => verb === 'create_incident' || verb === 'notify')
     expect(grant.mode).toBe(tells ? 'enforce' : 'shadow')
   }
-  expect(policy.limits).toEqual([{ verb: 'quarantine_device', most: 10, per: 3_600_000 }])
+  // What the shipped file says is what holds without it.
+  expect(new Set(policy.limits)).toEqual(new Set(loadPolicy('a folder that is not there').limits))
 })

@@ -11,7 +11,7 @@ import type { Ledger } from '../stores/ledger.ts'
 import { type AlertsWorker, type AlertsWorkerPorts, alertsWorker } from './alerts-worker.ts'
 import { Dispatcher } from './dispatcher.ts'
 import type { Effect } from './effect.ts'
-import type { AssetLookup } from './guards.ts'
+import type { Asset } from './guards.ts'
 import type { Grant, Policy } from './policy.ts'
 import type { Change, RecordingPorts } from './recording.ts'
 import type { CrashPoint } from './runner.ts'
@@ -106,7 +106,9 @@ export function policyWith(grants: readonly Grant[], changes: Partial<Policy> = 
   }
 }
 
-const KNOWN: AssetLookup = (id) => ({ id })
+/** An inventory that knows every device, one of so many. */
+const KNOWN = (id: string): Asset | undefined => ({ id })
+const FLEET = 6_000
 
 /** How a request goes wrong. `late`: the vendor acts only after Cordon gave up waiting, yet within the responder's timeout. */
 export const FAULTS = ['none', 'refused', 'dropped-before', 'dropped-after', 'late', 'busy'] as const
@@ -238,7 +240,10 @@ export class Site {
   readonly folder = mkdtempSync(join(tmpdir(), 'cordon-response-'))
   now = START
   policy: Policy
-  assets: AssetLookup = KNOWN
+  assets = KNOWN
+  fleetSize = FLEET
+  /** When the inventory was brought up to date; just now by default. */
+  asOf: number | undefined
   errors: unknown[] = []
   /** Crash at this point when it is reached. */
   crashAt: CrashPoint | undefined
@@ -283,7 +288,7 @@ export class Site {
       links: this.links,
       owner: `engine-${++this.#starts}`,
       policy: () => this.policy,
-      assets: (id) => this.assets(id),
+      fleet: () => ({ asset: (id) => this.assets(id), size: this.fleetSize, asOf: this.asOf ?? this.now }),
       random: () => 0.5,
       onError: (error) => this.errors.push(error),
       probe: (point) => {

@@ -100,7 +100,7 @@ export function ledgerConformance(name: string, start: () => Promise<LedgerBench
       test('waits for the transaction before it, and fails alone', async () => {
         const failing = () =>
           ledger.transaction(async (transaction) => {
-            await transaction.putGuard({ version: 1_000, reservations: [], said: {} })
+            await transaction.putGuard({ version: 1_000, reservations: [] })
           })
         const results = await Promise.allSettled(Array.from({ length: 60 }, (_, n) => (n % 6 === 0 ? failing() : increment(ledger))))
         expect(results.filter(({ status }) => status === 'fulfilled')).toHaveLength(50)
@@ -130,7 +130,7 @@ export function ledgerConformance(name: string, start: () => Promise<LedgerBench
         await transaction.putEffect(effect('e1', { receipt: { big: 2 ** 52 } }))
         await transaction.putIncident(incident('i1', 'd1'))
         await transaction.putStanding(standing)
-        await transaction.putGuard({ version: 1, reservations: [{ effect: 'e1', verb: 'quarantine_device', at: START + 0.25 }], said: {} })
+        await transaction.putGuard({ version: 1, reservations: [{ effect: 'e1', verb: 'quarantine_device', at: START + 0.25 }] })
         await transaction.addReceipts('mdm', [receipt])
         await transaction.putOffset('c', 0, 7)
       })

@@ -370,7 +370,7 @@ describe.skipIf(server === undefined)(`on Elasticsearch 9.2.0${note}`, () => {
         },
         owner: 'another node',
         policy: () => site.policy,
-        assets: (id) => ({ id }),
+        fleet: () => ({ asset: (id) => ({ id }), size: 6_000, asOf: site.now }),
         random: () => 0.5,
         probe: () => {},
         onError: (error) => site.errors.push(error),

@@ -1,0 +1,117 @@
+import { entityName } from '../incidents/incident.ts'
+import type { Effect } from './effect.ts'
+import type { Guard, Reached, Verdict } from './guards.ts'
+import type { Limit } from './policy.ts'
+import { type RecordingPorts, record } from './recording.ts'
+
+/** A limit whose period is no longer than this sets the pace: what is beyond it waits for its turn and is not held for a person. Milliseconds. */
+const PACE = 60_000
+/** How long after it was reached on-call is told of a limit: long enough to say how much it holds back. Milliseconds. */
+const SETTLE = 10_000
+/** Targets that are told by name. */
+const NAMED = 20
+/** How long it is remembered that a limit was reached. Milliseconds. */
+const REMEMBERED = 48 * 3_600_000
+
+/**
+ * Whether an effect is within the limits, and the guard document that counts it. Pure: read and write are one transaction with the claim.
+ *
+ * @param fleet devices in the inventory, which shares are of
+ */
+export function judgeLimits(effect: Effect, guard: Guard, limits: readonly Limit[], fleet: number, now: number): Verdict {
+  const mine = limits.filter(({ verb }) => verb === effect.verb).sort((a, b) => b.per - a.per)
+  if (mine[0] === undefined) return { event: 'claim', reason: 'the guards passed' }
+  const { per: longest } = mine[0]
+  const counted = guard.reservations.filter(({ verb, at }) => verb !== effect.verb || at > now - longest)
+  const others = counted.filter(({ effect: id, verb }) => verb === effect.verb && id !== effect.id)
+  for (const limit of effect.released === undefined ? mine : []) {
+    const most = mostOf(limit, fleet)
+    const used = others.filter(({ rule, at }) => at > now - limit.per && (limit.each !== 'rule' || rule === effect.rule.id))
+    if (used.length < most) continue
+    const oldest = used[used.length - most]
+    if (limit.per <= PACE && oldest !== undefined)
+      return { event: 'wait', reason: `no more than ${inWords(limit, fleet)}`, until: oldest.at + limit.per }
+    return refusal(effect, guard, limit, fleet, now)
+  }
+  // A retry keeps its place: one effect counts once, from its latest claim.
+  const own = { effect: effect.id, verb: effect.verb, rule: effect.rule.id, at: now }
+  const reservations = [...counted.filter(({ effect: id }) => id !== effect.id), own]
+  return { event: 'claim', reason: 'the guards passed', guard: { ...guard, version: guard.version + 1, reservations } }
+}
+
+/**
+ * Tells on-call of each limit that was reached a little while ago: once in its period, with what it holds back, on the incident that met
+ * it first.
+ *
+ * @returns how many limits were told of
+ */
+export async function tellOfLimits(ports: RecordingPorts): Promise<number> {
+  if (ripe(await ports.ledger.guard(), ports.now()).length === 0) return 0
+  return record(ports, async (recording) => {
+    const guard = await recording.read.guard()
+    const untold = ripe(guard, recording.now)
+    for (const [, reached] of untold) {
+      const effect = await recording.read.effect(reached.effect)
+      if (effect !== undefined) await recording.warn('LIMIT_REACHED', effect, sentenceOf(reached))
+    }
+    const told = Object.fromEntries(untold.map(([key, reached]) => [key, { ...reached, told: true as const }]))
+    if (untold.length > 0) await recording.guard({ ...guard, version: guard.version + 1, reached: { ...guard.reached, ...told } })
+    return untold.length
+  })
+}
+
+function ripe({ reached = {} }: Guard, now: number): (readonly [string, Reached])[] {
+  return Object.entries(reached).filter(([, { told, since }]) => told === undefined && now - since >= SETTLE)
+}
+
+function sentenceOf({ reason, count, targets }: Reached): string {
+  const rest = count - targets.length
+  const named = `${targets.join(', ')}${rest > 0 ? ` and ${rest} more` : ''}`
+  const actions = count === 1 ? '1 action is' : `${count} actions are`
+  return `${capital(reason)}: ${actions} held back until a person looks (${named}). See cordon actions list --state held.`
+}
+
+/** Held back. The guard document gathers what is, for the one page of the period. */
+function refusal(effect: Effect, guard: Guard, limit: Limit, fleet: number, now: number): Verdict {
+  const reason = `the limit of ${inWords(limit, fleet)} is reached`
+  const key = [limit.verb, mostOf(limit, fleet), limit.per, ...(limit.each === 'rule' ? [effect.rule.id] : [])].join(' ')
+  const remembered = Object.entries(guard.reached ?? {}).filter(([, { since }]) => since > now - REMEMBERED)
+  const known = remembered.find(([other]) => other === key)?.[1]
+  const current: Reached =
+    known !== undefined && known.since > now - limit.per ? known : { since: now, effect: effect.id, reason, count: 0, targets: [] }
+  const grown = {
+    ...current,
+    count: current.count + 1,
+    targets: current.targets.length < NAMED ? [...current.targets, entityName(effect.target)] : current.targets,
+  }
+  return {
+    event: 'hold',
+    reason,
+    guard: { ...guard, version: guard.version + 1, reached: { ...Object.fromEntries(remembered), [key]: grown } },
+  }
+}
+
+/** A share of the fleet is rounded down, and never less than one device. */
+function mostOf({ most }: Limit, fleet: number): number {
+  return typeof most === 'number' ? most : Math.max(1, Math.floor(fleet * most.share))
+}
+
+/** `10 quarantine_device in one hour over the fleet`. */
+function inWords(limit: Limit, fleet: number): string {
+  const share = typeof limit.most === 'number' ? '' : ` (${limit.most.share * 100} % of ${fleet} devices)`
+  return `${mostOf(limit, fleet)} ${limit.verb}${share} in ${period(limit.per)} ${limit.each === 'rule' ? 'by one rule' : 'over the fleet'}`
+}
+
+function period(length: number): string {
+  const [unit, size] = (
+    [
+      ['day', 86_400_000],
+      ['hour', 3_600_000],
+      ['minute', 60_000],
+    ] as const
+  ).find(([, size]) => length % size === 0) ?? ['second', 1_000]
+  const count = length / size
+  return count === 1 ? `one ${unit}` : `${count} ${unit}s`
+}
+
+const capital = (text: string) => text.charAt(0).toUpperCase() + text.slice(1)
