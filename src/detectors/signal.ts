@@ -1,4 +1,5 @@
 import type { Entity, Evidence, RuleFacts } from './alert.ts'
+import type { Tenure } from './tenure.ts'
 
 /**
  * A hit on its way from match to correlate: the event's ids and times, and the values used; never the event itself. A correlation
@@ -74,21 +75,14 @@ export interface Progress {
   readonly feed?: Feed
 }
 
-/** A bundle, with the stamps of the first and the last event that named it. */
-export interface LiveBundle {
-  readonly id: string
-  readonly since: number
-  readonly last: number
-}
-
 /** What match knows of a partition of the events log: a function of its entries up to a place. */
 export interface Feed {
   /** Oldest first. */
   readonly gaps: readonly Gap[]
   /** The ingest nodes that have ticked here and have not said goodbye, with the stamp of their last tick. */
   readonly nodes: readonly { readonly node: string; readonly heard: number; readonly paused: boolean }[]
-  /** The bundles that events here name, in the order in which they came. Those long superseded are left out. */
-  readonly bundles: readonly LiveBundle[]
+  /** The bundles that events here name, in the order in which they came. Those left long ago are not told any more. */
+  readonly bundles: readonly Tenure[]
 }
 
 export type SignalRecord = Signal | Retraction | Progress

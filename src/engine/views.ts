@@ -21,7 +21,7 @@ export function alertView({ unknown, ...alert }: AlertRevision) {
 
 function unknownView(one: Unknown) {
   const text = describeUnknown(one)
-  if (one.why === 'posture') return { ...one, text }
+  if (!('from' in one)) return { ...one, text }
   return { ...one, text, from: formatTime(one.from), to: one.to === null ? null : formatTime(one.to) }
 }
 

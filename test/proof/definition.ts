@@ -1,9 +1,11 @@
 import type { Gap } from '../../src/detectors/signal.ts'
+import type { Tenure } from '../../src/detectors/tenure.ts'
 import type { Event, EventRecord } from '../../src/event/event.ts'
 import { canonicalJson, getText } from '../../src/event/json.ts'
-import type { DetectionRule, RuleSet } from '../../src/sigma/ast.ts'
+import type { CorrelationRule, DetectionRule, RuleSet } from '../../src/sigma/ast.ts'
 import { loadRuleSet } from '../../src/sigma/load.ts'
 import { expectedAlerts, foldedAlerts, type Hit, type SetAlert } from '../property/correlation-oracle.ts'
+import { patienceFor, type Run, tenuresOf } from '../property/tenures.ts'
 import type { Outcome } from './outcome.ts'
 import type { RecordedEntry } from './record.ts'
 import type { ProofRules } from './rules.ts'
@@ -27,7 +29,12 @@ export async function againstDefinition(record: AsyncIterable<RecordedEntry>, ru
     partitions[partition] ??= new PartitionPass(partition, rulesOf)
     partitions[partition].take(value, stamp)
   }
-  const recorded = { rulesOf, hits: partitions.flatMap(({ hits }) => hits), gaps: partitions.flatMap((pass) => pass.gaps()) }
+  const recorded = {
+    rulesOf,
+    hits: partitions.flatMap(({ hits }) => hits),
+    gaps: partitions.flatMap((pass) => pass.gaps()),
+    tenures: partitions.map(({ tenures }) => tenures),
+  }
   const defined = byId(expectedAlerts(recorded))
   const found = byId(foldedAlerts([...alerts.values()], rulesOf))
   return [...new Set([...defined.keys(), ...found.keys()])].flatMap((id) =>
@@ -51,7 +58,8 @@ class PartitionPass {
   readonly hits: Hit[] = []
   private readonly partition: number
   private readonly rulesOf: RulesOf
-  private readonly since = new Map<string, number>()
+  private readonly runs: Run[] = []
+  tenures: readonly Tenure[] = []
   private readonly ticks = new Map<string, { readonly stamp: number; readonly tick: Extract<EventRecord, { kind: 'tick' }> }[]>()
   private offset = 0
 
@@ -67,13 +75,13 @@ class PartitionPass {
       return
     }
     const { bundle: own, event } = value
-    if (!this.since.has(own)) this.since.set(own, stamp)
-    const beside = new Map(
-      [...this.since.keys()].filter((bundle) => bundle !== own).map((bundle) => [bundle, this.beside(own, bundle, stamp)]),
-    )
+    if (this.runs.at(-1)?.bundle !== own) this.begin(own, stamp)
+    const bundles = new Set(this.tenures.map(({ id }) => id))
+    const others = [...bundles].filter((bundle) => bundle !== own)
+    const beside = new Map(others.map((bundle) => [bundle, this.beside(own, bundle, stamp)]))
     const host = getText(event.ecs, 'destination.ip')
     const at = { eventId: event.id, time: event.time, ingested: stamp, partition: this.partition, offset }
-    for (const bundle of this.since.keys()) {
+    for (const bundle of bundles) {
       for (const { rule, group, refs } of meetings(this.rulesOf(bundle), event, beside.get(bundle))) {
         const also = [...beside].filter(([other, rules]) => other !== bundle && this.changedAbove(rule, bundle, other, rules))
         const hit = { bundle, also: also.map(([other]) => other), rule, group, refs, ...at }
@@ -82,19 +90,23 @@ class PartitionPass {
     }
   }
 
+  private begin(bundle: string, first: number): void {
+    this.runs.push({ bundle, first })
+    const sightsOf = (id: string) => this.rulesOf(id).correlations.map(sightOf)
+    this.tenures = tenuresOf(this.runs, (id) => patienceFor(sightsOf(id)))
+  }
+
   /**
-   * The correlations of another bundle that take an event beside those of its own: where they have other parameters there, for G after
-   * the first stamp of the bundle that changed them, in the newest bundle that has them so.
+   * The correlations of another bundle that take an event beside those of its own: where they have other parameters there, until G after
+   * it was left, in the newest bundle that has them so.
    */
   private beside(own: string, other: string, stamp: number): ReadonlySet<string> {
-    // Bundles come one after the other here, and none comes again.
-    const bundles = [...this.since.keys()]
-    const [here, there] = [bundles.indexOf(own), bundles.indexOf(other)]
     const taking = this.rulesOf(other).correlations.filter((rule) => {
-      const keys = bundles.map((bundle) => keyIn(this.rulesOf(bundle), rule.id))
-      if (keys[here] === keys[there] || keys.lastIndexOf(keys[there]!) !== there) return false
-      const change = bundles[there < here ? there + 1 : keys.indexOf(keys[there]!)]!
-      return stamp <= this.since.get(change)! + rule.timespan + rule.extension.grace
+      const key = keyIn(this.rulesOf(other), rule.id)
+      const having = this.tenures.filter(
+        ({ id, left = stamp }) => keyIn(this.rulesOf(id), rule.id) === key && stamp <= left + sightOf(rule),
+      )
+      return keyIn(this.rulesOf(own), rule.id) !== key && having.at(-1)?.id === other
     })
     return new Set(taking.map(({ id }) => id))
   }
@@ -140,6 +152,8 @@ function meets({ name, filters }: DetectionRule, { ecs }: Event): boolean {
   if (getText(ecs, 'event.action') !== name!.replaceAll('_', '-')) return false
   return filters.length === 0 || !SCANNERS.has(getText(ecs, 'device.id'))
 }
+
+const sightOf = ({ timespan, extension }: CorrelationRule) => timespan + extension.grace
 
 /** The parameters of a correlation, with those under it, in a rule set. */
 function keyIn(set: RuleSet, id: string): string {

@@ -8,7 +8,9 @@
 import { createHash } from 'node:crypto'
 import type { AlertRevision } from '../../src/detectors/alert.ts'
 import type { Gap, Signal } from '../../src/detectors/signal.ts'
+import type { Tenure } from '../../src/detectors/tenure.ts'
 import type { CorrelationRule, RuleExpression, RuleSet } from '../../src/sigma/ast.ts'
+import { patienceFor } from './tenures.ts'
 
 /** What one entry of the events log is to one rule that alerts by itself, or to one correlation over detection rules. */
 export interface Hit
@@ -25,6 +27,8 @@ export interface Recorded {
   readonly hits: readonly Hit[]
   /** Of all events partitions. */
   readonly gaps?: readonly Gap[]
+  /** By events partition. Left out: all events name one bundle. */
+  readonly tenures?: readonly (readonly Tenure[])[]
   /** Where the clock of the correlations of a depth stands in the end. Left out: past everything. */
   readonly clock?: (depth: number) => number
 }
@@ -43,6 +47,8 @@ export interface SetAlert {
   readonly nodes: readonly string[]
   /** The posture that does: of all that it rests on. */
   readonly posture: readonly string[]
+  /** The rule was changed, so that not all events went to it that its condition depends on. */
+  readonly partial: boolean
   /** Ids of the events that it rests on. */
   readonly evidence: readonly string[]
 }
@@ -61,7 +67,7 @@ export function expectedAlerts(recorded: Recorded): SetAlert[] {
     for (const placed of Map.groupBy(queue, (hit) => JSON.stringify([hit.unit.key, hit.group])).values()) {
       const { unit } = placed[0]!
       if (unit.depth !== level) continue
-      const found = isCourse(unit.rule) ? turnsOf(unit, placed, recorded) : anchorsOf(unit, placed)
+      const found = isCourse(unit.rule) ? seenTurns(unit, placed, recorded) : anchorsOf(unit, placed)
       for (const { anchor, past, until } of found) {
         const rule = rulesOf(anchor.bundle).correlations.find((candidate) => candidate.id === unit.rule.id)!
         const evidence = [anchor, ...(until === undefined ? evidenceOf(rule, past) : [])]
@@ -91,8 +97,9 @@ export function foldedAlerts(revisions: readonly AlertRevision[], rulesOf: Recor
         time: evidence.length > 0 && evidence.every((item) => item.time === null) ? null : time,
         group,
         verdict: provisional ? 'provisional' : unknown === undefined ? 'final' : 'unknown',
-        nodes: sorted((unknown ?? []).flatMap((one) => (one.why === 'posture' ? [] : [one.node]))),
+        nodes: sorted((unknown ?? []).flatMap((one) => ('node' in one ? [one.node] : []))),
         posture: sorted((unknown ?? []).flatMap((one) => (one.why === 'posture' ? [one.field] : []))),
+        partial: (unknown ?? []).some(({ why }) => why === 'rules'),
         evidence: sorted(evidence.map(({ eventId }) => eventId)),
       })),
   )
@@ -103,6 +110,8 @@ interface Unit {
   /** By any bundle that has the unit: its parameters are the same in all of them. */
   readonly rule: CorrelationRule
   readonly depth: number
+  /** The correlations right under it. */
+  readonly children: readonly Unit[]
   /** G. */
   readonly sight: number
   readonly falsifiable: boolean
@@ -137,6 +146,7 @@ function unitOf(rule: CorrelationRule, set: Rules): Unit {
     ),
     rule,
     depth: depth(rule, set),
+    children,
     sight,
     falsifiable: falsifiable(rule) || children.some((child) => child.falsifiable),
     // A child's anchor depends on the condition at the signal before it, too, which it sees.
@@ -188,6 +198,39 @@ const isCourse = ({ extension }: CorrelationRule) =>
   extension.firstSeen !== undefined || extension.silence !== undefined || extension.gaps !== undefined
 /** Of the signals of a group and value in one such step, the first stands for all. */
 const stepOf = ({ timespan }: CorrelationRule) => Math.min(60_000, Math.ceil(timespan / 8))
+
+/** Not of a course, what did not come where not all that came went to it. */
+function seenTurns(unit: Unit, all: readonly Placed[], recorded: Recorded): Anchored[] {
+  const turns = turnsOf(unit, all, recorded)
+  return unit.rule.extension.firstSeen === undefined
+    ? turns.filter(({ anchor, until }) => !isPartial(unit, anchor.ingested, until!, recorded))
+    : turns
+}
+
+/** Whether there is a stamp from which on, for however short a time, an event might not have gone to a unit or to one under it. */
+function isPartial(unit: Unit, first: number, last: number, recorded: Recorded): boolean {
+  const { tenures = [], rulesOf } = recorded
+  return (
+    unit.children.some((child) => isPartial(child, first, last, recorded)) ||
+    tenures.some((all) => {
+      const beginning = Math.max(first, Math.min(...all.map(({ since }) => since)))
+      if (beginning > last) return false
+      const versions = all.map(({ id, since, left = Number.POSITIVE_INFINITY }) => {
+        const set = rulesOf(id)
+        const rules = set.correlations.filter(({ extension }) => extension.mode !== 'off')
+        const rule = rules.find((candidate) => candidate.id === unit.rule.id)
+        const patience = patienceFor(rules.map((other) => unitOf(other, set).sight))
+        return { since, left, until: left + patience, key: rule && unitOf(rule, set).key }
+      })
+      const misses = (stamp: number) =>
+        versions.some(({ since, until, key }) => key === undefined && since <= stamp && stamp <= until) ||
+        !versions.some(({ since, left, key }) => key === unit.key && since <= stamp && stamp <= left + unit.sight)
+      const turns = [beginning, last, ...versions.flatMap(({ since, left, until }) => [since, left + unit.sight, until])]
+      const edges = turns.filter((stamp) => stamp >= beginning && stamp <= last).sort((a, b) => a - b)
+      return edges.some((edge, at) => misses(edge) || misses((edge + (edges[at + 1] ?? edge)) / 2))
+    })
+  )
+}
 
 /** What the course of a group comes to: its hits in the order of their stamps, word by word (docs/decisions/0019). */
 function turnsOf({ rule, depth }: Unit, all: readonly Placed[], { clock = () => Number.POSITIVE_INFINITY }: Recorded): Anchored[] {
@@ -267,9 +310,10 @@ function alertOf(
   rule: CorrelationRule,
   anchor: Hit,
   evidence: readonly Placed[],
-  { gaps = [], clock = () => Number.POSITIVE_INFINITY }: Recorded,
+  recorded: Recorded,
   until: number | undefined,
 ): SetAlert {
+  const { gaps = [], clock = () => Number.POSITIVE_INFINITY } = recorded
   const { ingested } = anchor
   const closed = clock(unit.depth) > ingested + unit.sight
   const [first, last] = until === undefined ? [ingested - unit.reach, ingested + unit.reach] : [ingested, until]
@@ -277,6 +321,7 @@ function alertOf(
   const nodes = (until === undefined ? unit.falsifiable && closed : rule.extension.firstSeen === undefined)
     ? sorted(missed.map(({ node }) => node))
     : []
+  const partial = until === undefined && unit.falsifiable && closed && isPartial(unit, first, last, recorded)
   const posture = sorted(evidence.flatMap(({ posture = [] }) => posture))
   return {
     id: hash('alert', rule.id, unit.key, ...anchor.group, String(until === undefined ? anchor.time : anchor.ingested), anchor.eventId),
@@ -284,9 +329,10 @@ function alertOf(
     bundle: anchor.bundle,
     time: anchor.time,
     group: Object.fromEntries(rule.groupBy.map((field, at) => [field, anchor.group[at]!])),
-    verdict: unit.falsifiable && !closed ? 'provisional' : nodes.length + posture.length > 0 ? 'unknown' : 'final',
+    verdict: unit.falsifiable && !closed ? 'provisional' : partial || nodes.length + posture.length > 0 ? 'unknown' : 'final',
     nodes,
     posture,
+    partial,
     evidence: sorted(evidence.flatMap(({ events }) => events)),
   }
 }
@@ -332,6 +378,7 @@ function single({ rule, time, eventId, posture = [] }: Hit): SetAlert {
     verdict: posture.length > 0 ? 'unknown' : 'final',
     nodes: [],
     posture: sorted(posture),
+    partial: false,
     evidence: [eventId],
   }
 }

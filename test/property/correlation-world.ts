@@ -5,7 +5,9 @@
 import type { AlertRevision } from '../../src/detectors/alert.ts'
 import { Correlator, type CorrelatorHead, rowKey, type StateRow } from '../../src/detectors/correlation/correlator.ts'
 import { type Gap, type Progress, type Signal, type SignalRecord, signalKey } from '../../src/detectors/signal.ts'
+import type { Tenure } from '../../src/detectors/tenure.ts'
 import type { RuleSet } from '../../src/sigma/ast.ts'
+import { runsOf, tenuresOf } from './tenures.ts'
 
 /** One entry of an events partition: a stamp, and the signals that match gives for it. A tick names no bundle. */
 export interface Entry {
@@ -19,6 +21,8 @@ export interface WorldOptions {
   /** By events partition. Signals name the place of their entry. */
   readonly entries: readonly (readonly Entry[])[]
   readonly gaps: readonly Gap[]
+  /** How long a bundle may be away and be the same tenure. */
+  readonly patienceOf: (bundle: string) => number
   readonly signalPartitions: number
   /** From 0 to 1. */
   readonly random: () => number
@@ -43,18 +47,27 @@ interface Member {
   next: number
 }
 
-const NAMED_FOR = 5
+/** What was left so long ago is not told any more. */
+const TOLD_FOR = 100
+
+/** The tenures of a partition, after these entries of it. */
+export function tenuresIn(entries: readonly Entry[], patienceOf: WorldOptions['patienceOf']): Tenure[] {
+  return tenuresOf(
+    runsOf(entries.flatMap(({ bundle, ingested }) => (bundle === undefined ? [] : [{ bundle, stamp: ingested }]))),
+    patienceOf,
+  )
+}
 
 /** Runs until everything that was recorded has been handled, and answers all revisions that were published. */
 export function run(options: WorldOptions): AlertRevision[] {
-  const { entries, gaps, signalPartitions, random, crashes } = options
+  const { entries, gaps, patienceOf, signalPartitions, random, crashes } = options
   const logs: SignalRecord[][] = Array.from({ length: signalPartitions }, () => [])
   const published: AlertRevision[] = []
   const partitionOf = (key: string) => [...key].reduce((sum, letter) => (sum * 31 + letter.charCodeAt(0)) >>> 0, 7) % signalPartitions
   const chance = (share: number) => random() < share
   const upTo = (most: number) => 1 + Math.floor(random() * most)
 
-  const places = entries.map(() => ({ next: 0 }))
+  const places = entries.map(() => ({ next: 0, told: 0 }))
   const match = (partition: number) => {
     const place = places[partition]!
     const all = entries[partition]!
@@ -68,16 +81,17 @@ export function run(options: WorldOptions): AlertRevision[] {
     if (crashes && chance(0.1)) return
     const { ingested } = batch.at(-1)!
     const known = gaps.filter(({ from }) => from <= ingested)
-    // What has not been named for a while is left out, sooner than match would.
-    const named = all.slice(0, until).filter((entry) => entry.ingested > ingested - NAMED_FOR)
+    const tenures = tenuresIn(all.slice(0, until), patienceOf)
+    const isOver = ({ left = Number.POSITIVE_INFINITY }: Tenure) => left + TOLD_FOR < place.told
     const feed = {
       gaps: known.map((gap) => (gap.to !== null && gap.to <= ingested ? gap : { ...gap, to: null })),
       nodes: [],
-      bundles: [...new Set(named.flatMap(({ bundle }) => bundle ?? []))].map((id) => ({ id, since: 0, last: ingested })),
+      bundles: tenures.filter((tenure) => !isOver(tenure)),
     }
     const progress: Progress = { kind: 'progress', depth: 0, partition, offset: until - 1, ingested, feed }
     for (const log of logs) log.push(progress)
     place.next = until
+    place.told = ingested
   }
 
   const checkpoints = logs.map((): Checkpoint => ({ rows: new Map(), head: undefined, outbox: [], next: 0 }))

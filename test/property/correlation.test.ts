@@ -7,7 +7,8 @@ import type { Gap } from '../../src/detectors/signal.ts'
 import type { CorrelationRule, RuleSet } from '../../src/sigma/ast.ts'
 import { and, correlation, gaps, generator, not, type Recorded, record, recorded, ref, ruleSet } from './correlation-cases.ts'
 import { expectedAlerts, foldedAlerts } from './correlation-oracle.ts'
-import { run } from './correlation-world.ts'
+import { run, tenuresIn } from './correlation-world.ts'
+import { patienceFor } from './tenures.ts'
 
 const newValues = correlation('rule', {
   type: 'value_count',
@@ -214,12 +215,13 @@ describe.each([...Object.entries(FLAT).map(([name, rule]) => [name, ruleSet(rule
   (_, rules) => {
     const rulesOf = () => rules
     const bundles = ['']
+    const patienceOf = () => Number.POSITIVE_INFINITY
 
     it('gives the same with crashes, everything sent again, gaps and eviction', { timeout: TIMEOUT }, () => {
       fc.assert(
         fc.property(recorded(bundles), gaps, fc.integer(), fc.integer({ min: 1, max: 3 }), (events, gaps, seed, signalPartitions) => {
           const { entries, hits } = record(events, { rulesOf, bundles, end: PAST_EVERYTHING, beside: false })
-          const revisions = run({ rulesOf, entries, gaps, signalPartitions, random: generator(seed), crashes: true })
+          const revisions = run({ rulesOf, entries, gaps, patienceOf, signalPartitions, random: generator(seed), crashes: true })
           expect(foldedAlerts(revisions, rulesOf)).toEqual(expectedAlerts({ rulesOf, hits, gaps }))
           expect(contradictions(revisions)).toEqual([])
         }),
@@ -232,7 +234,7 @@ describe.each([...Object.entries(FLAT).map(([name, rule]) => [name, ruleSet(rule
         fc.property(recorded(bundles), gaps, fc.integer(), fc.integer({ min: 0, max: 200 }), (events, gaps, seed, more) => {
           const end = Math.max(...events.map(({ ingested }) => ingested)) + more
           const { entries, hits } = record(events, { rulesOf, bundles, end, beside: false })
-          const revisions = run({ rulesOf, entries, gaps, signalPartitions: 2, random: generator(seed), crashes: true })
+          const revisions = run({ rulesOf, entries, gaps, patienceOf, signalPartitions: 2, random: generator(seed), crashes: true })
           expect(foldedAlerts(revisions, rulesOf)).toEqual(expectedAlerts({ rulesOf, hits, gaps, clock: clockAt(rules, end) }))
         }),
         { ...runs(60), examples: [TWO_GAPS_OF_ONE_INSTANT] },
@@ -244,13 +246,15 @@ describe.each([...Object.entries(FLAT).map(([name, rule]) => [name, ruleSet(rule
 describe.each(Object.entries(CHANGES))('rules change: %s', (_, sets) => {
   const bundles = Object.keys(sets)
   const rulesOf = (bundle: string) => sets[bundle]!
+  const patienceOf = (bundle: string) => patienceFor([...unitsOf(rulesOf(bundle)).values()].map(({ span }) => span.sight))
 
   it('every event counts by the rules that it names, and what they have in common is one', { timeout: TIMEOUT }, () => {
     fc.assert(
       fc.property(recorded(bundles), gaps, fc.integer(), fc.boolean(), (events, gaps, seed, beside) => {
         const { entries, hits } = record(events, { rulesOf, bundles, end: PAST_EVERYTHING, beside })
-        const revisions = run({ rulesOf, entries, gaps, signalPartitions: 2, random: generator(seed), crashes: true })
-        expect(foldedAlerts(revisions, rulesOf)).toEqual(expectedAlerts({ rulesOf, hits, gaps }))
+        const tenures = entries.map((partition) => tenuresIn(partition, patienceOf))
+        const revisions = run({ rulesOf, entries, gaps, patienceOf, signalPartitions: 2, random: generator(seed), crashes: true })
+        expect(foldedAlerts(revisions, rulesOf)).toEqual(expectedAlerts({ rulesOf, hits, gaps, tenures }))
       }),
       runs(100),
     )

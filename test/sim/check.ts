@@ -31,7 +31,7 @@ export function check({ bundles, events, alerts, stored, effects, acknowledged }
   const record = readRecord(events, bundles)
   const sets = new Map([...bundles].map(([id, rules]) => [id, ruleSetOf(rules)]))
   const rulesOf = (bundle: string) => sets.get(bundle)!
-  const expected = expectedAlerts({ rulesOf, hits: record.hits, gaps: record.gaps })
+  const expected = expectedAlerts({ rulesOf, hits: record.hits, gaps: record.gaps, tenures: record.tenures })
   const revisions = alerts.map(({ value }) => value)
   const isUndefined = haveFarCopies(record, [...bundles.values()])
   const compare = (where: string, found: readonly AlertRevision[]) =>

@@ -12,6 +12,7 @@ export interface Mutant {
 const MATCH = 'src/engine/detection/match-worker.ts'
 const FEED = 'src/engine/detection/partition-feed.ts'
 const CORRELATE = 'src/engine/detection/correlate-worker.ts'
+const ANNOUNCER = 'src/detectors/correlation/announcer.ts'
 const CORRELATOR = 'src/detectors/correlation/correlator.ts'
 const CLOCK = 'src/detectors/correlation/clock.ts'
 const COURSE = 'src/detectors/correlation/course.ts'
@@ -87,6 +88,18 @@ export const MUTANTS: readonly Mutant[] = [
     file: COURSE,
     find: 'const next = this.waiting.findIndex(({ signal }) => signal.ingested >= clock)',
     replace: 'const next = -1',
+  },
+  {
+    name: 'a window of a changed correlation closed as if all events had gone to it',
+    file: ANNOUNCER,
+    find: "return this.known.tenures.isPartial(unit, from, to) ? [...gaps, { why: 'rules' }] : gaps",
+    replace: 'return gaps',
+  },
+  {
+    name: 'a silence told by a correlation that nothing goes to any more',
+    file: ANNOUNCER,
+    find: 'isAbsence && this.known.tenures.isPartial(unit, from, to)',
+    replace: 'false',
   },
   {
     name: 'anchor taken in arrival order',

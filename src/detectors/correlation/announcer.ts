@@ -9,7 +9,8 @@ import { Deadlines } from './deadlines.ts'
 import type { Gaps } from './gaps.ts'
 import { type Group, SIGHTS_KEPT } from './group.ts'
 import type { KnownBundle, KnownRules } from './known-rules.ts'
-import { alertId, revisionOf, singleAlertId } from './revision.ts'
+import { alertId, revisionOf, type Standing, singleAlertId } from './revision.ts'
+import type { Tenures } from './tenures.ts'
 import type { Unit } from './units.ts'
 
 const FACT_LENGTH = 256
@@ -34,13 +35,14 @@ interface Knowledge {
   readonly rules: KnownRules
   readonly clock: Clock
   readonly gaps: Gaps
+  readonly tenures: Tenures
   /** Its partition of the signals log. */
   readonly partition: number
 }
 
 /**
  * Turns changes of anchors into revisions of alerts and into signals for the correlations above. Who speaks is the anchor's own
- * bundle; when an alert is final, and whether it is unknown, follows from the clock and the gaps alone.
+ * bundle; when an alert is final, and whether it is unknown, follows from the clock, the gaps and the tenures alone.
  */
 export class Announcer {
   private readonly known: Knowledge
@@ -92,8 +94,13 @@ export class Announcer {
     return told
   }
 
-  /** What a course came to: it is final at once. */
+  /**
+   * What a course came to: it is final at once. What did not come is nothing to a correlation to which not all went that did: there is
+   * another one then, with other parameters, to which it did.
+   */
   turn(unit: Unit, { entry: { signal }, from, to, missing }: Turn, offset: number): Told {
+    const isAbsence = unit.course!.asks !== 'first_seen'
+    if (isAbsence && this.known.tenures.isPartial(unit, from, to)) return { revisions: [], chained: [] }
     const own = this.known.rules.unit(unit.key, signal)
     const { rule } = own
     const course = unit.course!
@@ -105,7 +112,7 @@ export class Announcer {
       signals: [missing === undefined ? signal : withMissing(rule, signal, missing)],
       group: groupFields(rule, signal),
       provisional: false,
-      unknown: course.asks !== 'first_seen' ? this.known.gaps.within(from, to) : [],
+      unknown: isAbsence ? this.known.gaps.within(from, to) : [],
       // What was known of the group may have been lost with its state.
       rebuilt: this.rebuiltFrom !== undefined && to < this.rebuiltFrom + course.span,
     }
@@ -169,7 +176,7 @@ export class Announcer {
   }
 
   private revision({ id, unit, group, entry }: Anchor, closed: boolean, offset: number): AlertRevision {
-    const { falsifiable, reach, span } = unit
+    const { falsifiable, span } = unit
     const { signal } = entry
     const { rule } = this.known.rules.unit(unit.key, signal)
     const standing = {
@@ -179,10 +186,17 @@ export class Announcer {
       signals: group.evidence(entry),
       group: groupFields(rule, signal),
       provisional: !closed,
-      unknown: falsifiable && closed ? this.known.gaps.within(signal.ingested - reach, signal.ingested + reach) : [],
+      unknown: falsifiable && closed ? this.unknown(unit, signal) : [],
       rebuilt: this.rebuiltFrom !== undefined && signal.ingested < this.rebuiltFrom + SIGHTS_KEPT * span.sight,
     }
     return revisionOf(standing, this.cause(offset))
+  }
+
+  /** What may be missing from what a condition at a signal depends on. */
+  private unknown(unit: Unit, { ingested }: Signal): Standing['unknown'] {
+    const [from, to] = [ingested - unit.reach, ingested + unit.reach]
+    const gaps = this.known.gaps.within(from, to)
+    return this.known.tenures.isPartial(unit, from, to) ? [...gaps, { why: 'rules' }] : gaps
   }
 
   private withdrawal(unit: Unit, anchor: Signal, offset: number): AlertRevision {

@@ -243,7 +243,11 @@ describe('progress', () => {
 })
 
 describe('bundles', () => {
-  const feed = (...ids: string[]): Feed => ({ gaps: [], nodes: [], bundles: ids.map((id) => ({ id, since: 0, last: 0 })) })
+  const feed = (...ids: string[]): Feed => ({
+    gaps: [],
+    nodes: [],
+    bundles: ids.map((id) => ({ id, since: 0, ...(id === ids.at(-1) ? {} : { left: 1_000 }) })),
+  })
   const three = 'type: event_count, rules: [a], group-by: [host, user], condition: {gte: 3}'
 
   test('an alert speaks the words of its anchor’s bundle, over the same state', () => {

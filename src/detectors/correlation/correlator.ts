@@ -9,6 +9,7 @@ import { Courses } from './courses.ts'
 import { Gaps, type KnownGap } from './gaps.ts'
 import { Group, SIGHTS_KEPT } from './group.ts'
 import { type KnownBundle, KnownRules } from './known-rules.ts'
+import { type KnownTenure, Tenures } from './tenures.ts'
 import type { Unit } from './units.ts'
 
 /** A row of the correlator's state, as a checkpoint keeps it. */
@@ -26,6 +27,7 @@ export interface CorrelatorHead {
   /** The newest of each source. */
   readonly progress: readonly Progress[]
   readonly gaps: readonly KnownGap[]
+  readonly tenures: readonly KnownTenure[]
   /** The bundles that the rows and the events log name: they must be at hand before the rows are restored. */
   readonly bundles: readonly string[]
   /** The state was made again from a log that may lack some of what was ingested before this. */
@@ -71,6 +73,7 @@ export class Correlator {
   private readonly announcer: Announcer
   private readonly clock: Clock
   private readonly gaps = new Gaps()
+  private readonly tenures: Tenures
   /** By depth: where its windows have been closed up to, and how far its anchors have been said to be complete. */
   private readonly closed: number[] = []
   private readonly told = new Map<number, number>()
@@ -79,7 +82,9 @@ export class Correlator {
     this.options = options
     this.rules = new KnownRules(options.rulesOf)
     this.clock = new Clock((depth) => (depth === 0 ? options.eventPartitions : options.signalPartitions))
-    this.announcer = new Announcer({ rules: this.rules, clock: this.clock, gaps: this.gaps, partition: options.partition })
+    this.tenures = new Tenures(this.rules)
+    const { rules, clock, gaps, tenures } = this
+    this.announcer = new Announcer({ rules, clock, gaps, tenures, partition: options.partition })
   }
 
   /** Takes one record of the signals log; `offset` is its place there, which numbers the revisions that it causes. */
@@ -102,6 +107,7 @@ export class Correlator {
   restore(head: CorrelatorHead, rows: Iterable<StateRow>): void {
     for (const progress of head.progress) this.clock.take(progress)
     for (const { partition, ...gap } of head.gaps) this.gaps.take(partition, [gap])
+    for (const { partition, ...tenure } of head.tenures) this.tenures.take(partition, [tenure])
     this.announcer.rebuiltFrom = head.rebuiltFrom
     for (const bundle of head.bundles) this.name(bundle)
     for (let depth = 1; depth <= this.depth; depth++) this.closed[depth] = this.clock.at(depth)
@@ -136,6 +142,7 @@ export class Correlator {
     return {
       progress: this.clock.progress,
       gaps: this.gaps.all,
+      tenures: this.tenures.all,
       bundles: this.rules.bundles,
       ...(rebuiltFrom === undefined ? {} : { rebuiltFrom }),
     }
@@ -196,6 +203,7 @@ export class Correlator {
     const { feed, partition } = progress
     if (feed !== undefined) {
       this.gaps.take(partition, feed.gaps)
+      this.tenures.take(partition, feed.bundles)
       for (const { id } of feed.bundles) this.name(id)
     }
     const outcome = { revisions: [] as AlertRevision[], chained: [] as Chained[], changed: [] as StateRow[], evicted: [] as StateRow[] }
@@ -251,13 +259,15 @@ export class Correlator {
     return Array.from({ length: signalPartitions }, (_, at) => ({ key: '', partition: at, value, durable: true }))
   }
 
-  /** Lets go of gaps that no window reaches any more, and of bundles, with their units, that no events partition and no signal names. */
+  /** Lets go of gaps and tenures that no window reaches any more, and of bundles, with their units, that no tenure and no signal names. */
   private forget(): void {
     const windows = [...this.units.values()].filter(({ unit }) => unit.falsifiable || unit.course !== undefined)
-    this.gaps.forget(Math.min(...windows.map(({ unit }) => this.clock.at(unit.depth) - 2 * unit.span.sight - unit.reach)))
+    const horizon = Math.min(...windows.map(({ unit }) => this.clock.at(unit.depth) - 2 * unit.span.sight - unit.reach))
+    this.gaps.forget(horizon)
     if (this.rules.bundles.length <= 1) return
-    const fed = this.clock.progress.flatMap(({ feed }) => feed?.bundles.map(({ id }) => id) ?? [])
-    if (!this.rules.forget(new Set(fed))) return
+    this.tenures.forget(horizon)
+    const fed = this.clock.progress.flatMap(({ feed }) => feed?.bundles ?? [])
+    if (!this.rules.forget(new Set([...fed, ...this.tenures.all].map(({ id }) => id)))) return
     const { units } = this.rules
     for (const key of this.units.keys()) if (!units.has(key)) this.units.delete(key)
   }

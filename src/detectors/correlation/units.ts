@@ -28,6 +28,8 @@ export interface Unit {
   readonly falsifiable: boolean
   /** How far from an anchor's ingestion the events may have been ingested that its condition depends on. Milliseconds. */
   readonly reach: number
+  /** The correlations under it, at any depth. */
+  readonly under: readonly Unit[]
   /** The correlations of the rule set that refer to it. */
   readonly parents: readonly Unit[]
 }
@@ -51,6 +53,7 @@ export function unitsOf(rules: Pick<RuleSet, 'correlations'>): ReadonlyMap<strin
       falsifiable: (course === undefined && condition.falsifiable) || children.some((child) => child.falsifiable),
       // An anchor under it depends on the condition at the signal before as well, which it sees.
       reach: sight + Math.max(0, ...children.map((child) => child.span.sight + child.reach)),
+      under: children.flatMap((child) => [child, ...child.under]),
       parents: [],
     }
     if (isOn(rule)) for (const child of children) child.parents.push(unit)

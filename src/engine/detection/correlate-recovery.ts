@@ -107,7 +107,7 @@ export function stateIncomplete(partition: number, { from, until }: Incomplete):
 type Beginning = { readonly next: number } & Pick<CorrelatorHead, 'rebuiltFrom'>
 
 function emptyState({ next, rebuiltFrom }: Beginning, sent: Sent, incomplete?: Incomplete): CheckpointImage {
-  const correlator = { progress: [], gaps: [], bundles: [], ...(rebuiltFrom === undefined ? {} : { rebuiltFrom }) }
+  const correlator = { progress: [], gaps: [], tenures: [], bundles: [], ...(rebuiltFrom === undefined ? {} : { rebuiltFrom }) }
   const head: WorkerHead = { correlator, sent, ...(incomplete === undefined ? {} : { incomplete }) }
   return { next, head: stringifyJson(head), rows: [] }
 }

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
+import { patienceFor, runsOf, tenuresOf } from '../../../test/property/tenures.ts'
 import type { Detector } from '../../detectors/detector.ts'
 import type { Feed, Progress, Signal, SignalRecord } from '../../detectors/signal.ts'
 import type { EventRecord } from '../../event/event.ts'
@@ -74,42 +75,28 @@ function recordOf(taken: { bundle: string; a: string } | { node: string; paused:
 
 /** Which bundle's unit takes an entry beside its own bundle's: by the definition, from all entries up to it. */
 function expectedSignals(entries: readonly LogEntry<EventRecord>[]): string[] {
-  let live: { id: string; since: number; last: number }[] = []
+  const named: { bundle: string; stamp: number }[] = []
+  const unitsOf = (id: string) => [...DETECTORS.get(id)!.units.values()]
+  const patience = (id: string) => patienceFor(unitsOf(id).map(({ sight }) => sight))
   let stamp = 0
-  const sightOf = (id: string) => Math.max(...[...DETECTORS.get(id)!.units.values()].map(({ sight }) => sight))
   return entries.flatMap(({ partition, offset, appended, value: taken }) => {
     stamp = Math.max(stamp, appended)
-    if (taken.kind === 'event') {
-      const known = live.find(({ id }) => id === taken.bundle)
-      live =
-        known === undefined
-          ? [...live, { id: taken.bundle, since: stamp, last: stamp }]
-          : live.map((each) => (each === known ? { ...each, last: stamp } : each))
-    }
-    while (live.length > 1 && stamp > Math.max(live[0]!.last, live[1]!.since) + sightOf(live[0]!.id)) live = live.slice(1)
     if (taken.kind !== 'event') return []
-    const own = live.findIndex(({ id }) => id === taken.bundle)
+    named.push({ bundle: taken.bundle, stamp })
     const signalsOf = (bundle: string, accept: (signal: Signal) => boolean) =>
       DETECTORS.get(bundle)!
         .detect({ ...taken.event, ingested: stamp }, { partition, offset })
         .filter(accept)
-    const unitAt = (at: number, rule: string) => [...DETECTORS.get(live[at]!.id)!.units.values()].find((unit) => unit.rule === rule)
-    const others = [...DETECTORS.get(taken.bundle)!.units.values()].flatMap((mine) => {
-      let from = own
-      while (from > 0 && unitAt(from - 1, mine.rule) !== undefined) from--
-      let to = own
-      while (to < live.length - 1 && unitAt(to + 1, mine.rule) !== undefined) to++
-      const there = Array.from({ length: to - from + 1 }, (_, at) => ({ at: from + at, unit: unitAt(from + at, mine.rule)! }))
-      const keys = new Set(there.map(({ unit }) => unit.key).filter((key) => key !== mine.key))
-      return [...keys].flatMap((key) => {
-        const having = there.filter(({ unit }) => unit.key === key)
-        const lost = having.findLast(({ at }) => at < own)
-        const gained = having.find(({ at }) => at > own)
-        const inTime = (at: number) => stamp <= live[at]!.since + having[0]!.unit.sight
-        const takes = (lost !== undefined && inTime(lost.at + 1)) || (gained !== undefined && inTime(gained.at))
-        return takes ? [{ key, bundle: live[having.at(-1)!.at]!.id }] : []
-      })
-    })
+    const own = unitsOf(taken.bundle)
+    const taking = tenuresOf(runsOf(named), patience).flatMap(({ id, left = stamp }) =>
+      unitsOf(id)
+        .filter(({ key, rule, sight }) => {
+          const mine = own.find((unit) => unit.rule === rule)
+          return mine !== undefined && mine.key !== key && stamp <= left + sight
+        })
+        .map(({ key }) => ({ key, bundle: id })),
+    )
+    const others = taking.filter(({ key }, at) => !taking.slice(at + 1).some((newer) => newer.key === key))
     // Where another bundle has the unit as well, and a changed one above it that takes the event, it takes the unit's anchors.
     const alsoOf = ({ unit, bundle }: Signal) =>
       others
@@ -279,8 +266,8 @@ test('it reports what it did, by rule, and what it knows', async () => {
       gaps: [{ node: 'n1', why: 'paused', from: 5_000, to: null }],
       nodes: [{ node: 'n1', heard: 5_000, paused: true }],
       bundles: [
-        { id: 'first', since: 5_001, last: 5_001 },
-        { id: 'changed', since: 5_002, last: 5_002 },
+        { id: 'first', since: 5_001, left: 5_002 },
+        { id: 'changed', since: 5_002 },
       ],
     }
     const signals = new Map([

@@ -1,5 +1,6 @@
 import type { Detector, DetectorUnit } from '../../detectors/detector.ts'
 import { type Feed, type Progress, type Signal, type SignalRecord, signalKey } from '../../detectors/signal.ts'
+import { patienceOf } from '../../detectors/tenure.ts'
 import type { EventRecord } from '../../event/event.ts'
 import type { LogRecord, PartitionHandler, Streams } from '../../streams/log.ts'
 import type { RuleSource } from '../rules/bundles.ts'
@@ -20,7 +21,7 @@ export interface MatchReport {
 
 interface Partition {
   readonly feed: PartitionFeed
-  /** By the bundle that events name. Good as long as the partition's bundles stay the same. */
+  /** By the bundle that events name. Good as long as no tenure begins, and none is forgotten. */
   readonly judges: Map<string, Judge>
   /** Stamp of the last progress record. */
   told: number
@@ -175,5 +176,6 @@ const BEGINNING: Pick<Progress, 'offset' | 'ingested' | 'feed'> = { offset: -1, 
 
 function reachOf(units: ReadonlyMap<string, DetectorUnit>): BundleReach {
   const all = [...units.values()]
-  return { sight: Math.max(0, ...all.map(({ sight }) => sight)), reach: Math.max(0, ...all.map(({ reach }) => reach)) }
+  const sights = all.map(({ sight }) => sight)
+  return { sight: Math.max(0, ...sights), patience: patienceOf(sights), reach: Math.max(0, ...all.map(({ reach }) => reach)) }
 }

@@ -1,6 +1,8 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
+import { runsOf, tenuresOf } from '../../../test/property/tenures.ts'
 import type { Feed, Gap } from '../../detectors/signal.ts'
+import type { Tenure } from '../../detectors/tenure.ts'
 import type { EventRecord } from '../../event/event.ts'
 import { type BundleReach, LEAST_REACH, PartitionFeed } from './partition-feed.ts'
 
@@ -11,9 +13,9 @@ interface Entry {
 
 const MINUTE = 60_000
 const REACHES: Readonly<Record<string, BundleReach>> = {
-  short: { sight: 4_000, reach: 4_000 },
-  long: { sight: 30 * MINUTE, reach: 40 * MINUTE },
-  none: { sight: 0, reach: 0 },
+  short: { sight: 4_000, patience: 4_000, reach: 4_000 },
+  long: { sight: 30 * MINUTE, patience: 2_000, reach: 40 * MINUTE },
+  none: { sight: 0, patience: 15 * MINUTE, reach: 0 },
 }
 const reachOf = (bundle: string) => REACHES[bundle]!
 
@@ -155,18 +157,48 @@ test('the feed is the same wherever a pass was interrupted and taken up again', 
   )
 })
 
-test('a bundle stays until neither its events nor those that its correlations take can come', () => {
+test('tenures are those of the definition; only what ended long ago may be forgotten', () => {
+  fc.assert(
+    fc.property(log, (entries) => {
+      const { ingested, feed } = pass(entries)
+      const stamps = stampsOf(entries)
+      const named = entries.flatMap(({ value: taken }, at) =>
+        taken.kind === 'event' ? [{ bundle: taken.bundle, stamp: stamps[at]! }] : [],
+      )
+      const all = tenuresOf(runsOf(named), (bundle) => reachOf(bundle).patience)
+      const young = ({ id, left = ingested }: Tenure) => left >= ingested - reachOf(id).sight - 3 * LEAST_REACH
+      expect(feed.bundles.filter(young)).toEqual(all.filter(young))
+      expect(all).toEqual(expect.arrayContaining([...feed.bundles]))
+    }),
+    { numRuns: 500 },
+  )
+})
+
+test('a tenure goes on where its bundle is named again in time, and is told until nothing depends on it', () => {
   const feed = new PartitionFeed(reachOf)
   const take = (bundle: string, appended: number) => {
     feed.take({ appended, value: event(bundle) })
-    return feed.bundles.map(({ id }) => id)
+    return feed.bundles
   }
-  expect(take('short', 0)).toEqual(['short'])
-  expect(take('none', 10_000)).toEqual(['short', 'none'])
-  expect(take('none', 14_000)).toEqual(['short', 'none'])
-  expect(take('short', 14_000)).toEqual(['short', 'none'])
-  expect(take('none', 18_000)).toEqual(['short', 'none'])
-  expect(take('none', 18_001)).toEqual(['none'])
-  expect(take('short', 20_000)).toEqual(['none', 'short'])
-  expect(take('short', 20_001)).toEqual(['short'])
+  expect(take('short', 0)).toEqual([{ id: 'short', since: 0 }])
+  const left = { id: 'short', since: 0, left: 10_000 }
+  expect(take('none', 10_000)).toEqual([left, { id: 'none', since: 10_000 }])
+  expect(take('short', 14_000)).toEqual([
+    { id: 'short', since: 0 },
+    { id: 'none', since: 10_000, left: 14_000 },
+  ])
+  expect(take('none', 15_000)).toEqual([
+    { id: 'short', since: 0, left: 15_000 },
+    { id: 'none', since: 10_000 },
+  ])
+  const back = { id: 'short', since: 19_001 }
+  expect(take('short', 19_001).at(-1)).toEqual(back)
+  expect(take('none', 19_002)).toHaveLength(3)
+  const kept = 3 * LEAST_REACH + 4_000
+  expect(take('none', 15_000 + kept)).toHaveLength(3)
+  expect(take('none', 15_001 + kept)).toEqual([
+    { id: 'none', since: 10_000 },
+    { ...back, left: 19_002 },
+  ])
+  expect(take('none', 19_003 + kept)).toEqual([{ id: 'none', since: 10_000 }])
 })

@@ -1,5 +1,6 @@
 import type { DetectorUnit } from '../../detectors/detector.ts'
-import type { Feed, Gap, LiveBundle } from '../../detectors/signal.ts'
+import type { Feed, Gap } from '../../detectors/signal.ts'
+import type { Tenure } from '../../detectors/tenure.ts'
 import type { EventRecord } from '../../event/event.ts'
 import type { LogEntry } from '../../streams/log.ts'
 
@@ -7,11 +8,13 @@ import type { LogEntry } from '../../streams/log.ts'
 const SILENCE = 5_000
 /** What gaps and bundles are kept for at the least: the default grace, for rules that a partition's first event may bring. Milliseconds. */
 export const LEAST_REACH = 900_000
-/** Reaches for which a gap that has ended is kept. */
+/** Reaches for which a gap or a tenure that has ended is kept. */
 const REACHES_KEPT = 3
 
-/** How far the correlations of a bundle look at the most, as `DetectorUnit` has it. Milliseconds. */
-export type BundleReach = Pick<DetectorUnit, 'sight' | 'reach'>
+/** How far the correlations of a bundle look at the most, as `DetectorUnit` has it, and its `patienceOf`. Milliseconds. */
+export interface BundleReach extends Pick<DetectorUnit, 'sight' | 'reach'> {
+  readonly patience: number
+}
 
 interface NodeState {
   heard: number
@@ -21,20 +24,23 @@ interface NodeState {
 
 /**
  * What a partition of the events log says of how it was fed (docs/design.md section 5, "Progress"): the highest stamp, the ingest nodes
- * that tick, when one of them was paused or silent, and the bundles that events name. A pure function of the entries up to a place,
- * so that it is the same however often, and in whatever batches, they are read: what may be forgotten is forgotten at an entry, too.
+ * that tick, when one of them was paused or silent, and the tenures of the bundles that events name. A pure function of the entries
+ * up to a place, so that it is the same however often, and in whatever batches, they are read: what may be forgotten is forgotten at an
+ * entry, too.
  *
- * A gap that has ended is kept for three times the furthest reach of the rules that are live. An anchor closes one G after its
+ * What has ended is kept for three times the furthest reach of the rules that are kept. An anchor closes one G after its
  * ingestion, and what it depends on goes back by its reach; who rebuilds state from the log alone begins 2G back, and must find the
- * gaps from before in the first progress record that he reads.
+ * gaps and tenures from before in the first progress record that he reads.
  */
 export class PartitionFeed {
   private readonly reachOf: (bundle: string) => BundleReach
   private readonly nodes = new Map<string, NodeState>()
   /** In the order of their ends. */
   private readonly ended: Gap[] = []
-  private readonly live: (BundleReach & { readonly id: string; readonly since: number; last: number })[]
-  /** How long ended gaps are kept: changes with `live` only. */
+  private tenures: KeptTenure[]
+  /** The one that was named last. */
+  private current: KeptTenure | undefined
+  /** How long what has ended is kept: changes with the tenures only. */
   private keep = 0
   private stamp: number
 
@@ -47,7 +53,8 @@ export class PartitionFeed {
       this.nodes.set(node, { heard, pausedSince: open?.from })
     }
     this.ended.push(...gaps.filter(({ to }) => to !== null).sort((a, b) => a.to! - b.to!))
-    this.live = bundles.map((bundle) => ({ ...bundle, ...reachOf(bundle.id) }))
+    this.tenures = bundles.map(({ id, since, left }) => ({ id, since, left, ...reachOf(id) }))
+    this.current = this.tenures.find(({ left }) => left === undefined)
     this.measure()
   }
 
@@ -56,16 +63,16 @@ export class PartitionFeed {
     return this.stamp
   }
 
-  /** Those that events name, in the order in which they came. */
-  get bundles(): readonly LiveBundle[] {
-    return this.live
+  /** In the order in which they began. */
+  get bundles(): readonly Tenure[] {
+    return this.tenures.map(({ id, since, left }) => (left === undefined ? { id, since } : { id, since, left }))
   }
 
-  /** Takes the next entry. True: the bundles are others now, or in another order. */
+  /** Takes the next entry. True: a tenure has begun, or is not kept any more. */
   take({ appended, value }: Pick<LogEntry<EventRecord>, 'appended' | 'value'>): boolean {
     this.stamp = Math.max(this.stamp, appended)
     const named = value.kind === 'event' ? this.name(value.bundle) : this.hear(value)
-    const changed = this.forgetBundles() || named
+    const changed = this.forgetTenures() || named
     if (changed) this.measure()
     while (this.ended.length > 0 && this.ended[0]!.to! < this.stamp - this.keep) this.ended.shift()
     return changed
@@ -81,7 +88,7 @@ export class PartitionFeed {
         (a, b) => a.from - b.from || (a.node < b.node ? -1 : a.node > b.node ? 1 : a.why < b.why ? -1 : 1),
       ),
       nodes: [...this.nodes].map(([node, { heard, pausedSince }]) => ({ node, heard, paused: pausedSince !== undefined })),
-      bundles: this.live.map(({ id, since, last }) => ({ id, since, last })),
+      bundles: this.bundles,
     }
   }
 
@@ -98,25 +105,34 @@ export class PartitionFeed {
   }
 
   private name(id: string): boolean {
-    const at = this.live.findIndex((bundle) => bundle.id === id)
-    if (at < 0) this.live.push({ id, since: this.stamp, last: this.stamp, ...this.reachOf(id) })
-    else this.live[at]!.last = this.stamp
-    return at < 0
+    const { stamp, current, tenures } = this
+    if (current?.id === id) return false
+    if (current !== undefined) current.left = stamp
+    const known = tenures.findLast((tenure) => tenure.id === id)
+    const goesOn = known?.left !== undefined && stamp <= known.left + known.patience
+    this.current = goesOn ? known : { id, since: stamp, left: undefined, ...this.reachOf(id) }
+    if (goesOn) known.left = undefined
+    else tenures.push(this.current!)
+    return !goesOn
   }
 
-  /** The oldest is forgotten when neither its own events nor those that its correlations still take can come any more. */
-  private forgetBundles(): boolean {
-    const before = this.live.length
-    for (let [oldest, next] = this.live; oldest !== undefined && next !== undefined; [oldest, next] = this.live) {
-      if (this.stamp <= Math.max(oldest.last, next.since) + oldest.sight) break
-      this.live.shift()
-    }
-    return this.live.length < before
+  private forgetTenures(): boolean {
+    const { stamp, keep, tenures } = this
+    const kept = tenures.filter(({ left, sight }) => left === undefined || stamp <= left + sight + keep)
+    const fewer = kept.length < tenures.length
+    if (fewer) this.tenures = kept
+    return fewer
   }
 
   private measure(): void {
-    this.keep = REACHES_KEPT * Math.max(LEAST_REACH, ...this.live.map(({ reach }) => reach))
+    this.keep = REACHES_KEPT * Math.max(LEAST_REACH, ...this.tenures.map(({ reach }) => reach))
   }
+}
+
+interface KeptTenure extends BundleReach {
+  readonly id: string
+  readonly since: number
+  left: number | undefined
 }
 
 const NOTHING: Feed = { gaps: [], nodes: [], bundles: [] }

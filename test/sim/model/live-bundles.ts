@@ -1,13 +1,6 @@
-import type { EventRecord } from '../../../src/event/event.ts'
+import type { Tenure } from '../../../src/detectors/tenure.ts'
+import { patienceFor, type Run, tenuresOf } from '../../property/tenures.ts'
 import { type Correlation, parametersOf, type Rules, sightOf } from './rules.ts'
-
-interface Live {
-  readonly id: string
-  readonly rules: Rules
-  /** Stamps of the first and of the last event that named it. */
-  readonly since: number
-  last: number
-}
 
 /** A bundle that judges an event. */
 export interface Judge {
@@ -17,64 +10,41 @@ export interface Judge {
   readonly only?: string
 }
 
-/** The bundles that the events of one partition name, in the order in which they came. */
+/** The bundles that the events of one partition name, and when. */
 export class LiveBundles {
   private readonly rulesOf: ReadonlyMap<string, Rules>
-  private readonly live: Live[] = []
+  private readonly runs: Run[] = []
 
   constructor(rulesOf: ReadonlyMap<string, Rules>) {
     this.rulesOf = rulesOf
   }
 
-  take(value: EventRecord, stamp: number): void {
-    if (value.kind === 'event') {
-      const known = this.live.find(({ id }) => id === value.bundle)
-      if (known === undefined) this.live.push({ id: value.bundle, rules: this.rulesOf.get(value.bundle)!, since: stamp, last: stamp })
-      else known.last = stamp
-    }
-    // The oldest is over when nothing of it, nor of what took its place, is taken by the other any more.
-    for (;;) {
-      const [oldest, next] = this.live
-      if (oldest === undefined || next === undefined) return
-      const sight = Math.max(0, ...oldest.rules.correlations.map(sightOf))
-      if (stamp <= Math.max(oldest.last, next.since) + sight) return
-      this.live.shift()
-    }
+  get tenures(): readonly Tenure[] {
+    return tenuresOf(this.runs, (bundle) => patienceFor(this.rulesOf.get(bundle)!.correlations.map(sightOf)))
   }
 
   /**
-   * Who judges an event: its own bundle, and of the others those correlations that have other parameters there, for G after the change.
-   * A correlation that was taken out in between has not been changed.
+   * The next event comes. Who judges it: its own bundle, and of the others those correlations that have other parameters there, until G
+   * after their bundle was left.
    */
-  judges(own: string, stamp: number): readonly Judge[] {
-    const { live } = this
-    const place = live.findIndex(({ id }) => id === own)
-    const beside = live[place]!.rules.correlations.flatMap((rule) => this.others(rule.id, place, stamp))
-    return [{ bundle: own, rules: live[place]!.rules }, ...beside]
+  take(own: string, stamp: number): readonly Judge[] {
+    if (this.runs.at(-1)?.bundle !== own) this.runs.push({ bundle: own, first: stamp })
+    const rules = this.rulesOf.get(own)!
+    const beside = rules.correlations.flatMap((rule) => this.others(parametersOf(rule, rules.correlations), rule.id, stamp))
+    return [{ bundle: own, rules }, ...beside]
   }
 
-  private others(id: string, own: number, stamp: number): readonly Judge[] {
-    const { live } = this
-    const versions = live.map(({ rules }) => {
+  private others(current: string, id: string, stamp: number): readonly Judge[] {
+    const taking = this.tenures.flatMap(({ id: bundle, left = Number.POSITIVE_INFINITY }) => {
+      const rules = this.rulesOf.get(bundle)!
       const rule = rules.correlations.find((candidate) => candidate.id === id)
-      return rule && { rule, parameters: parametersOf(rule, rules.correlations) }
+      if (rule === undefined || stamp > left + sightOf(rule)) return []
+      return [{ parameters: parametersOf(rule, rules.correlations), judge: { bundle, rules, only: id } }]
     })
-    const current = versions[own]!.parameters
-    const connected = (at: number) => versions.slice(Math.min(at, own), Math.max(at, own) + 1).every((version) => version !== undefined)
-    const others = new Map(
-      versions.flatMap((version, at) =>
-        version === undefined || version.parameters === current || !connected(at) ? [] : [[version.parameters, { ...version, at }]],
-      ),
-    )
-    return [...others.values()].flatMap(({ rule, parameters, at }): Judge[] => {
-      const isIt = (index: number) => versions[index]?.parameters === parameters && connected(index)
-      const lost = versions.findLastIndex((_, index) => index < own && isIt(index))
-      const gained = versions.findIndex((_, index) => index > own && isIt(index))
-      const changes = [...(lost < 0 ? [] : [live[lost + 1]!.since]), ...(gained < 0 ? [] : [live[gained]!.since])]
-      if (changes.every((change) => stamp > change + sightOf(rule))) return []
-      const { id: bundle, rules } = live[at]!
-      return [{ bundle, rules, only: rule.id }]
-    })
+    // The newest that has them says what they mean.
+    const byParameters = new Map(taking.map(({ parameters, judge }) => [parameters, judge]))
+    byParameters.delete(current)
+    return [...byParameters.values()]
   }
 }
 

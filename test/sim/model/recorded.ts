@@ -1,4 +1,5 @@
 import type { Gap } from '../../../src/detectors/signal.ts'
+import type { Tenure } from '../../../src/detectors/tenure.ts'
 import type { EventRecord } from '../../../src/event/event.ts'
 import type { CorrelationRule, Extension, RuleHead, RuleSet } from '../../../src/sigma/ast.ts'
 import type { LogEntry } from '../../../src/streams/log.ts'
@@ -13,6 +14,8 @@ const SILENCE = 5_000
 export interface Record {
   readonly hits: readonly Hit[]
   readonly gaps: readonly Gap[]
+  /** By partition. */
+  readonly tenures: readonly (readonly Tenure[])[]
   /** By event id: when it happened, and when its copies were ingested. */
   readonly events: ReadonlyMap<string, { readonly time: number | null; readonly stamps: readonly number[] }>
   /** By their names at the producer. */
@@ -23,6 +26,7 @@ export interface Record {
 export function readRecord(log: readonly (readonly LogEntry<EventRecord>[])[], bundles: ReadonlyMap<string, Rules>): Record {
   const hits: Hit[] = []
   const gaps: Gap[] = []
+  const tenures: (readonly Tenure[])[] = []
   const events = new Map<string, { time: number | null; stamps: number[] }>()
   const occurrences = new Set<string>()
   for (const entries of log) {
@@ -31,7 +35,6 @@ export function readRecord(log: readonly (readonly LogEntry<EventRecord>[])[], b
     const live = new LiveBundles(bundles)
     for (const { partition, offset, appended, value } of entries) {
       ingested = Math.max(ingested, appended)
-      live.take(value, ingested)
       if (value.kind === 'tick') {
         ticks.push({ ...value, at: ingested })
         continue
@@ -42,7 +45,7 @@ export function readRecord(log: readonly (readonly LogEntry<EventRecord>[])[], b
       if (known === undefined) events.set(id, { time, stamps: [ingested] })
       else known.stamps.push(ingested)
       const place = { eventId: id, time, ingested, partition, offset }
-      const judges = live.judges(value.bundle, ingested)
+      const judges = live.take(value.bundle, ingested)
       for (const judge of judges) {
         for (const hit of hitsOf(judge.rules, ecs)) {
           if (judge.only !== undefined && hit.rule !== judge.only) continue
@@ -51,8 +54,9 @@ export function readRecord(log: readonly (readonly LogEntry<EventRecord>[])[], b
       }
     }
     for (const [node, heard] of Map.groupBy(ticks, ({ node }) => node)) gaps.push(...gapsOf(node, heard, ingested))
+    tenures.push(live.tenures)
   }
-  return { hits, gaps, events, occurrences }
+  return { hits, gaps, tenures, events, occurrences }
 }
 
 type Heard = Extract<EventRecord, { readonly kind: 'tick' }> & { readonly at: number }
