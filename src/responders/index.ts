@@ -2,7 +2,9 @@ import { alertmanagerIncident } from './alertmanager-incident.ts'
 import type { Endpoint } from './endpoint.ts'
 import { nanomdmQuarantine } from './nanomdm-quarantine.ts'
 import { oauthRevokeTokens } from './oauth-revoke-tokens.ts'
+import { openbaoRevokeLeases } from './openbao-revoke-leases.ts'
 import { openbaoRevokeTokens } from './openbao-revoke-tokens.ts'
+import { openbaoRotateKeys } from './openbao-rotate-keys.ts'
 import type { Responder } from './responder.ts'
 import { smtpNotify } from './smtp-notify.ts'
 import { webhook } from './webhook.ts'
@@ -15,4 +17,6 @@ export const RESPONDERS: readonly Responder<Endpoint>[] = [
   webhook,
   smtpNotify,
   oauthRevokeTokens,
+  openbaoRevokeLeases,
+  openbaoRotateKeys,
 ]

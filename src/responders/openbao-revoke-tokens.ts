@@ -1,29 +1,24 @@
 import { z } from 'zod'
 import { CordonError } from '../event/error.ts'
-import { getText, isObject, type JsonObject, parseForeignObject } from '../event/json.ts'
-import { below, ENCRYPTED_HINT, encrypted, endpoint } from './endpoint.ts'
-import { classify, statusFailure, VendorError } from './failure.ts'
+import { getText, isObject, type JsonObject } from '../event/json.ts'
+import { ENCRYPTED_HINT, encrypted } from './endpoint.ts'
+import { classify } from './failure.ts'
 import type { HttpResponse } from './http.ts'
-import type { ConnectedResponder, Observation, Responder, ResponderContext } from './responder.ts'
-import { excerpt, readSecret, secretRef } from './secret.ts'
+import { Bao, type Caller, openbao } from './openbao.ts'
+import type { ConnectedResponder, Observation, Responder } from './responder.ts'
 
 const config = z
   .strictObject({
-    ...endpoint,
-    token: secretRef.describe("Cordon's own OpenBao token"),
-    namespace: z.string().min(1).optional().describe('OpenBao namespace'),
+    ...openbao,
     meta_device: z.string().min(1).default('device').describe('token metadata key that holds device.id'),
     meta_agent: z.string().min(1).default('agent').describe('token metadata key that holds gen_ai.agent.name'),
   })
   .refine(encrypted, ENCRYPTED_HINT)
 type Config = z.infer<typeof config>
 
-const REQUEST_TIMEOUT = 10_000
 /** For all of a step: two requests for each token that there is, at worst. */
 const TIMEOUT = 60_000
 const PARALLEL = 8
-/** 36 characters an accessor: room for some 400,000. */
-const LIST_BYTES = 16 * 1024 * 1024
 
 /** The paths that it calls, with the capability that each takes. */
 const NEEDED: Readonly<Record<string, string>> = {
@@ -65,20 +60,12 @@ token: { file: /run/secrets/openbao-token }
   connect,
 } satisfies Responder<Config>
 
-type Caller = Pick<ResponderContext, 'http' | 'signal'>
-
 function connect(settings: Config): ConnectedResponder<Details> {
-  const bao = new Bao(settings, readSecret(settings.token))
+  const bao = new Bao(settings)
+  const tokens = new Tokens(settings, bao)
   return {
     async check(context) {
-      const held = await bao.capabilities(context, Object.keys(NEEDED))
-      const missing = Object.entries(NEEDED).filter(([path, capability]) => !held(path).has(capability) && !held(path).has('root'))
-      if (missing.length === 0) return
-      const lines = missing.map(([path, capability]) => `${path} (${capability})`).join(', ')
-      throw new VendorError(
-        { kind: 'final', reason: `Cordon's OpenBao token may not use ${lines}` },
-        'attach the policy of docs/guides/responders/openbao-revoke-tokens.md',
-      )
+      await bao.demand(context, NEEDED, 'openbao-revoke-tokens')
     },
 
     async plan(target, context) {
@@ -88,7 +75,7 @@ function connect(settings: Config): ConnectedResponder<Details> {
         throw new CordonError('RESPONDER_TARGET', `${target.kind} ${target.id} lacks device.id or gen_ai.agent.name`)
       }
       const named = (target.facts['token.accessors'] ?? '').split(/[\s,]+/).filter((accessor) => accessor !== '')
-      const accessors = await bao.live(context, { device, agent, named })
+      const accessors = await tokens.live(context, { device, agent, named })
       const details: Details = { device, agent, named, accessors }
       return {
         summary: `Revoke ${accessors.length} capability token(s) of agent ${agent} on device ${device} in OpenBao`,
@@ -99,17 +86,17 @@ function connect(settings: Config): ConnectedResponder<Details> {
 
     async run(plan, context) {
       const details = plan.details
-      await bao.revoke(context, details.accessors)
-      const late = await bao.live(context, details)
-      await bao.revoke(context, late)
+      await tokens.revoke(context, details.accessors)
+      const late = await tokens.live(context, details)
+      await tokens.revoke(context, late)
       return { revoked: [...new Set([...details.accessors, ...late])] }
     },
 
     async verify(plan, context): Promise<Observation> {
       const details = plan.details
-      const looked = await inParallel(details.accessors, async (accessor) => ({ accessor, token: await bao.lookUp(context, accessor) }))
+      const looked = await inParallel(details.accessors, async (accessor) => ({ accessor, token: await tokens.lookUp(context, accessor) }))
       const alive = new Set(looked.filter(({ token }) => token !== undefined).map(({ accessor }) => accessor))
-      for (const accessor of await bao.live(context, details)) alive.add(accessor)
+      for (const accessor of await tokens.live(context, details)) alive.add(accessor)
       if (alive.size > 0) return { state: 'absent', proof: `still live: ${[...alive].join(', ')}` }
       const planned = details.accessors.length === 0 ? '' : `; OpenBao no longer knows ${details.accessors.join(', ')}`
       return { state: 'present', proof: `no live tokens of agent ${details.agent} on device ${details.device}${planned}` }
@@ -122,23 +109,23 @@ function connect(settings: Config): ConnectedResponder<Details> {
 type Session = Pick<Details, 'device' | 'agent' | 'named'>
 
 /** The part of OpenBao's token API that is used (docs: /api-docs/auth/token). */
-class Bao {
+class Tokens {
   readonly #settings: Config
-  readonly #token: string
+  readonly #bao: Bao
 
-  constructor(settings: Config, token: string) {
+  constructor(settings: Config, bao: Bao) {
     this.#settings = settings
-    this.#token = token
+    this.#bao = bao
   }
 
   /** Accessors of the session's live tokens. One that an event named counts if its metadata name the same device: an event may lie. */
   async live(context: Caller, session: Session): Promise<string[]> {
     const { meta_device, meta_agent } = this.#settings
-    const tokens = await inParallel(await this.#list(context), async (accessor) => ({
+    const known = await inParallel(await this.#list(context), async (accessor) => ({
       accessor,
       meta: metaOf(await this.lookUp(context, accessor)),
     }))
-    return tokens
+    return known
       .filter(
         ({ accessor, meta }) =>
           getText(meta, meta_device) === session.device &&
@@ -150,62 +137,22 @@ class Bao {
 
   /** What OpenBao knows of a token, or undefined if there is none by this accessor. */
   async lookUp(context: Caller, accessor: string): Promise<JsonObject | undefined> {
-    const response = await this.#call(context, 'POST', 'auth/token/lookup-accessor', { accessor })
+    const response = await this.#bao.call(context, 'POST', 'auth/token/lookup-accessor', { accessor })
     if (isGone(response)) return undefined
-    return this.#data(response)
+    return this.#bao.data(response)
   }
 
   async revoke(context: Caller, accessors: readonly string[]): Promise<void> {
     await inParallel(accessors, async (accessor) => {
-      const response = await this.#call(context, 'POST', 'auth/token/revoke-accessor', { accessor })
-      if (response.status >= 300 && !isGone(response)) throw this.#failure(response)
+      const response = await this.#bao.call(context, 'POST', 'auth/token/revoke-accessor', { accessor })
+      if (response.status >= 300 && !isGone(response)) throw this.#bao.failure(response)
     })
-  }
-
-  /** What this client's own token may do, by path. */
-  async capabilities(context: Caller, paths: readonly string[]): Promise<(path: string) => ReadonlySet<unknown>> {
-    const data = this.#data(await this.#call(context, 'POST', 'sys/capabilities-self', { paths }))
-    return (path) => new Set(Array.isArray(data[path]) ? data[path] : [])
   }
 
   async #list(context: Caller): Promise<string[]> {
-    const response = await this.#call(context, 'GET', 'auth/token/accessors?list=true')
-    const { keys } = this.#data(response)
+    const response = await this.#bao.call(context, 'GET', 'auth/token/accessors?list=true')
+    const { keys } = this.#bao.data(response)
     return Array.isArray(keys) ? keys.filter((key) => typeof key === 'string') : []
-  }
-
-  #call(context: Caller, method: 'GET' | 'POST', path: string, body?: Record<string, unknown>): Promise<HttpResponse> {
-    const { namespace } = this.#settings
-    return context.http.request({
-      method,
-      url: below(this.#settings, `v1/${path}`),
-      headers: {
-        'x-vault-token': this.#token,
-        'x-vault-request': 'true',
-        ...(namespace === undefined ? {} : { 'x-vault-namespace': namespace }),
-        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
-      },
-      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-      timeout: REQUEST_TIMEOUT,
-      maxBytes: LIST_BYTES,
-      signal: context.signal,
-    })
-  }
-
-  #data(response: HttpResponse): JsonObject {
-    if (response.status !== 200) throw this.#failure(response)
-    const { data } = parseForeignObject(response.body)
-    if (!isObject(data))
-      throw new VendorError(
-        { kind: 'final', reason: 'the answer is not one of OpenBao: it has no data' },
-        'does url lead to OpenBao itself?',
-      )
-    return data
-  }
-
-  #failure(response: HttpResponse): VendorError {
-    const hint = response.status === 403 ? 'is the token of Cordon still valid, and does it have the policy of the guide?' : undefined
-    return new VendorError(statusFailure(response, `OpenBao answers ${response.status} ${excerpt(response.body, [this.#token])}`), hint)
   }
 }
 

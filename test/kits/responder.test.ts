@@ -8,12 +8,14 @@ import { startLabTokens } from '../../lab/servers/tokens.ts'
 import { RESPONDERS } from '../../src/responders/index.ts'
 import { startFaultProxy } from './fault-proxy.ts'
 import { CLIENT, startOAuthServer } from './oauth-server.ts'
+import { startOpenbaoStandIn } from './openbao-stand-in.ts'
 import { type Bench, responderKit, startReceiver } from './responder.ts'
 import { startInbox } from './responder-inbox.ts'
 import { startMailbox } from './responder-mailbox.ts'
 
 const CANARY = 'canary-9b1f44'
 const deliver = () => {}
+const SESSION = { kind: 'agent_session', id: 'mac-1/cowork', facts: { 'device.id': 'mac-1', 'gen_ai.agent.name': 'cowork' } }
 
 const benches: Readonly<Record<string, () => Promise<Bench>>> = {
   async 'nanomdm-quarantine'() {
@@ -155,6 +157,38 @@ const benches: Readonly<Record<string, () => Promise<Bench>>> = {
         await server.stop()
         rmSync(folder, { recursive: true })
       },
+    }
+  },
+
+  async 'openbao-revoke-leases'() {
+    const token = `${CANARY}-root`
+    const server = await startOpenbaoStandIn(token, ['db/creds/mac-1/a', 'db/creds/mac-1/b', 'db/creds/mac-10/c'], {})
+    return {
+      server,
+      config: { url: server.url, allow_private: true, token: { env: 'KIT_TOKEN' }, prefixes: ['db/creds/{{device.id}}'] },
+      secrets: { KIT_TOKEN: token },
+      target: SESSION,
+      acts: 'POST /v1/sys/leases/revoke-prefix/db/creds/mac-1',
+      reads: /^(GET \/v1\/sys\/leases\/lookup\/db\/creds\/mac-1\/|POST \/v1\/sys\/capabilities-self)$/,
+      effect: ['revoked prefix'],
+      deliver,
+      stop: server.stop,
+    }
+  },
+
+  async 'openbao-rotate-keys'() {
+    const token = `${CANARY}-root`
+    const server = await startOpenbaoStandIn(token, [], { 'agent-mac-1': 3 })
+    return {
+      server,
+      config: { url: server.url, allow_private: true, token: { env: 'KIT_TOKEN' }, keys: ['agent-{{device.id}}'] },
+      secrets: { KIT_TOKEN: token },
+      target: SESSION,
+      acts: 'POST /v1/transit/keys/agent-mac-1/rotate',
+      reads: /^(GET \/v1\/transit\/keys\/agent-mac-1|POST \/v1\/sys\/capabilities-self)$/,
+      effect: ['rotated'],
+      deliver,
+      stop: server.stop,
     }
   },
 }
