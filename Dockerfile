@@ -17,6 +17,7 @@ COPY package.json ./
 COPY bin ./bin
 COPY rules ./rules
 COPY policy ./policy
+COPY responders ./responders
 RUN mkdir -p /data /etc/cordon/shared && chown node:node /data /etc/cordon/shared
 USER node
 VOLUME /data

@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest'
 import { parse } from 'yaml'
 import { main } from './cli/main.ts'
 import { configSchema } from './engine/config.ts'
-import { RESPONDERS } from './responders/index.ts'
+import { responderNamed, SHIPPED_RESPONDER_FILES } from './engine/responder-files.ts'
 import { NOTICE_CODES } from './response/recording.ts'
 
 const ROOT = join(import.meta.dirname, '..')
@@ -84,7 +84,7 @@ describe('what the pages show works', () => {
   test.each(configs)('%s: a piece of cordon.yml', (_, text) => {
     const config = configSchema.parse(parse(text))
     for (const { use, name: _, ...settings } of config.responders) {
-      const responder = RESPONDERS.find(({ name }) => name === use)!
+      const responder = responderNamed(use, [SHIPPED_RESPONDER_FILES])!
       expect(responder.config.safeParse(settings).error).toBeUndefined()
     }
   })

@@ -141,6 +141,8 @@ export const configSchema = z.strictObject({
   /** Which paths are classified how, where the inventory does not say it. */
   labels: z.string().optional(),
   responders: z.array(z.looseObject({ use: z.string(), name: z.string().optional() })).default([]),
+  /** Files and folders that describe responders. */
+  responder_files: z.array(z.string()).default([BUILTIN]),
   incidents: z.strictObject({ join_within: duration.default(86_400_000) }).prefault({}),
   streams: z.discriminatedUnion('kind', [embeddedStreams, kafkaStreams], { error: 'expected kind: embedded or kafka' }).prefault({}),
   store: z
@@ -241,6 +243,7 @@ function resolvePaths(config: z.infer<typeof configSchema>, folder: string): Con
       return { ...root, path: root.path === PACKAGED ? packagedAgentThreatRules() : resolve(folder, root.path) }
     }),
     policy: from(config.policy, 'policy'),
+    responder_files: config.responder_files.map((path) => from(path, 'responders')),
     streams: config.streams.kind === 'kafka' ? kafkaPaths(config.streams, folder) : config.streams,
     store: config.store.kind === 'elasticsearch' ? clusterPaths(config.store, folder) : config.store,
     ...(config.inventory === undefined ? {} : { inventory: resolve(folder, config.inventory) }),

@@ -5,19 +5,20 @@ import { createHttpClient } from '../responders/http.ts'
 import { RESPONDERS } from '../responders/index.ts'
 import type { Link } from '../response/vendor.ts'
 import type { Config } from './config.ts'
+import { responderNamed, responderNames } from './responder-files.ts'
 
 /**
  * Connects the configured responders with their credentials.
  *
- * @throws CordonError `RESPONDER_UNKNOWN`, `RESPONDER_TWICE`, `RESPONDER_CONFIG`, `SECRET_MISSING`
+ * @throws CordonError `RESPONDER_UNKNOWN`, `RESPONDER_TWICE`, `RESPONDER_CONFIG`, `SECRET_MISSING`, and what {@link responderNamed} throws
  */
 export function connectResponders(config: Config): readonly Link[] {
   const names = new Set<string>()
   return config.responders.map(({ use, name = use, ...settings }) => {
-    const responder = RESPONDERS.find(({ name }) => name === use)
+    const responder = responderNamed(use, config.responder_files)
     if (responder === undefined) {
       throw new CordonError('RESPONDER_UNKNOWN', `no responder is called "${use}"`, {
-        hint: `there are: ${RESPONDERS.map(({ name }) => name).join(', ')}`,
+        hint: `there are: ${responderNames(config.responder_files).join(', ')}`,
       })
     }
     if (names.has(name))
