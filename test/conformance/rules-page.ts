@@ -56,9 +56,14 @@ export function rulesTable(rules: RuleSet): string {
 
 function detectorOf(rule: Rule): string {
   if (rule.kind === 'detection') return 'one event'
+  const { firstSeen, silence, gaps } = rule.extension
+  const [fields, timespan] = [rule.fields.join(', '), lengthOf(rule.timespan)]
+  if (firstSeen !== undefined) return `first_seen: ${fields}, not in the last ${timespan}, after learning for ${lengthOf(firstSeen.learn)}`
+  if (silence === true) return `silence for ${timespan}`
+  if (gaps !== undefined) return `gaps: ${fields} that do not come within ${lengthOf(gaps.wait)}`
   const bounds = rule.bounds.map(({ operator, value }) => `${operator} ${value}`).join(' ')
-  const counted = rule.fields.length === 0 ? '' : ` of ${rule.fields.join(', ')}`
-  return `${rule.type}${counted}${bounds === '' ? '' : ` ${bounds}`} in ${lengthOf(rule.timespan)}`
+  const counted = fields === '' ? '' : ` of ${fields}`
+  return `${rule.type}${counted}${bounds === '' ? '' : ` ${bounds}`} in ${timespan}`
 }
 
 function lengthOf(milliseconds: number): string {
