@@ -84,16 +84,29 @@ async function fromLog(recovering: Recovering, oldest: LogEntry<SignalRecord> | 
 }
 
 /**
- * The lowest offset that the partition of the signals log may give next. Alerts and anchors are numbered by what caused them; where a power
- * cut took that from the log, and a disk the checkpoint, only the alerts and anchors themselves tell.
+ * The lowest offset that each partition of the signals log may give next. Alerts and anchors are numbered by what caused them; where a
+ * power cut took that from the log, and a disk the checkpoint, only the alerts and anchors themselves tell. All partitions ask when the
+ * log is opened: the first has the alerts looked through for all of them. What comes later in this process is numbered above that.
  */
-export async function lowestGiven(looking: Looking): Promise<number> {
-  const { revisions, chained } = await lastSent(looking, (await currentReach(looking)).depth > 1)
-  return Math.max(revisions, chained) + 1
+export function lowestGiven({ streams, rules }: Omit<Looking, 'partition'>): (partition: number) => Promise<number> {
+  const all = Array.from({ length: streams.partitions('signals') }, (_, partition) => partition)
+  let looked: Promise<ReadonlyMap<number, number>> | undefined
+  return async (partition) => {
+    looked ??= lastRevisions(streams, all).catch((error) => {
+      looked = undefined
+      throw error
+    })
+    const looking = { streams, rules, partition }
+    const revision = (await looked).get(partition) ?? -1
+    const chained = (await currentReach(looking)).depth > 1 ? await lastChained(looking) : -1
+    return Math.max(revision, chained) + 1
+  }
 }
 
 async function lastSent(looking: Looking, chains: boolean): Promise<Sent> {
-  return { revisions: await lastRevision(looking), chained: chains ? await lastChained(looking) : -1 }
+  const { streams, partition } = looking
+  const revisions = (await lastRevisions(streams, [partition])).get(partition) ?? -1
+  return { revisions, chained: chains ? await lastChained(looking) : -1 }
 }
 
 /** What is said of a partition whose state could not be made again whole. */
@@ -112,10 +125,15 @@ function emptyState({ next, rebuiltFrom }: Beginning, sent: Sent, incomplete?: I
   return { next, head: stringifyJson(head), rows: [] }
 }
 
-/** The offset of the record that caused the newest revision in the alerts log that is of this partition; -1 if there is none. */
-async function lastRevision({ streams, partition }: Looking): Promise<number> {
-  const newest = await streams.last<AlertRevision>('alerts', 0, (revision) => revision.partition === partition)
-  return newest?.value.rev ?? -1
+/** By partition, the offset of the record that caused the newest revision in the alerts log that is of it, where there is one. */
+async function lastRevisions(streams: Streams, partitions: readonly number[]): Promise<ReadonlyMap<number, number>> {
+  const newest = new Map<number, number>()
+  const wanted = new Set(partitions)
+  await streams.last<AlertRevision>('alerts', 0, ({ partition, rev }) => {
+    if (wanted.delete(partition)) newest.set(partition, rev)
+    return wanted.size === 0
+  })
+  return newest
 }
 
 /** The offset up to which anchors of this partition have been sent, to whatever partition they go; -1 if none have. */

@@ -275,6 +275,24 @@ describe('a correlate worker', () => {
     expect(node.worker.status()).toEqual([])
   })
 
+  test('knows from one look through the alerts which numbers each partition must not give again', async () => {
+    const revision = (partition: number, rev: number) => ({ key: `${rev}`, value: { partition, rev } })
+    await streams.append('alerts', [revision(0, 3), revision(0, 8), ...Array.from({ length: 20 }, (_, at) => revision(2, 100 + at))])
+    let looks = 0
+    const watched: Streams = Object.create(streams, {
+      partitions: { value: () => 4 },
+      last: {
+        value: async (log: LogName, partition: number, accept: (value: unknown) => boolean) => {
+          if (log === 'alerts') looks++
+          return log === 'alerts' ? streams.last(log, partition, accept) : undefined
+        },
+      },
+    })
+    const { given } = correlateWorker(watched, join(folder, 'one'), () => {})
+    expect(await Promise.all([0, 1, 2, 3].map((partition) => given!(partition)))).toEqual([9, 0, 120, 0])
+    expect(looks).toBe(1)
+  })
+
   test('whose outputs are not taken says since when, and goes on by itself', async () => {
     let now = 5_000
     let down = true

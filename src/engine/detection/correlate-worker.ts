@@ -76,7 +76,7 @@ export function createCorrelateWorker(settings: CorrelateSettings): CorrelateWor
       partitions.set(partition, opened)
       return opened.next
     },
-    given: (partition) => lowestGiven({ streams: settings.streams, rules: settings.rules, partition }),
+    given: lowestGiven(settings),
     resume: (partition) => of(partition).resume(),
     handle: (partition, entries) => of(partition).handle(entries),
     async close(partition) {
