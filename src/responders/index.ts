@@ -1,5 +1,7 @@
 import { alertmanagerIncident } from './alertmanager-incident.ts'
 import type { Endpoint } from './endpoint.ts'
+import { keycloakDisableUser } from './keycloak-disable-user.ts'
+import { keycloakRevokeSessions } from './keycloak-revoke-sessions.ts'
 import { nanomdmQuarantine } from './nanomdm-quarantine.ts'
 import { oauthRevokeTokens } from './oauth-revoke-tokens.ts'
 import { openbaoRevokeLeases } from './openbao-revoke-leases.ts'
@@ -19,4 +21,6 @@ export const RESPONDERS: readonly Responder<Endpoint>[] = [
   oauthRevokeTokens,
   openbaoRevokeLeases,
   openbaoRotateKeys,
+  keycloakRevokeSessions,
+  keycloakDisableUser,
 ]

@@ -7,6 +7,7 @@ import { startLabPaging } from '../../lab/servers/paging.ts'
 import { startLabTokens } from '../../lab/servers/tokens.ts'
 import { RESPONDERS } from '../../src/responders/index.ts'
 import { startFaultProxy } from './fault-proxy.ts'
+import { startKeycloakStandIn } from './keycloak-stand-in.ts'
 import { CLIENT, startOAuthServer } from './oauth-server.ts'
 import { startOpenbaoStandIn } from './openbao-stand-in.ts'
 import { type Bench, responderKit, startReceiver } from './responder.ts'
@@ -187,6 +188,39 @@ const benches: Readonly<Record<string, () => Promise<Bench>>> = {
       acts: 'POST /v1/transit/keys/agent-mac-1/rotate',
       reads: /^(GET \/v1\/transit\/keys\/agent-mac-1|POST \/v1\/sys\/capabilities-self)$/,
       effect: ['rotated'],
+      deliver,
+      stop: server.stop,
+    }
+  },
+
+  async 'keycloak-revoke-sessions'() {
+    const secret = `${CANARY}-client`
+    const server = await startKeycloakStandIn(secret)
+    return {
+      server,
+      config: { url: server.url, allow_private: true, realm: 'corp', client_id: 'cordon', client_secret: { env: 'KIT_CLIENT' } },
+      secrets: { KIT_CLIENT: secret },
+      target: { kind: 'user', id: 'ana', facts: { 'user.name': 'ana' } },
+      acts: 'POST /admin/realms/corp/users/u-1/logout',
+      reads: /^(POST \/realms\/corp\/protocol\/openid-connect\/token|GET \/admin\/realms\/corp.*)$/,
+      effect: ['signed out'],
+      deliver,
+      stop: server.stop,
+    }
+  },
+
+  async 'keycloak-disable-user'() {
+    const secret = `${CANARY}-client`
+    const server = await startKeycloakStandIn(secret)
+    return {
+      server,
+      config: { url: server.url, allow_private: true, realm: 'corp', client_id: 'cordon', client_secret: { env: 'KIT_CLIENT' } },
+      secrets: { KIT_CLIENT: secret },
+      target: { kind: 'user', id: 'ana', facts: { 'user.name': 'ana' } },
+      acts: 'PUT /admin/realms/corp/users/u-1',
+      reads: /^(POST \/realms\/corp\/protocol\/openid-connect\/token|GET \/admin\/realms\/corp.*)$/,
+      effect: ['disabled'],
+      undo: ['enabled'],
       deliver,
       stop: server.stop,
     }
