@@ -17,7 +17,10 @@ const app = createApi({
   door,
   health: async () => ({ status: 'ok', checks: [] }),
   metrics: async () => '',
-  operations: { alerts: nothing, incidents: nothing, actions: nothing, alert: one, incident: one, action: one },
+  operations: {
+    ...{ alerts: nothing, incidents: nothing, actions: nothing, alert: one, incident: one, action: one },
+    ...{ approve: one, reject: one, undo: one, release: one },
+  },
   webhooks: { read: () => undefined, keep: async () => {} },
 })
 /** Handlers of paths, without what is used on all of them. */

@@ -11,9 +11,12 @@ import { type ApiEnv, asks, guard, KEY_SCHEME } from './guard.ts'
 /** What the API needs of the engine: it decides nothing by itself. */
 export interface ApiBackend extends Vitals {
   /** Documents as `engine/views.ts` makes them. */
-  readonly operations: Pick<Operations, 'alerts' | 'alert' | 'incidents' | 'incident' | 'actions' | 'action'>
+  readonly operations: Pick<Operations, 'alerts' | 'alert' | 'incidents' | 'incident' | 'actions' | 'action' | Decision | Order>
   readonly webhooks: Webhooks
 }
+
+type Decision = 'approve' | 'reject'
+type Order = 'undo' | 'release'
 
 /** What every node tells of itself, whatever its roles. */
 export interface Vitals {
@@ -35,6 +38,23 @@ const text = (description: string) => ({ description, content: { 'text/plain': {
 const error = (description: string) => json(z.object({ error: z.string(), hint: z.string().optional() }), description)
 const documents = (name: string) => ({ 200: json(z.object({ items: z.array(z.looseObject({})) }), `The ${name}, newest first`) })
 const document = (name: string) => ({ 200: json(z.looseObject({}), `The ${name}`), 404: error(`No ${name} has this id`) })
+const reason = z.string().trim().min(1).max(2_000).describe('why, for the record')
+const order = z.strictObject({ reason })
+const decision = z.strictObject({
+  reason,
+  digest: z
+    .string()
+    .regex(/^[0-9a-f]{64}$/)
+    .describe('of what was shown, as the action has it: an approval is for that, and for nothing else'),
+})
+const approval = decision.extend({ break_glass: z.boolean().default(false).describe('alone, in an emergency: everybody is told') })
+const body = <T extends z.ZodType>(schema: T) => ({ required: true, content: { 'application/json': { schema } } })
+const done = {
+  200: json(z.looseObject({}), 'The action as it is now'),
+  403: error('Not this person\u2019s to decide'),
+  404: error('No action has this id'),
+  409: error('The action is no longer what was shown, or nothing is asked of it'),
+}
 const id = z.object({ id: z.string().min(4).max(64) })
 
 /**
@@ -129,7 +149,50 @@ export function createApi({ operations, webhooks, ...vitals }: ApiBackend): Open
         request: { params: id },
         responses: document(name),
       }),
-      async (c) => c.json({ ...(await find(c.req.valid('param').id)) }, 200),
+      async (c) => c.json(plain(await find(c.req.valid('param').id)), 200),
+    )
+  }
+
+  app.openapi(
+    createRoute({
+      ...asks('actions:approve'),
+      method: 'post',
+      path: '/v1/actions/{id}/approve',
+      request: { params: id, body: body(approval) },
+      responses: done,
+    }),
+    async (c) => {
+      const { reason, digest, break_glass: breakGlass } = c.req.valid('json')
+      const answer = { principal: c.get('principal'), reason, digest, breakGlass }
+      return c.json(plain(await operations.approve(c.req.valid('param').id, answer)), 200)
+    },
+  )
+  app.openapi(
+    createRoute({
+      ...asks('actions:approve'),
+      method: 'post',
+      path: '/v1/actions/{id}/reject',
+      request: { params: id, body: body(decision) },
+      responses: done,
+    }),
+    async (c) => {
+      const answer = { principal: c.get('principal'), ...c.req.valid('json') }
+      return c.json(plain(await operations.reject(c.req.valid('param').id, answer)), 200)
+    },
+  )
+  for (const name of ['undo', 'release'] as const) {
+    app.openapi(
+      createRoute({
+        ...asks('actions:operate'),
+        method: 'post',
+        path: `/v1/actions/{id}/${name}`,
+        request: { params: id, body: body(order) },
+        responses: done,
+      }),
+      async (c) => {
+        const found = await operations[name](c.req.valid('param').id, c.get('principal').name, c.req.valid('json').reason)
+        return c.json(plain(found), 200)
+      },
     )
   }
 
@@ -182,12 +245,31 @@ export function createApi({ operations, webhooks, ...vitals }: ApiBackend): Open
   return app
 }
 
-const STATUS: Readonly<Record<string, 404>> = { ID_NOT_FOUND: 404, ID_AMBIGUOUS: 404 }
+const STATUS: Readonly<Record<string, 403 | 404 | 409>> = {
+  ID_NOT_FOUND: 404,
+  ID_AMBIGUOUS: 404,
+  EFFECT_NOT_FOUND: 404,
+  APPROVAL_ROLE: 403,
+  APPROVAL_OWN: 403,
+  APPROVAL_TWICE: 403,
+  APPROVAL_NOT_ASKED: 409,
+  APPROVAL_EXPIRED: 409,
+  APPROVAL_CHANGED: 409,
+  EFFECT_OVER: 409,
+  EFFECT_NOT_REVERSIBLE: 409,
+  EFFECT_NOT_HELD: 409,
+  EFFECT_STOPPED: 409,
+  LEDGER_CONFLICT: 409,
+}
 const statusOf = ({ code }: CordonError) => STATUS[code] ?? 400
 
-/** Documents as a list's answer. Their types are the engine's and no concern of the HTTP schema, which lets any object pass. */
+/** A document as an answer. Its type is the engine's and no concern of the HTTP schema, which lets any object pass. */
+function plain(document: object): Record<string, unknown> {
+  return { ...document }
+}
+
 function listing(items: readonly object[]): { items: Record<string, unknown>[] } {
-  return { items: items.map((item) => ({ ...item })) }
+  return { items: items.map(plain) }
 }
 
 /** Optional parts of a query are left out rather than passed as undefined. */

@@ -1,4 +1,5 @@
 import { Command } from 'commander'
+import type { ActionView } from '../engine/operations.ts'
 import type { CommandFactory } from './io.ts'
 import {
   configOption,
@@ -62,6 +63,7 @@ export const actionsCommand: CommandFactory = (io) => {
         if (action.secondsToConfirmed !== null)
           io.out(`  ${action.secondsToAccepted} s from event to accepted, ${action.secondsToConfirmed} s to confirmed`)
         if (action.proof !== undefined) io.out(`  proof: ${action.proof}`)
+        if (action.approval !== undefined) for (const line of askedOf(action.approval)) io.out(line)
       }),
     )
   command
@@ -77,6 +79,42 @@ export const actionsCommand: CommandFactory = (io) => {
         const done =
           state === 'REJECTED' ? 'called off' : `undo asked for; a running node does it and reads it back (cordon actions show ${short})`
         io.out(`${verb} ${target.kind} ${target.id}: ${done}`)
+      }),
+    )
+  const decisions = [
+    ['approve', 'Approve an action that people are asked about. With the last approval that it takes, a running node sends it.'],
+    ['reject', 'Say no to an action that people are asked about. It is over until a new detection.'],
+  ] as const
+  for (const [name, description] of decisions) {
+    const one = command
+      .command(name)
+      .description(description)
+      .argument('<id>', 'its id, or the beginning of it')
+      .requiredOption('--reason <text>', 'why, for the record')
+      .option('--digest <digest>', 'of what you saw (actions show): if the action is no longer that, nothing happens')
+      .addOption(configOption())
+      .addOption(keyOption())
+    if (name === 'approve') one.option('--break-glass', 'in an emergency: alone, at once; everybody is told')
+    one.action((prefix: string, options: OrderOptions & { reason: string; digest?: string; breakGlass?: boolean }) =>
+      onNodeAs(options, 'actions:approve', async (node, principal) => {
+        const { reason, digest, breakGlass = false } = options
+        const { short, verb, target, state, reason: now } = await node[name](prefix, { principal, reason, digest, breakGlass })
+        const waits = `waits for one more approval, by another person (cordon actions show ${short})`
+        io.out(`${verb} ${target.kind} ${target.id}: ${state === 'AWAITING_APPROVAL' ? waits : now}`)
+      }),
+    )
+  }
+  command
+    .command('release')
+    .description('Send an action that a limit holds back: this one, beyond the limit.')
+    .argument('<id>', 'its id, or the beginning of it')
+    .requiredOption('--reason <text>', 'why, for the record')
+    .addOption(configOption())
+    .addOption(keyOption())
+    .action((prefix: string, options: OrderOptions & { reason: string }) =>
+      onNodeAs(options, 'actions:operate', async (node, { name }) => {
+        const { verb, target, reason } = await node.release(prefix, name, options.reason)
+        io.out(`${verb} ${target.kind} ${target.id}: ${reason}; a running node sends it`)
       }),
     )
   command
@@ -103,4 +141,12 @@ export const actionsCommand: CommandFactory = (io) => {
       }),
     )
   return command
+}
+
+function askedOf({ requester, asked, until, digest, given }: NonNullable<ActionView['approval']>): string[] {
+  return [
+    `  asked     ${asked}, until ${until}, on behalf of ${requester}`,
+    `  digest    ${digest}`,
+    ...given.map(({ by, at, reason, breakGlass }) => `  ${breakGlass ? 'BREAK-GLASS' : 'approved'}  ${at} by ${by}: ${reason}`),
+  ]
 }

@@ -28,7 +28,7 @@ import { createResponse, recordingOf } from './response-stage.ts'
 import { ROLES, type Role, rolesOf } from './roles.ts'
 import { observeRules, startActivation } from './rules/activation.ts'
 import { openBundles } from './rules/bundles.ts'
-import { readSite } from './site.ts'
+import { readSite, wholePolicy } from './site.ts'
 import { connectElasticsearch } from './store/elasticsearch.ts'
 import { startStore } from './store/store-stage.ts'
 import { openStreams } from './streams.ts'
@@ -125,7 +125,7 @@ async function startStages(parts: Parts): Promise<Omit<Engine, 'stop'>> {
     ...(ingest ? sourceChecks(ingest) : []),
   ]
   const api = recording && {
-    operations: new Operations(recording),
+    operations: new Operations({ ...recording, policy: () => wholePolicy(site), responders: site.responders }),
     webhooks: webhooks(site.links, async (responder, receipts, body) => {
       await keepReceipts(recording, responder, receipts)
       dispatcher?.wake()

@@ -1,18 +1,41 @@
 import { z } from 'zod'
 import { CordonError } from '../event/error.ts'
-import { accessOf } from '../responders/endpoint.ts'
+import { accessOf, type Endpoint } from '../responders/endpoint.ts'
 import { createHttpClient } from '../responders/http.ts'
 import { RESPONDERS } from '../responders/index.ts'
-import type { Link } from '../response/vendor.ts'
+import type { Configured, Link } from '../response/vendor.ts'
 import type { Config } from './config.ts'
 import { responderNamed, responderNames } from './responder-files.ts'
 
+/** A responder of cordon.yml with its settings checked, and nothing read that they refer to. */
+interface Settled extends Configured {
+  readonly settings: Endpoint
+}
+
 /**
- * Connects the configured responders with their credentials.
+ * The configured responders without their credentials: what whoever never calls one needs of them.
+ *
+ * @throws CordonError `RESPONDER_UNKNOWN`, `RESPONDER_TWICE`, `RESPONDER_CONFIG`
+ */
+export function configuredResponders(config: Pick<Config, 'responders'>): readonly Configured[] {
+  return settled(config).map(({ name, responder }) => ({ name, responder }))
+}
+
+/**
+ * Connects the configured responders with their credentials: only a node that responds does so.
  *
  * @throws CordonError `RESPONDER_UNKNOWN`, `RESPONDER_TWICE`, `RESPONDER_CONFIG`, `SECRET_MISSING`, and what {@link responderNamed} throws
  */
-export function connectResponders(config: Config): readonly Link[] {
+export function connectResponders(config: Pick<Config, 'responders'>): readonly Link[] {
+  return settled(config).map(({ name, responder, settings }) => ({
+    name,
+    responder,
+    connected: responder.connect(settings),
+    http: createHttpClient(accessOf(settings)),
+  }))
+}
+
+function settled(config: Pick<Config, 'responders'>): readonly Settled[] {
   const names = new Set<string>()
   return config.responders.map(({ use, name = use, ...settings }) => {
     const responder = responderNamed(use, config.responder_files)
@@ -32,7 +55,7 @@ export function connectResponders(config: Config): readonly Link[] {
         hint: `an example:\n${responder.example}`,
       })
     }
-    return { name, responder, connected: responder.connect(parsed.data), http: createHttpClient(accessOf(parsed.data)) }
+    return { name, responder, settings: parsed.data }
   })
 }
 

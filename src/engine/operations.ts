@@ -1,11 +1,14 @@
 import { CordonError } from '../event/error.ts'
 import { INCIDENT_STATUSES, type IncidentStatus } from '../incidents/incident.ts'
+import { type AnswerPorts, approve, reject } from '../response/answers.ts'
+import type { Answer } from '../response/approval.ts'
 import { EFFECT_STATES, type EffectState } from '../response/effect.ts'
-import { fullId, requestUndo, startActions, stopActions } from '../response/operator.ts'
-import type { RecordingPorts } from '../response/recording.ts'
+import { fullId, requestRelease, requestUndo, startActions, stopActions } from '../response/operator.ts'
+import { loadPolicy } from '../response/policy-file.ts'
 import type { AlertQuery } from '../stores/ledger.ts'
 import type { Config } from './config.ts'
 import { withLedger } from './ledger.ts'
+import { configuredResponders } from './links.ts'
 import { actionView, alertView, incidentView } from './views.ts'
 
 export { INCIDENT_STATUSES, type IncidentStatus }
@@ -16,9 +19,9 @@ export type ActionView = ReturnType<typeof actionView>
 
 /** What people read and order, by API and command line alike. Ids may be cut to their beginning, as people type them. */
 export class Operations {
-  private readonly ports: RecordingPorts
+  private readonly ports: AnswerPorts
 
-  constructor(ports: RecordingPorts) {
+  constructor(ports: AnswerPorts) {
     this.ports = ports
   }
 
@@ -59,6 +62,21 @@ export class Operations {
     return actionView(await requestUndo(this.ports, await fullId(this.ports.ledger, 'effect', id), by, reason))
   }
 
+  /** @throws CordonError also as `approve` of the response room */
+  async approve(id: string, answer: Answer): Promise<ActionView> {
+    return actionView(await approve(this.ports, await fullId(this.ports.ledger, 'effect', id), answer))
+  }
+
+  /** @throws CordonError as {@link approve} */
+  async reject(id: string, answer: Answer): Promise<ActionView> {
+    return actionView(await reject(this.ports, await fullId(this.ports.ledger, 'effect', id), answer))
+  }
+
+  /** @throws CordonError also `EFFECT_NOT_HELD`, `EFFECT_STOPPED` */
+  async release(id: string, by: string, reason: string): Promise<ActionView> {
+    return actionView(await requestRelease(this.ports, await fullId(this.ports.ledger, 'effect', id), by, reason))
+  }
+
   stop(by: string, reason: string): Promise<void> {
     return stopActions(this.ports, by, reason)
   }
@@ -75,7 +93,17 @@ export class Operations {
  * @throws CordonError `LEDGER_MISSING` if the node never ran
  */
 export function withOperations<T>(config: Config, work: (operations: Operations) => Promise<T>): Promise<T> {
-  return withLedger(config, (ledger) => work(new Operations({ ledger, now: Date.now, observe: () => {} })))
+  return withLedger(config, (ledger) =>
+    work(
+      new Operations({
+        ledger,
+        now: Date.now,
+        observe: () => {},
+        policy: () => loadPolicy(config.policy),
+        responders: configuredResponders(config),
+      }),
+    ),
+  )
 }
 
 function stateNamed(text: string): EffectState {

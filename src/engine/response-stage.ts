@@ -8,6 +8,7 @@ import { timings } from '../response/timings.ts'
 import type { PartitionHandler } from '../streams/log.ts'
 import type { Metrics } from './metrics.ts'
 import type { ResponseParts } from './parts.ts'
+import { wholePolicy } from './site.ts'
 
 export interface ResponseStage {
   /** Takes alerts: what is decided of them is in the ledger when a batch is handled. */
@@ -31,27 +32,25 @@ export function recordingOf({ ledger, metrics, observer }: ResponseParts): Recor
 /** Alerts log → ledger → vendors. */
 export function createResponse({ config, site, bundles, observer, probe }: ResponseParts, recording: RecordingPorts): ResponseStage {
   const { policy, inventory, links } = site
+  const ruleOf = (id: string, bundle: string) => {
+    const { detections, correlations } = bundles.rulesOf(bundle)
+    return detections.find((rule) => rule.id === id) ?? correlations.find((rule) => rule.id === id)
+  }
   const dispatcher = new Dispatcher({
     ...recording,
     links,
     owner: `${config.node}/${process.pid}`,
-    policy: () => {
-      const current = policy.current()
-      // The last good policy may propose, but only one that is whole and current may send.
-      if (policy.problem !== undefined) throw policy.problem
-      return current
-    },
+    policy: () => wholePolicy(site),
     fleet: () => fleetOf(inventory.current()),
+    ruleInForce: (id) => ruleOf(id, bundles.active())?.hash,
     random: Math.random,
     probe,
     onError: (error) => observer.onError('dispatcher', error),
   })
   const worker = alertsWorker({
     ...recording,
-    ruleOf: (id, bundle) => {
-      const { detections, correlations } = bundles.rulesOf(bundle)
-      return detections.find((rule) => rule.id === id) ?? correlations.find((rule) => rule.id === id)
-    },
+    ruleOf,
+    requesterOf: (bundle) => bundles.activatorOf(bundle),
     policy: () => policy.current(),
     responders: links,
     placing: { window: config.incidents.join_within },

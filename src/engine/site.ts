@@ -4,9 +4,9 @@ import { Inventory } from '../context/inventory.ts'
 import { Labels } from '../context/labels.ts'
 import type { Policy } from '../response/policy.ts'
 import { loadPolicy } from '../response/policy-file.ts'
-import type { Link } from '../response/vendor.ts'
+import type { Configured, Link } from '../response/vendor.ts'
 import type { Config } from './config.ts'
-import { connectResponders } from './links.ts'
+import { configuredResponders, connectResponders } from './links.ts'
 import { WatchedFiles } from './watched-file.ts'
 
 /** What the organisation wrote down besides its rules: policy, inventory, labels of files, and the vendors to act through. */
@@ -14,12 +14,13 @@ export interface Site {
   readonly policy: WatchedFiles<Policy>
   readonly inventory: WatchedFiles<Inventory>
   readonly labels: WatchedFiles<Labels>
+  readonly responders: readonly Configured[]
   readonly links: readonly Link[]
 }
 
 /** @throws CordonError where policy, inventory, labels or a responder's settings do not load */
 export function readSite(config: Config, onError: (where: string, error: unknown) => void): Site {
-  const policyFiles = ['grants.yml', 'limits.yml', 'protected.yml'].map((name) => join(config.policy, name))
+  const policyFiles = ['grants.yml', 'limits.yml', 'protected.yml', 'approvals.yml'].map((name) => join(config.policy, name))
   return {
     policy: new WatchedFiles(
       policyFiles,
@@ -36,8 +37,16 @@ export function readSite(config: Config, onError: (where: string, error: unknown
       () => readLabels(config.labels),
       (error) => onError('labels', error),
     ),
+    responders: configuredResponders(config),
     links: connectResponders(config),
   }
+}
+
+/** The policy as its files are now. The last good one may propose, but only one that is whole may decide or send. @throws what is wrong with it */
+export function wholePolicy({ policy }: Pick<Site, 'policy'>): Policy {
+  const current = policy.current()
+  if (policy.problem !== undefined) throw policy.problem
+  return current
 }
 
 /** @throws CordonError `INVENTORY_YAML`, `INVENTORY_INVALID`, `INVENTORY_DUPLICATE` */

@@ -2,6 +2,7 @@ import type { AlertRevision } from '../detectors/alert.ts'
 import { describeUnknown, type Unknown } from '../detectors/unknown.ts'
 import { formatTime } from '../event/time.ts'
 import { entityName, type Incident, shortId } from '../incidents/incident.ts'
+import type { Approval } from '../response/approval.ts'
 import type { Effect } from '../response/effect.ts'
 
 /** Documents as the API answers them and `--format json` prints them: times in RFC 3339, nothing that only the engine needs. */
@@ -44,13 +45,25 @@ export function incidentView(incident: Incident) {
 }
 
 export function actionView(effect: Effect) {
-  const { version: _, lease: __, awaits: ___, dueAt: ____, times, ...rest } = effect
+  const { version: _, lease: __, awaits: ___, dueAt: ____, times, approval, ...rest } = effect
   return {
     ...rest,
     short: shortId(effect.id),
     times: Object.fromEntries(Object.entries(times).map(([name, time]) => [name, formatTime(time)])),
+    ...(approval === undefined ? {} : { approval: approvalView(approval) }),
     secondsToAccepted: seconds(times.event, times.accepted),
     secondsToConfirmed: seconds(times.event, times.confirmed),
+  }
+}
+
+function approvalView({ digest, requester, asked, until, given }: Approval) {
+  return {
+    /** Of what is to be approved: an approval of anything else is void. */
+    digest,
+    requester,
+    asked: formatTime(asked),
+    until: formatTime(until),
+    given: given.map((leave) => ({ ...leave, at: formatTime(leave.at) })),
   }
 }
 

@@ -12,6 +12,8 @@ const HOUR = 3_600_000
 export interface AlertsWorkerPorts extends RecordingPorts {
   /** The rule that made the alert, as it was in the bundle that the alert names. */
   readonly ruleOf: (id: string, bundle: string) => Rule | undefined
+  /** Whoever put a bundle in force: the requester of what its rules ask for. */
+  readonly requesterOf: (bundle: string) => string
   readonly policy: () => Policy
   readonly responders: readonly Configured[]
   readonly placing?: PlacingOptions
@@ -76,6 +78,7 @@ async function take(recording: Recording, revision: AlertRevision, ports: Alerts
   await propose(recording, revision, standing.incident, rule, fresh, {
     policy: ports.policy(),
     responders: ports.responders,
+    requester: ports.requesterOf(revision.bundle),
     cooldown: ports.cooldown ?? HOUR,
   })
 }

@@ -42,5 +42,6 @@ export function decide(
   if (alert.rule.hash !== rule.hash) {
     return { decision: 'approval', reason: 'the alert was raised by another version of the rule than the one that is loaded' }
   }
+  if (grant.mode === 'approve') return { decision: 'approval', reason: 'its grant asks people each time' }
   return { decision: 'granted', reason: `granted${grant.grantedBy === undefined ? '' : ` by ${grant.grantedBy}`}` }
 }

@@ -7,7 +7,6 @@ import { amend } from './transitions.ts'
 import type { Link } from './vendor.ts'
 
 export interface DispatcherPorts extends RunnerPorts {
-  readonly links: readonly Link[]
   /** Effects of one responder under way at once: a slow vendor keeps nobody waiting but itself. Default 8. */
   readonly concurrency?: number
   /** A step that could not be recorded: the ledger is out of reach, or the policy does not load. Actions stop, and are tried again. */

@@ -1,8 +1,9 @@
 import { identity } from '../event/id.ts'
 import type { Attempt, EffectClass, Plan, Target } from '../responders/responder.ts'
 import type { Level, Verb } from '../sigma/ast.ts'
+import type { Approval } from './approval.ts'
 
-/** States of an effect (docs/design.md section 6). Approval by people has its states from the start, and no transitions to them yet. */
+/** States of an effect (docs/design.md section 6). */
 export const EFFECT_STATES = [
   'PROPOSED',
   'DENIED',
@@ -49,6 +50,8 @@ export interface Effect {
    * 1 for everything else.
    */
   readonly revision: number
+  /** Where people were asked for leave: what they were asked, and how they answered. */
+  readonly approval?: Approval
   readonly plan?: Plan
   /** How often it was sent, over all revisions; the latest attempt at this revision is `attempt`. */
   readonly attempts: number

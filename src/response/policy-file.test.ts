@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { CordonError } from '../event/error.ts'
+import { NO_APPROVALS } from './approval.ts'
 import { loadPolicy, parsePolicy } from './policy-file.ts'
 
 const parse = (files: { grants?: string; limits?: string; protected?: string }) => {
@@ -35,6 +36,7 @@ describe('a policy that says little', () => {
           { verb, most: { share: 0.01 }, per: 86_400_000 },
         ]),
         protected: { devices: [], groups: [], owners: [] },
+        approvals: NO_APPROVALS,
       })
     }
   })

@@ -5,6 +5,7 @@ import { CordonError, messageOf } from '../event/error.ts'
 import { duration } from '../settings/duration.ts'
 import { type Problem, readSettings, refuse, type Settings } from '../settings/settings-file.ts'
 import { VERBS } from '../sigma/ast.ts'
+import { approvalsFile, approvalsOf } from './approvals-file.ts'
 import type { Grant, Limit, Policy, Protected } from './policy.ts'
 
 const INVALID = 'POLICY_INVALID'
@@ -42,7 +43,7 @@ const grantsFile = z.strictObject({
       z.strictObject({
         rule: text,
         verbs: z.array(verb).min(1),
-        mode: z.enum(['shadow', 'enforce']),
+        mode: z.enum(['shadow', 'approve', 'enforce']),
         note: z.string().optional(),
         granted_by: z.string().optional(),
         granted_at: z.string().optional(),
@@ -71,7 +72,7 @@ export interface PolicyFile {
 }
 
 /**
- * Reads grants.yml, limits.yml and protected.yml of a folder. Without grants.yml nothing is granted, without limits.yml the
+ * Reads grants.yml, limits.yml, protected.yml and approvals.yml of a folder. Without grants.yml nothing is granted, without limits.yml the
  * built-in limits hold and no rule may be granted quarantine.
  *
  * @throws CordonError `POLICY_INVALID`, `POLICY_UNREADABLE`: nothing of a policy holds while any of it is wrong
@@ -81,6 +82,7 @@ export function loadPolicy(folder: string): Policy {
     grants: readIfThere(join(folder, 'grants.yml')),
     limits: readIfThere(join(folder, 'limits.yml')),
     protected: readIfThere(join(folder, 'protected.yml')),
+    approvals: readIfThere(join(folder, 'approvals.yml')),
   })
 }
 
@@ -89,6 +91,7 @@ export function parsePolicy(files: {
   readonly grants: PolicyFile | undefined
   readonly limits: PolicyFile | undefined
   readonly protected: PolicyFile | undefined
+  readonly approvals?: PolicyFile | undefined
 }): Policy {
   const limits = read(files.limits, limitsFile)
   const quarantine = new Set(limits?.data.quarantine_rules)
@@ -96,6 +99,7 @@ export function parsePolicy(files: {
     grants: grantsOf(read(files.grants, grantsFile), quarantine),
     limits: withDefaults(limits?.data.limits ?? []),
     protected: protectedOf(read(files.protected, protectedFile)?.data),
+    approvals: approvalsOf(read(files.approvals, approvalsFile)),
   }
 }
 
@@ -106,12 +110,12 @@ function grantsOf(grants: Settings<z.infer<typeof grantsFile>> | undefined, quar
   const result = (grants.data.grants ?? []).map((grant, index): Grant => {
     grant.verbs.forEach((name, position) => {
       const where = grants.at(['grants', index, 'verbs', position])
-      if (name === 'quarantine_device' && !quarantine.has(grant.rule)) {
+      if (name === 'quarantine_device' && grant.mode !== 'approve' && !quarantine.has(grant.rule)) {
         const message = `rule ${grant.rule} may not be granted quarantine_device: it is not among quarantine_rules in limits.yml`
         problems.push({
           where,
           message,
-          hint: 'quarantine without approvals is for the rules named there only; grant this rule the other verbs',
+          hint: 'quarantine without asking people is for the rules named there only; grant it in mode approve',
         })
       }
       if (seen.has(`${grant.rule} ${name}`)) problems.push({ where, message: `rule ${grant.rule} is granted ${name} twice` })

@@ -1,5 +1,6 @@
 import type { Position } from '../event/error.ts'
 import type { RulePart, Verb } from '../sigma/ast.ts'
+import type { Approvals } from './approval.ts'
 
 /** One ingredient of the rule as the grant saw it. */
 export type Pin = Pick<RulePart, 'kind' | 'id' | 'title' | 'hash' | 'exclusions'>
@@ -8,8 +9,8 @@ export type Pin = Pick<RulePart, 'kind' | 'id' | 'title' | 'hash' | 'exclusions'
 export interface Grant {
   readonly rule: string
   readonly verbs: readonly Verb[]
-  /** `shadow`: everything but sending; the effect records what would have been done. */
-  readonly mode: 'shadow' | 'enforce'
+  /** `shadow`: everything but sending; the effect records what would have been done. `approve`: people are asked each time. */
+  readonly mode: 'shadow' | 'approve' | 'enforce'
   /** The rule's parts as they were. Empty until `cordon policy grant` pins them, and then nothing is granted yet. */
   readonly pinned: readonly Pin[]
   readonly grantedBy?: string
@@ -42,4 +43,5 @@ export interface Policy {
   readonly grants: readonly Grant[]
   readonly limits: readonly Limit[]
   readonly protected: Protected
+  readonly approvals: Approvals
 }

@@ -164,7 +164,7 @@ describe('an effect', () => {
     await site.alert(alertOn('d1', rule))
     await site.run()
     expect(await effectsOf(site)).toEqual(['create_incident 1 AWAITING_APPROVAL', 'quarantine_device 1 AWAITING_APPROVAL'])
-    expect(site.notices('GRANT_OUTDATED')).toHaveLength(2)
+    expect(site.notices('APPROVAL_ASKED')).toHaveLength(2)
     site.policy = renewed
     await site.run()
     expect(await effectsOf(site)).toContain('quarantine_device 1 AWAITING_APPROVAL')

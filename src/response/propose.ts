@@ -3,16 +3,20 @@ import { entityName, type Incident } from '../incidents/incident.ts'
 import { factsOf, recommend, render } from '../incidents/lifecycle.ts'
 import type { Target } from '../responders/responder.ts'
 import type { ResponseRequest, Rule } from '../sigma/ast.ts'
+import { asking } from './approval.ts'
 import { type Decision, decide } from './decide.ts'
 import { type Effect, effectId, isTelling, NEVER, subjectOf } from './effect.ts'
 import type { Policy } from './policy.ts'
 import type { Recording } from './recording.ts'
 import { apply, isEnding, isLive } from './transitions.ts'
 import type { Configured } from './vendor.ts'
+import { nounOf } from './words.ts'
 
 export interface ProposalContext {
   readonly policy: Policy
   readonly responders: readonly Configured[]
+  /** Whoever put the rule in force. */
+  readonly requester: string
   /** How long after an effect was refused, called off or given up a new detection leaves it at that. Milliseconds. */
   readonly cooldown: number
 }
@@ -24,6 +28,7 @@ interface Proposal {
   readonly fresh: boolean
   readonly decision: Exclude<Decision, 'recommend'>
   readonly reason: string
+  readonly context: ProposalContext
 }
 
 /**
@@ -42,7 +47,8 @@ export async function propose(
 ): Promise<void> {
   for (const request of rule?.extension.response ?? []) {
     const { decision, reason } = decide(request, alert, rule, context.policy)
-    const able = context.responders.filter(({ responder }) => responder.verb === request.do)
+    const later = context.policy.approvals.escalation.flatMap(({ tell }) => tell)
+    const able = context.responders.filter(({ name, responder }) => responder.verb === request.do && !later.includes(name))
     if (able.length === 0) {
       const entity = alert.entities.find(({ kind }) => kind === request.target)
       const target = entity === undefined ? '' : entityName(entity)
@@ -54,9 +60,15 @@ export async function propose(
       const target = typeof aim === 'string' ? '' : entityName(aim)
       if (typeof aim === 'string') await advise(recording, incidentId, request, target, aim, alert)
       else if (decision === 'recommend') await advise(recording, incidentId, request, target, reason, alert)
-      else await proposeOne(recording, configured, aim, { alert, incident, fresh, decision, reason }, context.cooldown)
+      else await proposeOne(recording, configured, aim, { alert, incident, fresh, context, ...forClass(configured, decision, reason) })
     }
   }
+}
+
+/** What cannot be taken back is never the machine's decision alone, whatever is granted. */
+function forClass({ responder }: Configured, decision: Proposal['decision'], reason: string): Pick<Proposal, 'decision' | 'reason'> {
+  if (responder.effect !== 'destroy' || decision !== 'granted') return { decision, reason }
+  return { decision: 'approval', reason: 'it cannot be taken back, so people are asked' }
 }
 
 async function advise(
@@ -83,7 +95,8 @@ function aimAt(
   const kind = request.target ?? responder.target
   if (kind !== responder.target) return `${name} acts on a ${responder.target}, and the rule aims it at a ${kind}`
   if (kind === 'incident') {
-    return incident === undefined ? 'there is no incident in shadow mode' : incidentTarget(request, alert, incident, rule)
+    if (incident === undefined) return 'there is no incident in shadow mode'
+    return incidentTarget(incident, request.message === undefined ? incident.title : render(request.message, alert, rule, incident.title))
   }
   const entity = alert.entities.find((candidate) => candidate.kind === kind)
   if (entity === undefined) return `the alert names no ${kind.replaceAll('_', ' ')}`
@@ -92,37 +105,30 @@ function aimAt(
   return missing.length === 0 ? { kind, id: entity.id, facts } : `${missing.join(' and ')} of ${entityName(entity)} is not known`
 }
 
-function incidentTarget(request: ResponseRequest, alert: AlertRevision, incident: Incident, rule: Rule | undefined): Target {
-  const message = request.message === undefined ? incident.title : render(request.message, alert, rule, incident.title)
+export function incidentTarget(incident: Incident, message: string): Target {
   return { kind: 'incident', id: incident.id, facts: { title: incident.title, severity: incident.severity, message } }
 }
 
-async function proposeOne(
-  recording: Recording,
-  configured: Configured,
-  target: Target,
-  proposal: Proposal,
-  cooldown: number,
-): Promise<void> {
+async function proposeOne(recording: Recording, configured: Configured, target: Target, proposal: Proposal): Promise<void> {
   const subject = subjectOf({ verb: configured.responder.verb, target, responder: configured.name })
   const latest = await recording.read.latestEffect(subject)
-  if (latest !== undefined && !opensNext(latest, proposal, recording.now, cooldown)) {
+  if (latest !== undefined && !opensNext(latest, proposal, recording.now)) {
     await attach(recording, latest, proposal)
     return
   }
   const epoch = (latest?.epoch ?? 0) + 1
-  await recording.effect(
-    undefined,
-    decided(newEffect(configured, target, subject, epoch, proposal, recording.now), proposal, recording.now),
-  )
+  const { alert, incident } = proposal
+  const rule = { id: alert.rule.id, title: alert.rule.title, hash: alert.rule.hash, level: alert.rule.level }
+  const effect = newEffect(configured, target, epoch, { rule, event: alert.time, incident }, recording.now)
+  await recording.effect(undefined, decided(effect, proposal, recording.now))
 }
 
 /** Whether a detection opens another epoch beside what there is. */
-function opensNext(latest: Effect, { fresh, decision }: Proposal, now: number, cooldown: number): boolean {
+function opensNext(latest: Effect, { fresh, decision, context }: Proposal, now: number): boolean {
   if (!fresh) return false
   // What comes while it is being undone is answered by an epoch of its own, which waits for the undo to end.
   if (isLive(latest)) return isEnding(latest)
-  return latest.state === 'REVERTED' || (latest.state === 'SHADOWED' && decision !== 'shadow') || cooled(latest, now, cooldown)
+  return latest.state === 'REVERTED' || (latest.state === 'SHADOWED' && decision !== 'shadow') || cooled(latest, now, context.cooldown)
 }
 
 function cooled({ times }: Effect, now: number, cooldown: number): boolean {
@@ -130,28 +136,45 @@ function cooled({ times }: Effect, now: number, cooldown: number): boolean {
 }
 
 /** The incident holds the effect that there is. A new detection also lets one try again that waits for leave or room. */
-async function attach(recording: Recording, latest: Effect, { incident, fresh, decision }: Proposal): Promise<void> {
+async function attach(recording: Recording, latest: Effect, proposal: Proposal): Promise<void> {
+  const { incident, fresh, decision } = proposal
   const held = incident === undefined ? latest : await recording.hold(latest, incident)
-  const retried = fresh && decision === 'granted' ? retry(held, recording.now) : held
+  if (!fresh) return
+  if (decision !== 'granted') return askAnew(recording, held, proposal)
+  const retried = retry(held, recording.now)
   if (retried !== held) await recording.effect(held, retried)
 }
 
+/** A question that stands, and is asked by another version of the rule now, is another question: what was answered is void. */
+async function askAnew(recording: Recording, effect: Effect, { alert, context, reason }: Proposal): Promise<void> {
+  if (effect.state !== 'AWAITING_APPROVAL' || alert.rule.hash === effect.rule.hash) return
+  const again = { ...effect, rule: { ...effect.rule, title: alert.rule.title, hash: alert.rule.hash }, reason }
+  const asked = await recording.effect(effect, asking(again, context.requester, context.policy.approvals, recording.now))
+  await recording.warn('APPROVAL_ASKED', asked, `${nounOf(asked)} waits for approval anew, because its rule has changed.`)
+}
+
 function retry(effect: Effect, now: number): Effect {
-  if (effect.state === 'AWAITING_APPROVAL') return apply(effect, 'grant', 'its rule was granted anew', { dueAt: now })
+  if (effect.state === 'AWAITING_APPROVAL') return apply(effect, 'grant', 'its rule was granted anew', { approval: undefined, dueAt: now })
   if (effect.state === 'HELD') return apply(effect, 'release', 'detected again', { dueAt: now })
   return effect
 }
 
-function newEffect(
+/** Whoever asks for an effect: a rule, of what it found at an event time, for an incident unless it is in shadow mode. */
+interface Asker {
+  readonly rule: Effect['rule']
+  readonly event: number
+  readonly incident: Incident | undefined
+}
+
+export function newEffect(
   { name, responder }: Configured,
   target: Target,
-  subject: string,
   epoch: number,
-  { alert, incident }: Proposal,
+  { rule, event, incident }: Asker,
   now: number,
 ): Effect {
   return {
-    id: effectId(subject, epoch),
+    id: effectId(subjectOf({ verb: responder.verb, target, responder: name }), epoch),
     verb: responder.verb,
     class: responder.effect,
     reversible: responder.reversible,
@@ -161,18 +184,18 @@ function newEffect(
     state: 'PROPOSED',
     reason: '',
     version: 0,
-    rule: { id: alert.rule.id, title: alert.rule.title, hash: alert.rule.hash, level: alert.rule.level },
+    rule,
     holds: incident === undefined ? [] : [incident.id],
     ...(incident === undefined ? {} : { incident: incident.id }),
     revision: incident !== undefined && isTelling({ class: responder.effect }) ? incident.revision : 1,
     attempts: 0,
     dueAt: NEVER,
-    times: { event: alert.time, proposed: now },
+    times: { event, proposed: now },
   }
 }
 
-function decided(effect: Effect, { decision, reason }: Proposal, now: number): Effect {
+function decided(effect: Effect, { decision, reason, context }: Proposal, now: number): Effect {
   if (decision === 'granted') return apply(effect, 'grant', reason, { dueAt: now })
-  if (decision === 'approval') return apply(effect, 'ask', reason)
+  if (decision === 'approval') return asking(apply(effect, 'ask', reason), context.requester, context.policy.approvals, now)
   return apply(effect, 'shadow', reason, { times: { ...effect.times, ended: now } })
 }

@@ -12,13 +12,17 @@ export const AUTOMATIC = 'cordon'
 const NOTICES: Readonly<Partial<Record<EffectState, Notice['code']>>> = {
   DENIED: 'EFFECT_DENIED',
   DEAD: 'EFFECT_DEAD',
-  AWAITING_APPROVAL: 'GRANT_OUTDATED',
+  AWAITING_APPROVAL: 'APPROVAL_ASKED',
 }
 
 /** docs/reference/errors.md says what to do about each. */
 export const NOTICE_CODES = [
   'LIMIT_REACHED',
-  'GRANT_OUTDATED',
+  'APPROVAL_ASKED',
+  'APPROVAL_UNANSWERED',
+  'APPROVAL_PARTIAL',
+  'APPROVAL_EXPIRED',
+  'BREAK_GLASS',
   'EFFECT_DENIED',
   'EFFECT_DEAD',
   'EFFECT_OVERDUE',

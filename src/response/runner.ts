@@ -1,6 +1,8 @@
 import { brief } from '../incidents/brief.ts'
 import type { IncidentBrief, Observation, Plan } from '../responders/responder.ts'
+import { approvalProblem } from './approval.ts'
 import { type Effect, effectId, isTelling, NEVER, subjectOf } from './effect.ts'
+import { unanswered } from './escalation.ts'
 import { type Fleet, judge, stopped } from './guards.ts'
 import {
   accepted,
@@ -34,6 +36,9 @@ export interface RunnerPorts extends RecordingPorts {
   readonly owner: string
   readonly policy: () => Policy
   readonly fleet: () => Fleet
+  readonly links: readonly Link[]
+  /** The hash of the rule as it is in force; undefined where it is not. */
+  readonly ruleInForce: (rule: string) => string | undefined
   /** Uniform in [0, 1). */
   readonly random: () => number
   readonly probe: (point: CrashPoint) => void | Promise<void>
@@ -93,6 +98,9 @@ export class Runner {
       case 'UNKNOWN':
       case 'REVERTING':
         return recording.effect(effect, amend(effect, this.#lease()))
+      case 'AWAITING_APPROVAL':
+        await unanswered(recording, effect, this.#ports.policy().approvals, this.#ports.links)
+        return undefined
       default:
         await recording.effect(effect, amend(effect, { dueAt: NEVER }))
         return undefined
@@ -120,7 +128,13 @@ export class Runner {
     }
     const earlier = effect.epoch > 1 ? await recording.read.effect(effectId(subjectOf(effect), effect.epoch - 1)) : undefined
     if (earlier !== undefined && isEnding(earlier)) return this.#postpone(recording, effect)
-    const verdict = judge(effect, await recording.read.guard(), this.#ports.policy(), this.#ports.fleet(), recording.now)
+    const policy = this.#ports.policy()
+    const unapproved = approvalProblem(effect, policy.approvals, this.#ports.ruleInForce(effect.rule.id), recording.now)
+    if (unapproved !== undefined) {
+      await recording.effect(effect, ended(effect, 'deny', unapproved, this.#terms()))
+      return undefined
+    }
+    const verdict = judge(effect, await recording.read.guard(), policy, this.#ports.fleet(), recording.now)
     if (verdict.event === 'wait') return this.#postpone(recording, effect, verdict.until, verdict.reason)
     if (verdict.guard !== undefined) await recording.guard(verdict.guard)
     if (verdict.event === 'claim') {

@@ -9,6 +9,7 @@ import type { DetectionRule, Extension, RulePart, Verb } from '../sigma/ast.ts'
 import { openEmbeddedLedger } from '../stores/embedded-ledger.ts'
 import type { Ledger } from '../stores/ledger.ts'
 import { type AlertsWorker, type AlertsWorkerPorts, alertsWorker } from './alerts-worker.ts'
+import { NO_APPROVALS } from './approval.ts'
 import { Dispatcher } from './dispatcher.ts'
 import type { Effect } from './effect.ts'
 import type { Asset } from './guards.ts'
@@ -102,6 +103,7 @@ export function policyWith(grants: readonly Grant[], changes: Partial<Policy> = 
     grants,
     limits: [{ verb: 'quarantine_device', most: 10, per: HOUR }],
     protected: { devices: [], groups: [], owners: [] },
+    approvals: NO_APPROVALS,
     ...changes,
   }
 }
@@ -289,6 +291,7 @@ export class Site {
       owner: `engine-${++this.#starts}`,
       policy: () => this.policy,
       fleet: () => ({ asset: (id) => this.assets(id), size: this.fleetSize, asOf: this.asOf ?? this.now }),
+      ruleInForce: (id) => (id === this.#rule().id ? this.#rule().hash : undefined),
       random: () => 0.5,
       onError: (error) => this.errors.push(error),
       probe: (point) => {
@@ -303,6 +306,7 @@ export class Site {
     this.worker = alertsWorker({
       ...ports,
       ruleOf: (id) => (id === this.#rule().id ? this.#rule() : undefined),
+      requesterOf: () => 'ana',
       policy: () => this.policy,
       responders: this.links,
       ...(this.#placing === undefined ? {} : { placing: this.#placing }),

@@ -1,3 +1,4 @@
+import { formatTime } from '../event/time.ts'
 import { entityName } from '../incidents/incident.ts'
 import type { Verb } from '../sigma/ast.ts'
 import { type Effect, type EffectState, isTelling } from './effect.ts'
@@ -77,9 +78,10 @@ function words(effect: Effect): string | undefined {
     case 'SHADOWED':
       return `${noun} would have been sent to ${responder} (${reason}).`
     case 'AWAITING_APPROVAL':
-      return `${noun} waits for approval: ${reason}.`
+      return `${noun} waits for approval${effect.approval === undefined ? '' : ` until ${formatTime(effect.approval.until)}`}: ${reason}.`
     case 'READY':
-      return effect.attempts === 0 ? `${noun} through ${responder} is under way.` : undefined
+      if (effect.attempts > 0) return undefined
+      return effect.approval === undefined ? `${noun} through ${responder} is under way.` : `${noun} through ${responder}: ${reason}.`
     case 'DENIED':
       return `${noun} refused: ${reason}.`
     case 'HELD':

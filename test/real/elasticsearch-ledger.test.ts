@@ -371,6 +371,7 @@ describe.skipIf(server === undefined)(`on Elasticsearch 9.2.0${note}`, () => {
         owner: 'another node',
         policy: () => site.policy,
         fleet: () => ({ asset: (id) => ({ id }), size: 6_000, asOf: site.now }),
+        ruleInForce: () => rule.hash,
         random: () => 0.5,
         probe: () => {},
         onError: (error) => site.errors.push(error),

@@ -69,6 +69,7 @@ export class Bundles implements RuleSource {
   private readonly manifests = new Map<string, BundleManifest>()
   private readonly detectors = new Recent<string, Detector>(DETECTORS_KEPT)
   private readonly whole = new Set<string>()
+  private readonly activators = new Map<string, string>()
   /** The newest activation in the log, and the newest whose bundle is whole: the one that is in force. */
   private newest: Activation | undefined
   private current: Activation | undefined
@@ -97,6 +98,11 @@ export class Bundles implements RuleSource {
   /** Who activated what and when; undefined before the first activation. */
   activation(): Activation | undefined {
     return this.current
+  }
+
+  /** Whoever put a bundle in force last; of one that was so before this node can remember, whoever did so with the one of now. */
+  activatorOf(bundle: string): string {
+    return this.activators.get(bundle) ?? this.current?.by ?? 'unknown'
   }
 
   rulesOf(bundle: string): RuleSet {
@@ -214,8 +220,10 @@ export class Bundles implements RuleSource {
 
   /** Files and manifests that are not what their name says are passed over, as if they were not there. */
   private take(record: BundleRecord): void {
-    if (record.kind === 'activation') this.newest = record
-    else if (record.kind === 'bundle') {
+    if (record.kind === 'activation') {
+      this.newest = record
+      this.activators.set(record.bundle, record.by)
+    } else if (record.kind === 'bundle') {
       if (bundleId(record.files) === record.id) this.manifests.set(record.id, record)
     } else if (digest(record.text) === record.hash) this.texts.set(record.hash, record.text)
   }

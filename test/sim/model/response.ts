@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { NO_APPROVALS } from '../../../src/response/approval.ts'
 import type { Policy } from '../../../src/response/policy.ts'
 import type { Configured } from '../../../src/response/vendor.ts'
 import type { RuleSet } from '../../../src/sigma/ast.ts'
@@ -39,5 +40,6 @@ export function policyFor(bundles: readonly RuleSet[]): Policy {
     })),
     limits: [],
     protected: { devices: [], groups: [], owners: [] },
+    approvals: NO_APPROVALS,
   }
 }

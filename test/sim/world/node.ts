@@ -232,6 +232,7 @@ export class Node {
         const { detections, correlations } = bundles.rulesOf(bundle)
         return [...detections, ...correlations].find((rule) => rule.id === id)
       },
+      requesterOf: () => 'nobody',
       policy: () => policy,
       responders,
     })
