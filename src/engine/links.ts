@@ -17,7 +17,7 @@ interface Settled extends Configured {
  *
  * @throws CordonError `RESPONDER_UNKNOWN`, `RESPONDER_TWICE`, `RESPONDER_CONFIG`
  */
-export function configuredResponders(config: Pick<Config, 'responders'>): readonly Configured[] {
+export function configuredResponders(config: Pick<Config, 'responders' | 'responder_files'>): readonly Configured[] {
   return settled(config).map(({ name, responder }) => ({ name, responder }))
 }
 
@@ -26,7 +26,7 @@ export function configuredResponders(config: Pick<Config, 'responders'>): readon
  *
  * @throws CordonError `RESPONDER_UNKNOWN`, `RESPONDER_TWICE`, `RESPONDER_CONFIG`, `SECRET_MISSING`, and what {@link responderNamed} throws
  */
-export function connectResponders(config: Pick<Config, 'responders'>): readonly Link[] {
+export function connectResponders(config: Pick<Config, 'responders' | 'responder_files'>): readonly Link[] {
   return settled(config).map(({ name, responder, settings }) => ({
     name,
     responder,
@@ -35,7 +35,7 @@ export function connectResponders(config: Pick<Config, 'responders'>): readonly 
   }))
 }
 
-function settled(config: Pick<Config, 'responders'>): readonly Settled[] {
+function settled(config: Pick<Config, 'responders' | 'responder_files'>): readonly Settled[] {
   const names = new Set<string>()
   return config.responders.map(({ use, name = use, ...settings }) => {
     const responder = responderNamed(use, config.responder_files)
