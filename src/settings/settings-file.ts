@@ -16,6 +16,8 @@ export interface Mistakes {
   readonly hint: string
 }
 
+const MOST_SLIPS = 3
+
 /** A mistake at its place. */
 export interface Problem {
   readonly where: Position
@@ -39,7 +41,8 @@ export function readSettings<T>(file: string, text: string, schema: z.ZodType<T>
   }
   const at = (path: readonly PropertyKey[]) => position(offsetOf(document, path))
   const notYaml = (problems: readonly Problem[]) => refuse(mistakes.notYaml, problems, 'check the indentation, quotes and brackets there')
-  notYaml(document.errors.map((error) => ({ where: position(error.pos[0]), message: error.message })))
+  // One slip makes the parser stumble again and again: what comes after the first few says nothing.
+  notYaml(document.errors.slice(0, MOST_SLIPS).map((error) => ({ where: position(error.pos[0]), message: error.message })))
   const parsed = schema.safeParse(plain(document, (message) => notYaml([{ where: at([]), message }])))
   if (!parsed.success) {
     const found = parsed.error.issues.map((issue) => ({ where: at(placeOf(issue)), message: wordsOf(issue) }))
