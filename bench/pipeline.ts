@@ -1,23 +1,48 @@
 // Throughput and latency of the whole engine, as a process of its own. See bench/README.md.
+
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { parseArgs } from 'node:util'
 import { until } from '../test/kits/site.ts'
-import { at, benchSite, cpuSeconds, drained, pin, report, round, rssMegabytes } from './bench-site.ts'
-import { fleetOf, ordinary, sensitiveRead, unlistedEgress } from './workload.ts'
+import { at, benchSite, cpuSeconds, drained, metricsOf, pin, report, round, rssMegabytes } from './bench-site.ts'
+import { fleetOf, flow, ordinary, sensitiveRead, unlistedEgress } from './workload.ts'
 
 const DEVICES = fleetOf(200)
 const BATCH = 500
 const TICKS_PER_SECOND = 100
+/** What a working day is made of, and what a network sensor tells. */
+const WORKLOADS = { ordinary, flows: flow }
+/** All that ships, or the founding rule with the filters and lists that it needs. */
+const RULES = {
+  all: ['builtin'],
+  founding: ['agent/sensitive-read-then-unlisted-egress.yml', 'filters', 'lists'].map((path) =>
+    join(import.meta.dirname, '../rules', path),
+  ),
+}
 
-async function main([what = 'throughput', amount]: readonly string[]): Promise<void> {
-  if (what === 'throughput') await throughput(Number(amount ?? 300_000))
+async function main(args: string[]): Promise<void> {
+  const { positionals, values } = parseArgs({
+    args,
+    allowPositionals: true,
+    options: { rules: { type: 'string', default: 'all' }, workload: { type: 'string', default: 'ordinary' } },
+  })
+  const [what = 'throughput', amount] = positionals
+  if (what === 'throughput')
+    await throughput(Number(amount ?? 300_000), oneOf(RULES, values.rules, '--rules'), oneOf(WORKLOADS, values.workload, '--workload'))
   else if (what === 'latency') await latency(Number(amount ?? 1_000), 30)
   else throw new Error(`bench/pipeline.ts: "${what}" is neither throughput nor latency`)
 }
 
-async function throughput(total: number): Promise<void> {
-  const { site, close } = await benchSite(DEVICES)
+function oneOf<T>(choices: Readonly<Record<string, T>>, name: string, option: string): T {
+  const chosen = Object.hasOwn(choices, name) ? choices[name] : undefined
+  if (chosen === undefined) throw new Error(`bench/pipeline.ts: ${option} is one of ${Object.keys(choices).join(', ')}, not "${name}"`)
+  return chosen
+}
+
+async function throughput(total: number, rules: readonly string[], make: typeof ordinary): Promise<void> {
+  const { site, close } = await benchSite(DEVICES, { rules })
   const bodies = Array.from({ length: total / BATCH }, (_, at) =>
-    Array.from({ length: BATCH }, (_, n) => ordinary(at * BATCH + n, DEVICES)).join('\n'),
+    Array.from({ length: BATCH }, (_, n) => make(at * BATCH + n, DEVICES)).join('\n'),
   )
   const run = await site.start()
   pin(run.process.pid!)
@@ -31,6 +56,7 @@ async function throughput(total: number): Promise<void> {
   )
   const ingested = Date.now()
   await drained(site)
+  const signals = signalsIn(await metricsOf(site.apiUrl, site))
   const wall = (Date.now() - before.wall) / 1_000
   const cpu = cpuSeconds(run.process.pid!) - before.cpu
   const events = total - BATCH
@@ -43,10 +69,15 @@ async function throughput(total: number): Promise<void> {
     events_per_cpu_sec: Math.round(events / cpu),
     accepted_per_sec: Math.round(events / ((ingested - before.wall) / 1_000)),
     rss_mb: rssMegabytes(run.process.pid!),
+    signals_per_event: round(signals / total),
     bytes_per_event: Math.round(bodies[1]!.length / BATCH),
   })
   await close()
 }
+
+/** All signals that the node has sent so far. */
+const signalsIn = (metrics: string) =>
+  [...metrics.matchAll(/^cordon_signals_total\{.*\} (\d+)/gm)].reduce((sum, match) => sum + Number(match[1]), 0)
 
 async function latency(rate: number, seconds: number): Promise<void> {
   const { site, close } = await benchSite(DEVICES)

@@ -44,6 +44,27 @@ export function ordinary(n: number, devices: readonly SiteDevice[]): string {
   })
 }
 
+/** What a network sensor tells of the same fleet: of ten flows five go to addresses outside that no filter allows, and most are small. */
+export function flow(n: number, devices: readonly SiteDevice[]): string {
+  const { id } = devices[n % devices.length]!
+  return JSON.stringify({
+    '@timestamp': new Date().toISOString(),
+    event: {
+      id: `f-${process.pid}-${n}`,
+      kind: 'event',
+      outcome: 'success',
+      category: ['network'],
+      type: ['connection'],
+      action: 'conn',
+      dataset: 'zeek',
+    },
+    device: { id },
+    source: { ip: `10.4.0.${n % 250}`, port: 40_000 + (n % 20_000), bytes: n % 40 === 0 ? 400_000 : 900 + (n % 4_000) },
+    destination: { ip: n % 10 < 5 ? `198.51.100.${n % 250}` : `10.0.0.${n % 250}`, port: 443, bytes: 5_000 },
+    network: { transport: 'tcp', direction: n % 10 < 5 ? 'outbound' : 'internal' },
+  })
+}
+
 export const sensitiveRead = (device: string) =>
   JSON.stringify({
     '@timestamp': new Date().toISOString(),

@@ -149,6 +149,26 @@ export function feedChecks({ progress }: MatchStage): readonly Check[] {
   ]
 }
 
+/** What detection spends itself on. */
+export function signalChecks({ rates }: MatchStage, { bundles }: Pick<Parts, 'bundles'>): readonly Check[] {
+  return [
+    {
+      name: 'signals',
+      look: async () => {
+        const [busiest, ...others] = rates.busy(Date.now())
+        if (busiest === undefined) return undefined
+        const { correlations, detections } = bundles.rulesOf(bundles.active())
+        const title = [...correlations, ...detections].find(({ id }) => id === busiest.rule)?.title ?? busiest.rule
+        const more = others.length === 0 ? '' : `, and ${others.length} more rules make many`
+        return {
+          detail: `"${title}" makes ${Math.round(busiest.perSecond)} signals a second for ten minutes${more}: no part of a correlation is to be that common`,
+          remedy: 'give its parts another condition or a filter, or leave it out; cordon_signals_total counts them by rule',
+        }
+      },
+    },
+  ]
+}
+
 /** What can keep a configured source from being read. */
 export function sourceChecks({ tails, polls }: IngestStage): readonly Check[] {
   const files = tails.map((tail) => ({

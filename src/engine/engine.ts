@@ -5,7 +5,7 @@ import { keepReceipts } from '../response/receipts.ts'
 import type { RecordingPorts } from '../response/recording.ts'
 import type { RuleSet } from '../sigma/ast.ts'
 import { createIngestApp } from '../sources/ingest-app.ts'
-import { breakerChecks, checksOf, feedChecks, responseChecks, sourceChecks, stateChecks } from './checks.ts'
+import { breakerChecks, checksOf, feedChecks, responseChecks, signalChecks, sourceChecks, stateChecks } from './checks.ts'
 import type { Config } from './config.ts'
 import { crashPoints } from './crash-point.ts'
 import { dataPaths, lockDataFolder } from './data-folder.ts'
@@ -121,6 +121,7 @@ async function startStages(parts: Parts): Promise<Omit<Engine, 'stop'>> {
     ...(dispatcher ? breakerChecks(dispatcher) : []),
     ...storing,
     ...(match ? feedChecks(match) : []),
+    ...(match ? signalChecks(match, parts) : []),
     ...(correlate ? stateChecks(correlate) : []),
     ...(ingest ? sourceChecks(ingest) : []),
   ]

@@ -1,5 +1,8 @@
 /** Digits behind the point that count; what stands beyond them is cut off. */
 const DECIMALS = 9
+const UNIT = 10n ** BigInt(DECIMALS)
+/** What nearly every count of bytes looks like. */
+const SMALL = /^\d{1,15}$/
 /** More digits than any volume has, so that nobody can make sums costly. */
 const NUMBER = /^(\d{1,40})(?:\.(\d{1,40}))?(?:e\+?(\d{1,2}))?$/i
 
@@ -8,6 +11,7 @@ const NUMBER = /^(\d{1,40})(?:\.(\d{1,40}))?(?:e\+?(\d{1,2}))?$/i
  * stay what they are. Undefined for everything else, also for what is below zero (docs/decisions/0015).
  */
 export function parseAmount(text: string): bigint | undefined {
+  if (SMALL.test(text)) return BigInt(text) * UNIT
   const parts = NUMBER.exec(text.trim())
   if (parts === null) return undefined
   const [, whole = '', fraction = '', exponent = '0'] = parts

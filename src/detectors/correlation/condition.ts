@@ -12,6 +12,8 @@ export interface View {
   future(): Iterable<Signal>
   /** Whether the group holds any signal of the referenced rule at all: the cheapest reason for a condition to be unmet. */
   has(rule: number): boolean
+  /** What all signals that the group holds weigh together, by the condition's own {@link CorrelationCondition.weight}: at least as much as those of any window. */
+  readonly weight: bigint
 }
 
 /** The condition of one correlation type. Both functions are pure: the alert set must be a function of the events alone. */
@@ -19,6 +21,8 @@ export interface CorrelationCondition {
   holds(view: View): boolean
   /** The signals that the condition rests on, given that it holds: the alert's evidence. */
   evidence(view: View): readonly Signal[]
+  /** What a signal adds to what is counted, at most; never below zero. So that a group with little in it need not be looked through for each signal. */
+  weight?(signal: Signal): bigint
   /** More events could turn it from true to false, so it must not act before its window has closed (docs/design.md section 5). */
   readonly falsifiable: boolean
 }

@@ -8,7 +8,9 @@ export function eventCount(rule: CorrelationRule): CorrelationCondition {
   const bounds = new Bounds(rule)
   return {
     falsifiable: bounds.falsifiable,
+    weight: ({ refs }) => BigInt(bits(refs)),
     holds(view) {
+      if (bounds.outOfReach(view.weight)) return false
       let count = 0
       for (const signal of view.past()) {
         count += bits(signal.refs)
@@ -25,7 +27,9 @@ export function valueCount(rule: CorrelationRule): CorrelationCondition {
   const bounds = new Bounds(rule)
   return {
     falsifiable: bounds.falsifiable,
+    weight: ({ value }) => (value === undefined ? 0n : 1n),
     holds(view) {
+      if (bounds.outOfReach(view.weight)) return false
       const values = new Set<string>()
       for (const { value } of view.past()) {
         if (value === undefined) continue
@@ -46,16 +50,19 @@ export function valueSum(rule: CorrelationRule): CorrelationCondition {
   const bounds = new Bounds(rule)
   const enough = rule.bounds.map(({ value }) => parseAmount(String(value))!)
   const compare = rule.bounds.map(({ operator }) => COMPARE[operator])
+  const admitted = (sum: bigint) => compare.every((holds, at) => holds(sum, enough[at]!))
+  const weight = ({ value }: Signal) => (value === undefined ? undefined : parseAmount(value)) ?? 0n
   return {
     falsifiable: bounds.falsifiable,
+    weight,
     holds(view) {
+      if (!bounds.falsifiable && !admitted(view.weight)) return false
       let sum = 0n
-      const admitted = () => compare.every((holds, at) => holds(sum, enough[at]!))
-      for (const { value } of view.past()) {
-        sum += (value === undefined ? undefined : parseAmount(value)) ?? 0n
-        if (!bounds.falsifiable && admitted()) return true
+      for (const signal of view.past()) {
+        sum += weight(signal)
+        if (!bounds.falsifiable && admitted(sum)) return true
       }
-      return admitted()
+      return admitted(sum)
     },
     evidence: (view) => counted(view),
   }
@@ -78,6 +85,11 @@ class Bounds {
     this.falsifiable = !rule.bounds.every(({ operator }) => operator === 'gt' || operator === 'gte')
     const lowest = rule.bounds.map(({ operator, value }) => (operator === 'gt' ? Math.floor(value) + 1 : value))
     this.enough = this.falsifiable ? Number.POSITIVE_INFINITY : Math.max(...lowest)
+  }
+
+  /** Whether so much in all cannot be enough in any window. */
+  outOfReach(weight: bigint): boolean {
+    return !this.falsifiable && weight < this.enough
   }
 
   admit(count: number): boolean {

@@ -31,6 +31,8 @@ export class Group {
   private copied = false
   /** How many counted signals each referenced rule has. */
   private readonly refCounts: number[] = []
+  /** What they weigh together. */
+  private weight = 0n
 
   constructor(span: Span, condition: CorrelationCondition) {
     this.span = span
@@ -92,7 +94,7 @@ export class Group {
       const dropped = new Set(gone)
       let kept = 0
       for (const entry of this.entries) {
-        if (dropped.has(entry)) this.countRefs(entry.signal.refs, -1)
+        if (dropped.has(entry)) this.tally(entry.signal, -1)
         else this.entries[kept++] = entry
       }
       this.entries.length = kept
@@ -207,7 +209,7 @@ export class Group {
     return entries.map((entry) => {
       entry.counted = false
       this.entries.splice(this.entries.indexOf(entry), 1)
-      this.countRefs(entry.signal.refs, -1)
+      this.tally(entry.signal, -1)
       const wasAnchor = entry.anchor
       entry.anchor = false
       entry.holds = false
@@ -227,11 +229,13 @@ export class Group {
       else high = middle
     }
     this.entries.splice(low, 0, entry)
-    this.countRefs(entry.signal.refs, 1)
+    this.tally(entry.signal, 1)
   }
 
-  private countRefs(refs: number, by: 1 | -1): void {
-    for (let ref = 0, rest = refs; rest !== 0; ref++, rest >>>= 1) if (rest & 1) this.refCounts[ref] = (this.refCounts[ref] ?? 0) + by
+  private tally(signal: Signal, by: 1 | -1): void {
+    if (this.condition.weight !== undefined) this.weight += BigInt(by) * this.condition.weight(signal)
+    for (let ref = 0, rest = signal.refs; rest !== 0; ref++, rest >>>= 1)
+      if (rest & 1) this.refCounts[ref] = (this.refCounts[ref] ?? 0) + by
   }
 
   /**
@@ -288,6 +292,7 @@ export class Group {
       past: () => this.past(entry, time, index),
       future: () => this.future(entry, time, index),
       has: (ref) => (this.refCounts[ref] ?? 0) > 0,
+      weight: this.weight,
     }
   }
 

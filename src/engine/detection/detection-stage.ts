@@ -5,6 +5,7 @@ import type { Metrics } from '../metrics.ts'
 import type { Parts } from '../parts.ts'
 import { type CorrelateStatus, type CorrelateWorker, createCorrelateWorker } from './correlate-worker.ts'
 import { createMatchWorker, type MatchReport } from './match-worker.ts'
+import { SignalRates } from './signal-rates.ts'
 
 /** Signals log → alerts log. */
 export function correlateStage({ config, streams, bundles, metrics, paths, observer, probe }: Parts): CorrelateWorker {
@@ -47,11 +48,13 @@ export interface MatchStage {
   readonly worker: PartitionHandler<EventRecord>
   /** By the events partitions that this node has: how far it is, and what is known there of the ingest nodes. */
   readonly progress: ReadonlyMap<number, Pick<MatchReport, 'ingested' | 'feed'>>
+  readonly rates: SignalRates
 }
 
 /** Events log → signals log. */
 export function matchStage({ streams, bundles, metrics }: Parts): MatchStage {
   const progress = new Map<number, MatchReport>()
+  const rates = new SignalRates()
   metrics.observe('cordon_progress_seconds', 'Age of the newest stamp that match has come to', async () =>
     [...progress.values()].map(({ partition, ingested }) => ({ value: (Date.now() - ingested) / 1_000, attributes: { partition } })),
   )
@@ -60,10 +63,11 @@ export function matchStage({ streams, bundles, metrics }: Parts): MatchStage {
     progress.set(partition, report)
     metrics.matchedEvents.add(events)
     for (const [rule, count] of signals) metrics.signals.add(count, { rule })
+    rates.add(signals, Date.now())
   })
   const close = async (partition: number) => {
     progress.delete(partition)
     await worker.close(partition)
   }
-  return { worker: { ...worker, close }, progress }
+  return { worker: { ...worker, close }, progress, rates }
 }
