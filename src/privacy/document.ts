@@ -60,7 +60,7 @@ class Redaction {
   private readonly ecs: JsonObject
   private readonly scanner: TextScanner
   private readonly names: Names
-  /** What texts became: the document repeats those of the record. */
+  /** What texts became, if they changed or are long: the document repeats those of the record. */
   private texts: Map<string, string> | undefined
   /** Digits of numbers that look like cards and are none. */
   private measures: Set<string> | undefined
@@ -123,11 +123,12 @@ class Redaction {
     const known = this.texts?.get(text)
     if (known !== undefined) return known
     const redacted = this.scanner.redact(text, this.isKnown)
-    if (redacted === undefined) return text
-    for (const element of redacted.elements) this.note(element)
+    if (redacted === undefined && text.length < LONG_TEXT) return text
+    for (const element of redacted?.elements ?? []) this.note(element)
+    const result = redacted?.text ?? text
     this.texts ??= new Map()
-    this.texts.set(text, redacted.text)
-    return redacted.text
+    this.texts.set(text, result)
+    return result
   }
 
   private number(number: number | bigint, facts: NameFacts | undefined): Json {
@@ -170,6 +171,8 @@ class Redaction {
 
 /** Names are short; what is longer under `name` is a text. */
 const LONGEST_NAME = 100
+/** Texts of so many characters are rather remembered than read again. */
+const LONG_TEXT = 64
 /** Numbers below it are neither telephone numbers nor anything longer. */
 const SMALLEST_TOLD = 1_000_000
 

@@ -50,20 +50,16 @@ export interface Encoded {
 }
 
 /** The alphabets of base64, of URLs too, and of hexadecimal. Eleven characters of text make fifteen. */
-const RUN_START = /(?<![\w+/=-])[\w+/-]{15}/g
+const RUN_START = /(?<![\w+/-])[\w+/-]{15}/g
 const RUN_END = /[^\w+/-]/g
 const NO_HEX = /[^\da-f]/i
 
 /** Runs of base64 (of UTF-8, or UTF-16 as PowerShell has it) and of hexadecimal (as the kernel's audit writes arguments) that hold text. */
 export function* encodedTexts(text: string): Generator<Encoded> {
   for (const { index: start } of text.matchAll(RUN_START)) {
+    if (!mayBeText(text, start)) continue
     const run = text.slice(start, runEnd(text, start))
-    const decoded =
-      beginsAsHex(run) && run.length % 2 === 0 && !NO_HEX.test(run)
-        ? textOf(run, 'hex')
-        : beginsAsBase64(run)
-          ? textOf(run, 'base64')
-          : undefined
+    const decoded = (run.length % 2 === 0 && !NO_HEX.test(run) ? textOf(run, 'hex') : undefined) ?? textOf(run, 'base64')
     if (decoded !== undefined) yield { start, end: start + run.length, decoded }
   }
 }
@@ -76,25 +72,65 @@ function runEnd(text: string, start: number): number {
   return end
 }
 
-const DIGITS_64 = new Uint8Array(128).fill(0xff)
+const DIGITS_64 = new Uint8Array(128)
 for (const [value, digit] of [...'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/'].entries()) {
   DIGITS_64[digit.charCodeAt(0)] = value
 }
 DIGITS_64['-'.charCodeAt(0)] = 62
 DIGITS_64['_'.charCodeAt(0)] = 63
-
-/** Whether its first three bytes may begin a text: hashes, ids and paths show here that they do not. */
-function beginsAsBase64(run: string): boolean {
-  const first = DIGITS_64[run.charCodeAt(0)]!
-  const second = DIGITS_64[run.charCodeAt(1)]!
-  const third = DIGITS_64[run.charCodeAt(2)]!
-  const byte = (first << 2) | (second >> 4)
-  const next = ((second & 0x0f) << 4) | (third >> 2)
-  return byte >= 0xc2 || (isPrintable(byte) && (next < 0x80 || next >= 0xc2) && isPrintable(next))
+const NO_DIGIT = 0xff
+const DIGITS_16 = new Uint8Array(128).fill(NO_DIGIT)
+for (const [value, digit] of [...'0123456789abcdef'].entries()) {
+  DIGITS_16[digit.charCodeAt(0)] = DIGITS_16[digit.toUpperCase().charCodeAt(0)] = value
 }
 
-function beginsAsHex(run: string): boolean {
-  return isPrintable(Number.parseInt(run.slice(0, 2), 16)) && isPrintable(Number.parseInt(run.slice(2, 4), 16))
+/** The first bytes of a run, as one alphabet and the other read them: 12 characters of base64 and 14 of hexadecimal. */
+const FIRST_64 = new Uint8Array(9)
+const FIRST_16 = new Uint8Array(7)
+
+/** Whether a run of at least 15 begins as a text does: most hashes, ids and paths show here that they do not. */
+export function mayBeText(text: string, start: number): boolean {
+  return beginsAsBase64(text, start) || beginsAsHex(text, start)
+}
+
+function beginsAsBase64(text: string, start: number): boolean {
+  for (let at = start, to = 0; to < FIRST_64.length; at += 4) {
+    const bits =
+      (DIGITS_64[text.charCodeAt(at)]! << 18) |
+      (DIGITS_64[text.charCodeAt(at + 1)]! << 12) |
+      (DIGITS_64[text.charCodeAt(at + 2)]! << 6) |
+      DIGITS_64[text.charCodeAt(at + 3)]!
+    FIRST_64[to++] = bits >> 16
+    FIRST_64[to++] = (bits >> 8) & 0xff
+    FIRST_64[to++] = bits & 0xff
+  }
+  return begins(FIRST_64)
+}
+
+function beginsAsHex(text: string, start: number): boolean {
+  for (let to = 0; to < FIRST_16.length; to++) {
+    const high = DIGITS_16[text.charCodeAt(start + 2 * to)]!
+    const low = DIGITS_16[text.charCodeAt(start + 2 * to + 1)]!
+    if (high === NO_DIGIT || low === NO_DIGIT) return false
+    FIRST_16[to] = (high << 4) | low
+  }
+  return begins(FIRST_16)
+}
+
+/** Whether a text of UTF-8, or of UTF-16 with characters below 256, may begin so. */
+function begins(bytes: Uint8Array): boolean {
+  if (bytes[1] === 0 && bytes[3] === 0) return true
+  let following = 0
+  for (const byte of bytes) {
+    if (following > 0) {
+      if (byte >> 6 !== 0b10) return false
+      following--
+    } else if (byte >= 0x80) {
+      if (byte < 0xc2 || byte > 0xf4) return false
+      following = byte < 0xe0 ? 1 : byte < 0xf0 ? 2 : 3
+    } else if (!isPrintable(byte)) return false
+  }
+  return true
 }
 
 function textOf(run: string, encoding: 'base64' | 'hex'): string | undefined {

@@ -1,3 +1,5 @@
+import type { Sign } from './signs.ts'
+
 /** What identifies or exposes a person wherever it stands. */
 export const PII = ['card', 'email', 'iban', 'phone', 'ssn'] as const
 
@@ -39,6 +41,14 @@ export interface Finding {
 
 /** Finds one family of kinds in a text, in time linear in its length. */
 export type Detector = (text: string) => Iterable<Finding>
+
+/** A detector, and which texts it is worth to read: those with one of the flags of `suspicionOf`, and one of the signs. */
+export interface Look {
+  readonly flags: number
+  /** Empty where the flags say enough. */
+  readonly signs: readonly Sign[]
+  readonly find: Detector
+}
 
 export const MARKER_START = '[REDACTED:'
 

@@ -1,4 +1,5 @@
-import type { Finding } from './kind.ts'
+import type { Finding, Look } from './kind.ts'
+import { WORDS } from './suspicion.ts'
 import { isReal } from './tokens.ts'
 
 /*
@@ -47,28 +48,47 @@ export function keptPromise(promised: Promised, value: string): { readonly kind:
 }
 
 const NAME = new RegExp(`(?<!REDACTED:)(?:(?<password>${PASSWORD})|${CREDENTIAL})`, 'gi')
-const VALUE = `(?:"([^"]{1,1024})"?|'([^']{1,1024})'?|([^\\s"'\`,;&|<>(){}[\\]]{1,1024}))`
+/** How far a value is read to tell whether it is a secret: those who name one a thousand times shall not have it read as often. */
+const HEAD = 64
+const VALUE = `(?:"([^"]{1,${HEAD}})|'([^']{1,${HEAD}})|([^\\s"'\`,;&|<>(){}[\\]]{1,${HEAD}}))`
 const ASSIGNED = new RegExp(`["']?\\]?\\s{0,3}(?:=>|:=|[:=])\\s{0,3}${VALUE}`, 'y')
 const SAID = new RegExp(`\\s{1,3}(?:is|was)\\s{1,3}:?\\s{0,3}${VALUE}`, 'y')
 const FOLLOWING = new RegExp(`\\s{1,3}${VALUE}`, 'y')
+/** What ends a value, by how it is quoted: double, single, not. */
+const ENDS = [/"/g, /'/g, /[\s"'`,;&|<>(){}[\]]/g]
 const FLAG = /(?:^|[^\w-])--?[\w-]{0,32}$/
 const LONGEST_FLAG = 40
 
+/** The beginning of a value, and what would end it. */
+interface Head {
+  readonly start: number
+  readonly text: string
+  readonly end: RegExp
+}
+
 /** Secrets behind their names in a text. */
-export function* findNamed(text: string): Generator<Finding> {
+export const NAMED: Look = {
+  flags: WORDS,
+  signs: ['password', 'passwd', 'passphrase', 'passcode', 'pwd', 'secret', 'token', 'key', 'credential'].map((literal) => ({ literal })),
+  find: findNamed,
+}
+
+function* findNamed(text: string): Generator<Finding> {
+  let end = 0
   for (const { 0: name, index, groups } of text.matchAll(NAME)) {
+    if (index < end) continue // It is a part of the secret before it.
     const behind = index + name.length
     const isPassword = groups!.password !== undefined
-    const found = valueAt(ASSIGNED, text, behind) ?? (isPassword ? valueAt(SAID, text, behind) : undefined) ?? argument(text, index, behind)
-    if (found === undefined) continue
-    if (isPassword ? isPasswordWord(found.value) : isCredential(found.value, 12))
-      yield { kind: isPassword ? 'password' : 'credential', ...found }
+    const head = headAt(ASSIGNED, text, behind) ?? (isPassword ? headAt(SAID, text, behind) : undefined) ?? argument(text, index, behind)
+    if (head === undefined || !(isPassword ? isPasswordWord(head.text) : isCredential(head.text, 12))) continue
+    end = endOf(head, text)
+    yield { kind: isPassword ? 'password' : 'credential', start: head.start, end, value: text.slice(head.start, end) }
   }
 }
 
 /** The argument of a flag: `--password …`. */
-function argument(text: string, index: number, behind: number): Omit<Finding, 'kind'> | undefined {
-  return FLAG.test(text.slice(Math.max(0, index - LONGEST_FLAG), index)) ? valueAt(FOLLOWING, text, behind) : undefined
+function argument(text: string, index: number, behind: number): Head | undefined {
+  return FLAG.test(text.slice(Math.max(0, index - LONGEST_FLAG), index)) ? headAt(FOLLOWING, text, behind) : undefined
 }
 
 /** Whether an argument of a command names the next one: `["--password", "…"]`. */
@@ -76,23 +96,28 @@ export function promiseOfFlag(argument: string): Promised | undefined {
   return /^--?[\w-]{2,40}$/.test(argument) ? promiseOf(argument) : undefined
 }
 
-function valueAt(form: RegExp, text: string, at: number): Omit<Finding, 'kind'> | undefined {
+function headAt(form: RegExp, text: string, at: number): Head | undefined {
   form.lastIndex = at
   const found = form.exec(text)
   if (found === null) return undefined
-  const value = found[1] ?? found[2] ?? found[3]!
-  const start = at + found[0].lastIndexOf(value)
-  return { value, start, end: start + value.length }
+  const quoting = found[1] !== undefined ? 0 : found[2] !== undefined ? 1 : 2
+  const head = found[quoting + 1]!
+  return { start: form.lastIndex - head.length, text: head, end: ENDS[quoting]! }
+}
+
+function endOf({ start, text: { length }, end }: Head, text: string): number {
+  end.lastIndex = start + length
+  return end.exec(text)?.index ?? text.length
 }
 
 const PATH = /^(?:~|\.{1,2})?\/[\w.-]{1,4096}(?:\/|$)|^[A-Za-z]:[\\/]|^[a-z]{1,32}:\/\//
 
 /** In a sentence, a word behind "password:" is one only if no word is written like it. */
 function isPasswordWord(value: string): boolean {
-  return value.length > 5 && isReal(value) && !PATH.test(value) && /[\d!@#$%^&*?~+=]/.test(value)
+  return value.length > 5 && /[\d!@#$%^&*?~+=]/.test(value) && !PATH.test(value) && isReal(value)
 }
 
 function isCredential(value: string, shortest: number): boolean {
-  if (value.length < shortest || /\s/.test(value) || !isReal(value) || PATH.test(value)) return false
-  return /[A-Za-z]/.test(value) && (/\d/.test(value) || (value.length > 19 && /[a-z][A-Z]/.test(value)))
+  if (value.length < shortest || !(/\d/.test(value) || (value.length > 19 && /[a-z][A-Z]/.test(value)))) return false
+  return /[A-Za-z]/.test(value) && !/\s/.test(value) && !PATH.test(value) && isReal(value)
 }

@@ -1,6 +1,6 @@
-import { parsePhoneNumberFromString } from 'libphonenumber-js/min'
 import validator from 'validator'
 import type { Finding } from './kind.ts'
+import { isPossiblePhone } from './phones.ts'
 
 /*
  * Numbers of people: cards, accounts, social security, telephones. Each needs its form, its check digits where it has some, and boundaries,
@@ -28,8 +28,20 @@ const LONGEST_IBAN = 34
 
 /** A payment card number, as digits: of an issuer, and with the check digit that belongs to it. */
 export function isCard(digits: string): boolean {
-  return ISSUED.test(digits) && validator.isLuhnNumber(digits)
+  return ISSUED.test(digits) && hasCheckDigit(digits)
 }
+
+/** ISO/IEC 7812-1, annex B (Luhn). */
+function hasCheckDigit(digits: string): boolean {
+  let sum = 0
+  for (let at = digits.length - 1, even = false; at >= 0; at--, even = !even) {
+    const digit = digits.charCodeAt(at) - ZERO
+    sum += even ? 2 * digit - (digit > 4 ? 9 : 0) : digit
+  }
+  return sum % 10 === 0
+}
+
+const ZERO = 0x30
 
 /** What a text must have for any of the forms to fit: cheaper than to try them. */
 const SIGNS =
@@ -67,7 +79,7 @@ const digitsOf = (text: string) => text.replaceAll(/\D/g, '')
 /** The longest beginning that is a telephone number of its country's length: other numbers may follow it. */
 function dialled(candidate: string): string | undefined {
   for (let text = candidate; text !== ''; text = text.slice(0, Math.max(0, text.search(/[^\d+]+\d+$/)))) {
-    if (parsePhoneNumberFromString(text)?.isPossible() === true) return text
+    if (isPossiblePhone(digitsOf(text))) return text
   }
   return undefined
 }
@@ -77,23 +89,27 @@ function dialled(candidate: string): string | undefined {
  * digits is told from it in one pass.
  */
 function ibanEnd(text: string, start: number): number | undefined {
-  const tail = (place(text[start]!) * 100 + place(text[start + 1]!)) * 100 + Number(text.slice(start + 2, start + 4))
+  const tail = (place(text, start) * 100 + place(text, start + 1)) * 100 + Number(text.slice(start + 2, start + 4))
   let rest = 0
   let at = start + 4
   for (let count = 5; count <= LONGEST_IBAN; count++, at++) {
-    if (SEPARATOR.test(text[at] ?? '')) at++
-    const value = place(text[at] ?? '')
-    if (Number.isNaN(value)) return undefined
+    if (text[at] === ' ' || text[at] === '-') at++
+    const value = place(text, at)
+    if (value === NO_PLACE) return undefined
     rest = (rest * (value < 10 ? 10 : 100) + value) % 97
-    const whole = count >= SHORTEST_IBAN && Number.isNaN(place(text[at + 1] ?? ''))
+    const whole = count >= SHORTEST_IBAN && place(text, at + 1) === NO_PLACE
     if (whole && (rest * 1_000_000 + tail) % 97 === 1 && validator.isIBAN(text.slice(start, at + 1))) return at + 1
   }
   return undefined
 }
 
-const SEPARATOR = /[ -]/
+const NO_PLACE = 0xff
+const PLACES = new Uint8Array(128).fill(NO_PLACE)
+for (const [value, character] of [...'0123456789abcdefghijklmnopqrstuvwxyz'].entries()) {
+  PLACES[character.charCodeAt(0)] = PLACES[character.toUpperCase().charCodeAt(0)] = value
+}
 
-/** 0 to 9 for digits, 10 to 35 for Latin letters; else not a number. */
-function place(character: string): number {
-  return /[\dA-Za-z]/.test(character) ? Number.parseInt(character, 36) : Number.NaN
+/** 0 to 9 for digits, 10 to 35 for Latin letters. */
+function place(text: string, at: number): number {
+  return PLACES[text.charCodeAt(at)] ?? NO_PLACE
 }

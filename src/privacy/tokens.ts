@@ -1,54 +1,58 @@
-import type { Finding } from './kind.ts'
+import type { Finding, Look } from './kind.ts'
+import type { Sign } from './signs.ts'
+import { AT, TOKEN, WORDS } from './suspicion.ts'
 
 /*
  * Secrets that show what they are: by a prefix that their issuer gave them, by their armour, or by the header or URL that carries them.
  * Lengths are the shortest that an issuer uses, less a little: a cut token is still a token.
  */
 
-/** By kind: issuers' prefixes and what follows. */
-const ISSUED: readonly (readonly [kind: string, ...forms: readonly string[]])[] = [
-  ['aws_key', '(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}(?![A-Za-z0-9])'],
-  ['github_token', 'gh[pousr]_[A-Za-z0-9]{20,}', 'github_pat_[A-Za-z0-9_]{20,}'],
-  ['gitlab_token', 'gl(?:pat|dt|ptt|rt|ft|oas|cbt|agent|soat|imt)-[\\w-]{16,}'],
-  ['slack_token', 'xox[abceoprsd](?:\\.xox[bp])?-[\\w-]{10,}', 'xapp-[\\w-]{10,}'],
-  ['google_key', 'AIza[\\w-]{30,}', 'ya29\\.[\\w-]{20,}', 'GOCSPX-[\\w-]{20,}', '1//0[\\w-]{24,}'],
-  ['anthropic_key', 'sk-ant-[\\w-]{16,}'],
-  ['openai_key', 'sk-(?:(?:proj|svcacct|admin|or-v1)-)?(?=[\\w-]{0,30}\\d)[\\w-]{20,}'],
-  ['stripe_key', '[rs]k_(?:live|test|prod)_[A-Za-z0-9]{10,}', 'whsec_[A-Za-z0-9+/]{20,}={0,2}'],
-  ['npm_token', 'npm_[A-Za-z0-9]{30,}'],
-  ['vault_token', 'hv[sbr]\\.[\\w-]{20,}', 's\\.(?=[A-Za-z]{0,23}\\d)[A-Za-z0-9]{24}(?![A-Za-z0-9])'],
-  [
-    'vendor_token',
-    'pypi-[\\w-]{40,}',
-    'hf_[A-Za-z0-9]{30,}',
-    'do[opr]_v1_[a-f0-9]{40,}',
-    'dapi[a-f0-9]{32}',
-    'dckr_(?:pat|oat)_[\\w-]{20,}',
-    'shp(?:at|ca|pa|ss)_[a-fA-F0-9]{30,}',
-    'SK[0-9a-f]{32}(?![A-Za-z0-9])',
-    'key-[0-9a-f]{32}(?![A-Za-z0-9])',
-    'sq0[a-z]{3}-[\\w-]{20,}',
-    'PMAK-[a-f0-9-]{50,}',
-    'NRAK-[A-Z0-9]{25,}',
-    'gl(?:sa|c)_[A-Za-z0-9+/_=]{30,}',
-    'ATATT3[\\w=-]{60,}',
-    'lin_api_[A-Za-z0-9]{30,}',
-    'gsk_[A-Za-z0-9]{40,}',
-    'xai-[A-Za-z0-9]{40,}',
-    'pplx-[A-Za-z0-9]{30,}',
-    'r8_[A-Za-z0-9]{30,}',
-    'sntr[ysu]{1,2}_[A-Za-z0-9+/_=]{40,}',
-    'tskey-[a-z]{2,12}-[\\w-]{16,}',
-    'AGE-SECRET-KEY-1[A-Z0-9]{50,}',
-  ],
+/** By kind: issuers' prefixes, and what follows them. */
+const ISSUED: readonly (readonly [kind: string, prefixes: string, form: string])[] = [
+  ['aws_key', 'AKIA ASIA ABIA ACCA', '[A-Z0-9]{16}(?![A-Za-z0-9])'],
+  ['github_token', 'ghp_ gho_ ghu_ ghs_ ghr_', '[A-Za-z0-9]{20,}'],
+  ['github_token', 'github_pat_', '[A-Za-z0-9_]{20,}'],
+  ['gitlab_token', 'glpat- gldt- glptt- glrt- glft- gloas- glcbt- glagent- glsoat- glimt-', '[\\w-]{16,}'],
+  ['slack_token', 'xoxa xoxb xoxc xoxe xoxo xoxp xoxr xoxs xoxd', '(?:\\.xox[bp])?-[\\w-]{10,}'],
+  ['slack_token', 'xapp-', '[\\w-]{10,}'],
+  ['google_key', 'AIza', '[\\w-]{30,}'],
+  ['google_key', 'ya29. GOCSPX-', '[\\w-]{20,}'],
+  ['google_key', '1//0', '[\\w-]{24,}'],
+  ['anthropic_key', 'sk-ant-', '[\\w-]{16,}'],
+  ['openai_key', 'sk-', '(?:(?:proj|svcacct|admin|or-v1)-)?(?=[\\w-]{0,30}\\d)[\\w-]{20,}'],
+  ['stripe_key', 'sk_live_ sk_test_ sk_prod_ rk_live_ rk_test_ rk_prod_', '[A-Za-z0-9]{10,}'],
+  ['stripe_key', 'whsec_', '[A-Za-z0-9+/]{20,}={0,2}'],
+  ['npm_token', 'npm_', '[A-Za-z0-9]{30,}'],
+  ['vault_token', 'hvs. hvb. hvr.', '[\\w-]{20,}'],
+  ['vendor_token', 'pypi-', '[\\w-]{40,}'],
+  ['vendor_token', 'hf_ r8_ lin_api_ pplx-', '[A-Za-z0-9]{30,}'],
+  ['vendor_token', 'doo_v1_ dop_v1_ dor_v1_', '[a-f0-9]{40,}'],
+  ['vendor_token', 'dapi', '[a-f0-9]{32}'],
+  ['vendor_token', 'dckr_pat_ dckr_oat_', '[\\w-]{20,}'],
+  ['vendor_token', 'sq0', '[a-z]{3}-[\\w-]{20,}'],
+  ['vendor_token', 'shpat_ shpca_ shppa_ shpss_', '[a-fA-F0-9]{30,}'],
+  ['vendor_token', [...'0123456789abcdef'].map((digit) => `SK${digit}`).join(' '), '[0-9a-f]{31}(?![A-Za-z0-9])'],
+  ['vendor_token', 'key-', '[0-9a-f]{32}(?![A-Za-z0-9])'],
+  ['vendor_token', 'PMAK-', '[a-f0-9-]{50,}'],
+  ['vendor_token', 'NRAK-', '[A-Z0-9]{25,}'],
+  ['vendor_token', 'glsa_ glc_', '[A-Za-z0-9+/_=]{30,}'],
+  ['vendor_token', 'ATATT3', '[\\w=-]{60,}'],
+  ['vendor_token', 'gsk_ xai-', '[A-Za-z0-9]{40,}'],
+  ['vendor_token', 'sntry sntrs sntru', '[ysu]?_[A-Za-z0-9+/_=]{40,}'],
+  ['vendor_token', 'tskey-', '[a-z]{2,12}-[\\w-]{16,}'],
+  ['vendor_token', 'AGE-SECRET-KEY-1', '[A-Z0-9]{50,}'],
 ]
+const prefixesOf = ([, prefixes]: (typeof ISSUED)[number]) => prefixes.split(' ')
 /** No token is longer: an expression that may run on for millions of characters runs out of stack. */
 const LONGEST = 65_536
 const bounded = (form: string) => form.replaceAll(',}', `,${LONGEST}}`)
 const PREFIXED = new RegExp(
-  `(?<![A-Za-z0-9])(?:${ISSUED.map(([kind, ...forms]) => `(?<${kind}>${bounded(forms.join('|'))})`).join('|')})`,
+  `(?<![A-Za-z0-9])(?:${ISSUED.map((issued) => `((?:${prefixesOf(issued).map(RegExp.escape).join('|')})${bounded(issued[2])})`).join('|')})`,
   'g',
 )
+
+/** Vault's tokens of old. Their prefix is the end of many a sentence, so they are looked for apart. */
+const BRIEF = /(?<![A-Za-z0-9])s\.(?=[A-Za-z]{0,23}\d)[A-Za-z0-9]{24}(?![A-Za-z0-9])/g
 
 /** Where a run that is no token ends, another may only begin behind it: else a text of beginnings would be read again from each. */
 const DOTTED = (
@@ -61,6 +65,7 @@ const DOTTED = (
     ['vendor_token', /(?<=discord(?:app)?\.com\/api\/webhooks\/\d{5,25}\/)[\w-]{30,}/g],
   ] as const
 ).map(([kind, form]) => ({ kind, form: new RegExp(bounded(form.source), form.flags) }))
+const DOTTED_SIGNS = ['eyJ', 'SG.', ':AA', '8Q~', 'hooks.slack.com', 'api/webhooks']
 
 /** To its end, or as far as a text that was cut goes. */
 const ARMOUR = /-----BEGIN (?:[A-Z0-9]+ ){0,4}PRIVATE KEY(?: BLOCK)?-----/g
@@ -75,35 +80,39 @@ const COOKIE = /\b(?:set-)?cookie["']?:\s{0,3}["']?([^\r\n"']{6,4096})/gi
 const SIGNATURE = /[?&](?:sig|x-amz-signature|x-goog-signature)=([\w%+/=-]{20,1024})/gi
 const URL_PASSWORD = /:\/\/[^\s/?#"'<>@:]{0,256}:([^\s/"'<>]{1,256})@/g
 
-/** What a text must have for any of the forms to fit: cheaper than to try them. */
-const SIGNS =
-  /-----BEGIN|:\/\/|eyJ|SG\.|8Q~|:AA|(?:AK|AS|AB|AC)(?:IA|CA)|gh[pousr]_|hub_pat|gl[a-z]{1,5}[-_]|xox|xapp|AIza|ya29|GOCSPX|1\/\/0|sk-|[rs]k_|whsec|npm_|hv[sbr]\.|s\.[A-Za-z\d]{24}|pypi-|hf_|do[opr]_v1|dapi|dckr|shp[acs]|SK[\da-f]|key-|sq0|PMAK|NRAK|ATATT|lin_|gsk_|xai-|pplx|r8_|sntr|tskey|SECRET-KEY/
-const CARRIERS = /authorization|bearer|basic |cookie|[?&](?:sig|x-)/i
+const anywhere = (literal: string): Sign => ({ literal })
 
 /** Tokens, keys and passwords that can be told by their form. */
-export function* findTokens(text: string): Generator<Finding> {
-  if (SIGNS.test(text)) yield* findIssued(text)
-  if (CARRIERS.test(text)) yield* findCarried(text)
+export const TOKENS: readonly Look[] = [
+  { flags: TOKEN | WORDS | AT, signs: [anywhere('-----BEGIN')], find: findArmour },
+  {
+    flags: TOKEN | WORDS | AT,
+    signs: ISSUED.flatMap(prefixesOf).map((literal) => ({ literal, exact: true })),
+    find: findPrefixed,
+  },
+  { flags: TOKEN, signs: [anywhere('s.')], find: (text) => allOf(text, 'vault_token', BRIEF) },
+  { flags: TOKEN | WORDS | AT, signs: DOTTED_SIGNS.map(anywhere), find: findDotted },
+  { flags: AT, signs: [anywhere('://')], find: (text) => behind(text, 'url_password', URL_PASSWORD) },
+  { flags: TOKEN | WORDS | AT, signs: [anywhere('authorization')], find: (text) => behind(text, 'authorization', HEADER) },
+  { flags: TOKEN | WORDS | AT, signs: [anywhere('bearer')], find: (text) => behind(text, 'authorization', BEARER) },
+  { flags: TOKEN | WORDS | AT, signs: [anywhere('basic')], find: (text) => behind(text, 'authorization', BASIC, isPair) },
+  { flags: TOKEN | WORDS | AT, signs: [anywhere('cookie')], find: (text) => behind(text, 'cookie', COOKIE) },
+  { flags: TOKEN | WORDS | AT, signs: [anywhere('sig='), anywhere('signature=')], find: (text) => behind(text, 'credential', SIGNATURE) },
+]
+
+function* findPrefixed(text: string): Generator<Finding> {
+  for (const match of text.matchAll(PREFIXED)) {
+    const kind = ISSUED[match.findIndex((group, at) => at > 0 && group !== undefined) - 1]![0]
+    yield { kind, start: match.index, end: match.index + match[0].length, value: match[0] }
+  }
 }
 
-function* findIssued(text: string): Generator<Finding> {
-  yield* findArmour(text)
-  for (const { 0: value, index: start, groups = {} } of text.matchAll(PREFIXED)) {
-    const kind = ISSUED.find(([kind]) => groups[kind] !== undefined)![0]
-    yield { kind, start, end: start + value.length, value }
-  }
-  for (const { kind, form } of DOTTED) {
-    for (const { 0: value, index: start } of text.matchAll(form)) yield { kind, start, end: start + value.length, value }
-  }
-  yield* behind(text, 'url_password', URL_PASSWORD)
+function* findDotted(text: string): Generator<Finding> {
+  for (const { kind, form } of DOTTED) yield* allOf(text, kind, form)
 }
 
-function* findCarried(text: string): Generator<Finding> {
-  yield* behind(text, 'authorization', HEADER)
-  yield* behind(text, 'authorization', BEARER)
-  yield* behind(text, 'authorization', BASIC, isPair)
-  yield* behind(text, 'cookie', COOKIE)
-  yield* behind(text, 'credential', SIGNATURE)
+function* allOf(text: string, kind: string, form: RegExp): Generator<Finding> {
+  for (const { 0: value, index: start } of text.matchAll(form)) yield { kind, start, end: start + value.length, value }
 }
 
 /** `user:password` in base64. */
