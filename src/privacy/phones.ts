@@ -15,7 +15,7 @@ LENGTHS.get('1')!.delete(7)
 
 const LONGEST_CODE = 3
 /** Digits that are dialled within a country before a number, and left out of it: what has them must be parsed. */
-const TRUNK = /^[018]/
+const TRUNK = /^[0189]/
 
 /**
  * Whether a number with a calling code has a length that its country has. The library's parser says the same; it takes a hundred times
