@@ -90,9 +90,9 @@ const connect = (prefix = `bench${prefixes++}-`) => {
   stores.push(new Elasticsearch({ urls: [server.url], prefix, compression: false }))
   return stores.at(-1)!
 }
-const distributed = () => openElasticsearchLedger(connect())
+const distributed = () => openElasticsearchLedger(connect(), 'bench')
 
-const members = [openElasticsearchLedger(connect('shared-')), openElasticsearchLedger(connect('shared-'))]
+const members = [openElasticsearchLedger(connect('shared-'), 'bench'), openElasticsearchLedger(connect('shared-'), 'bench')]
 for (const [at, member] of members.entries()) await member.transaction((transaction) => transaction.putEffect(effect(`m${at}`)))
 const against: number[] = []
 const contended = await perSecond(members.length * ROUNDS, async () => {

@@ -90,7 +90,7 @@ describe('what the pages show works', () => {
   })
 
   const lines = PAGES.flatMap((page) => blocksOf(page, 'sh').flatMap((text) => text.split('\n')))
-  const SUBCOMMANDS = ['alerts', 'incidents', 'actions', 'policy', 'privacy', 'rules', 'nodes', 'keys']
+  const SUBCOMMANDS = ['alerts', 'incidents', 'actions', 'policy', 'privacy', 'audit', 'rules', 'nodes', 'keys']
   const commands = lines.flatMap((line) => /(?:^|\| )(?:node bin\/cordon\.mjs|cordon) (.*?)(?:\s+#.*|\s*[|>].*)?$/.exec(line)?.[1] ?? [])
 
   test.each([...new Set(commands)])('cordon %s', async (command) => {

@@ -4,6 +4,7 @@ import { Command, CommanderError } from 'commander'
 import { PACKAGE_ROOT } from '../engine/config.ts'
 import { actionsCommand } from './actions.ts'
 import { alertsCommand } from './alerts.ts'
+import { auditCommand } from './audit.ts'
 import { classifyCommand } from './classify.ts'
 import { doctorCommand } from './doctor.ts'
 import { incidentsCommand } from './incidents.ts'
@@ -33,6 +34,7 @@ const COMMANDS: readonly CommandFactory[] = [
   incidentsCommand,
   actionsCommand,
   policyCommand,
+  auditCommand,
   keysCommand,
   privacyCommand,
   rulesCommand,

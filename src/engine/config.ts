@@ -190,6 +190,12 @@ export const configSchema = z.strictObject({
         .prefault({}),
     })
     .prefault({}),
+  audit: z
+    .strictObject({
+      /** Folder on another disk or machine: checkpoints of the audit log, and the hashes of its entries, are kept there, too. */
+      witness: z.string().optional(),
+    })
+    .prefault({}),
   log: z.strictObject({ level: z.enum(['debug', 'info', 'warn', 'error']).default('info') }).prefault({}),
 })
 
@@ -246,6 +252,7 @@ function resolvePaths(config: z.infer<typeof configSchema>, folder: string): Con
     responder_files: config.responder_files.map((path) => from(path, 'responders')),
     streams: config.streams.kind === 'kafka' ? kafkaPaths(config.streams, folder) : config.streams,
     store: config.store.kind === 'elasticsearch' ? clusterPaths(config.store, folder) : config.store,
+    audit: config.audit.witness === undefined ? {} : { witness: resolve(folder, config.audit.witness) },
     ...(config.inventory === undefined ? {} : { inventory: resolve(folder, config.inventory) }),
     ...(config.labels === undefined ? {} : { labels: resolve(folder, config.labels) }),
     ...(config.tokens === undefined ? {} : { tokens: resolve(folder, config.tokens) }),

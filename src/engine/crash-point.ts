@@ -7,6 +7,7 @@ export type CrashPoint =
   | 'outbox-sent'
   | 'generation-chunks'
   | 'generation-written'
+  | 'audit-appended'
   | ResponseCrashPoint
 
 /**

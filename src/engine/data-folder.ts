@@ -12,6 +12,8 @@ export interface DataPaths {
   /** How far poll sources have come. */
   readonly polls: string
   readonly tokens: string
+  /** Folder of the audit log. */
+  readonly audit: string
   readonly deadLetterKey: string
   /** Of the pseudonyms of people who were erased. */
   readonly pseudonymSalt: string
@@ -26,6 +28,7 @@ export function dataPaths(folder: string): DataPaths {
     ingest: join(folder, 'ingest.db'),
     polls: join(folder, 'polls.db'),
     tokens: join(folder, 'tokens.json'),
+    audit: join(folder, 'audit'),
     deadLetterKey: join(folder, 'dead-letters.key'),
     pseudonymSalt: join(folder, 'pseudonyms.salt'),
     correlate: (partition) => join(folder, 'correlate', `${partition}.db`),

@@ -5,6 +5,7 @@ import { keepReceipts } from '../response/receipts.ts'
 import type { RecordingPorts } from '../response/recording.ts'
 import type { RuleSet } from '../sigma/ast.ts'
 import { createIngestApp } from '../sources/ingest-app.ts'
+import { auditCheck, fact, startAudit } from './audit/audit-stage.ts'
 import { breakerChecks, checksOf, feedChecks, responseChecks, signalChecks, sourceChecks, stateChecks } from './checks.ts'
 import type { Config } from './config.ts'
 import { crashPoints } from './crash-point.ts'
@@ -26,7 +27,7 @@ import { privacyOf } from './privacy.ts'
 import { Readers } from './readers.ts'
 import { createResponse, recordingOf } from './response-stage.ts'
 import { ROLES, type Role, rolesOf } from './roles.ts'
-import { observeRules, startActivation } from './rules/activation.ts'
+import { localAccount, observeRules, startActivation } from './rules/activation.ts'
 import { openBundles } from './rules/bundles.ts'
 import { readSite, wholePolicy } from './site.ts'
 import { connectElasticsearch } from './store/elasticsearch.ts'
@@ -81,16 +82,20 @@ async function openParts(config: Config, roles: ReadonlySet<Role>, observer: Eng
   const metrics = new Metrics()
   const privacy = privacyOf(config, ({ count, ...labels }) => metrics.redactions.add(count, labels))
   const opened = { config, roles, paths, site, privacy, elasticsearch, metrics, observer, probe: crashPoints(), onClose }
+  const audit = startAudit(opened)
   const streams = await openStreams(opened)
   const bundles = await openBundles(streams)
   onClose(() => bundles.close())
-  observeRules({ ...opened, bundles })
-  return { ...opened, streams, bundles }
+  observeRules({ ...opened, audit, bundles })
+  return { ...opened, audit, streams, bundles }
 }
 
 async function openResponse(parts: Parts): Promise<ResponseParts> {
   const { metrics } = parts
   const ledger = await openLedger(parts)
+  parts.audit.follow(ledger)
+  // While the ledger is still open, what it holds for the audit log is brought there.
+  parts.onClose(() => parts.audit.stop())
   metrics.observe('cordon_effects', 'Effects in the ledger, by verb and state', async () =>
     (await ledger.countEffects()).map(({ verb, state, count }) => ({ value: count, attributes: { verb, state } })),
   )
@@ -119,6 +124,7 @@ async function startStages(parts: Parts): Promise<Omit<Engine, 'stop'>> {
     ...checksOf(parts, readers, ruleFiles),
     ...(shared ? responseChecks(shared) : []),
     ...(dispatcher ? breakerChecks(dispatcher) : []),
+    auditCheck(parts.audit),
     ...storing,
     ...(match ? feedChecks(match) : []),
     ...(match ? signalChecks(match, parts) : []),
@@ -137,6 +143,8 @@ async function startStages(parts: Parts): Promise<Omit<Engine, 'stop'>> {
   const listening = await startListeners(parts, checks, api, ingest)
   const active = bundles.activation()
   const rules = active && bundles.rulesOf(active.bundle)
+  const by = localAccount()
+  parts.audit.tell(fact('node.started', { roles: [...roles].join(), bundle: active?.bundle ?? '' }, { by, why: 'the node was started' }))
   return { config, roles, rules, ...listening, drained: () => readers.drained() }
 }
 

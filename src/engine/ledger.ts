@@ -14,8 +14,8 @@ import { connectElasticsearch } from './store/elasticsearch.ts'
  *
  * @throws CordonError `LEDGER_UNUSABLE` of an embedded one
  */
-export async function openLedger({ paths, elasticsearch, observer, onClose }: Parts): Promise<Ledger> {
-  const ledger = elasticsearch === undefined ? openEmbeddedLedger(paths.ledger) : openElasticsearchLedger(elasticsearch)
+export async function openLedger({ config, paths, elasticsearch, observer, onClose }: Parts): Promise<Ledger> {
+  const ledger = elasticsearch === undefined ? openEmbeddedLedger(paths.ledger) : openElasticsearchLedger(elasticsearch, config.node)
   onClose(() => ledger.close())
   const problem = await ledger.problem()
   if (problem !== undefined) observer.onError('ledger', problem)
@@ -27,13 +27,13 @@ export async function openLedger({ paths, elasticsearch, observer, onClose }: Pa
  *
  * @throws CordonError `LEDGER_MISSING` if no node ever ran with it
  */
-export async function withLedger<T>({ data, store }: Config, work: (ledger: Ledger) => Promise<T>): Promise<T> {
+export async function withLedger<T>({ data, node, store }: Config, work: (ledger: Ledger) => Promise<T>): Promise<T> {
   const hint = 'start a node with this configuration once, or name another with --config'
   if (store.kind === 'elasticsearch') {
     const cluster = connectElasticsearch(store, store.prefix, 'store')
     try {
       if (!(await hasLedger(cluster))) throw new CordonError('LEDGER_MISSING', `there is no ledger under ${store.prefix}`, { hint })
-      return await closing(openElasticsearchLedger(cluster), work)
+      return await closing(openElasticsearchLedger(cluster, node), work)
     } finally {
       await cluster.close()
     }

@@ -2,6 +2,7 @@ import type { Privacy } from '../privacy/privacy.ts'
 import type { Elasticsearch } from '../stores/elasticsearch/client.ts'
 import type { Ledger } from '../stores/ledger.ts'
 import type { Streams } from '../streams/log.ts'
+import type { Trail } from './audit/trail.ts'
 import type { Config } from './config.ts'
 import type { CrashPoint } from './crash-point.ts'
 import type { DataPaths } from './data-folder.ts'
@@ -24,6 +25,8 @@ export interface Parts {
   readonly bundles: Bundles
   /** The cluster that is the store, if it is one. */
   readonly elasticsearch: Elasticsearch | undefined
+  /** Takes what is to stand in the audit log. */
+  readonly audit: Trail
   readonly metrics: Metrics
   readonly observer: EngineObserver
   readonly probe: (point: CrashPoint) => void

@@ -30,7 +30,7 @@ export function recordingOf({ ledger, metrics, observer }: ResponseParts): Recor
 }
 
 /** Alerts log → ledger → vendors. */
-export function createResponse({ config, site, bundles, observer, probe }: ResponseParts, recording: RecordingPorts): ResponseStage {
+export function createResponse({ audit, config, site, bundles, observer, probe }: ResponseParts, recording: RecordingPorts): ResponseStage {
   const { policy, inventory, links } = site
   const ruleOf = (id: string, bundle: string) => {
     const { detections, correlations } = bundles.rulesOf(bundle)
@@ -43,6 +43,7 @@ export function createResponse({ config, site, bundles, observer, probe }: Respo
     policy: () => wholePolicy(site),
     fleet: () => fleetOf(inventory.current()),
     ruleInForce: (id) => ruleOf(id, bundles.active())?.hash,
+    audit,
     random: Math.random,
     probe,
     onError: (error) => observer.onError('dispatcher', error),

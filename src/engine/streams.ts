@@ -16,7 +16,13 @@ import { startRetention } from './store/retention.ts'
  *
  * @throws CordonError as `openEmbeddedStreams` or `openKafkaStreams`, `SECRET_MISSING`, `TLS_FILE`
  */
-export async function openStreams({ config, paths, metrics, observer, onClose }: Omit<Parts, 'streams' | 'bundles'>): Promise<Streams> {
+export async function openStreams({
+  config,
+  paths,
+  metrics,
+  observer,
+  onClose,
+}: Omit<Parts, 'audit' | 'streams' | 'bundles'>): Promise<Streams> {
   const onError = (log: LogName, worker: string, error: unknown) => {
     metrics.workerErrors.add(1, { log, worker })
     observer.onError(`${worker} on the ${log} log`, error)

@@ -68,7 +68,7 @@ async function found(recording: Recording, id: string): Promise<Effect> {
 export function stopActions(ports: RecordingPorts, by: string, reason: string): Promise<void> {
   return record(ports, async (recording) => {
     const guard = await recording.read.guard()
-    await recording.guard({ ...guard, version: guard.version + 1, stopped: { by, reason, at: recording.now } })
+    await recording.guard({ ...guard, version: guard.version + 1, stopped: { by, reason, at: recording.now } }, by)
     recording.notice('ACTIONS_STOPPED', `Actions are stopped by ${by}: ${reason}`)
   })
 }
@@ -80,7 +80,7 @@ export function stopActions(ports: RecordingPorts, by: string, reason: string): 
 export async function startActions(ports: RecordingPorts, by: string): Promise<Released> {
   await record(ports, async (recording) => {
     const { stopped, ...guard } = await recording.read.guard()
-    if (stopped !== undefined) await recording.guard({ ...guard, version: guard.version + 1 })
+    if (stopped !== undefined) await recording.guard({ ...guard, version: guard.version + 1 }, by)
   })
   const held = (await ports.ledger.effects({ states: ['HELD'], limit: MANY })).map(({ id }) => id)
   let [released, expired] = [0, 0]

@@ -6,6 +6,7 @@ import type { ResponseRequest, Rule } from '../sigma/ast.ts'
 import { asking } from './approval.ts'
 import { type Decision, decide } from './decide.ts'
 import { type Effect, effectId, isTelling, NEVER, subjectOf } from './effect.ts'
+import { recommendationFact } from './facts.ts'
 import type { Policy } from './policy.ts'
 import type { Recording } from './recording.ts'
 import { apply, isEnding, isLive } from './transitions.ts'
@@ -81,7 +82,11 @@ async function advise(
 ) {
   const incident = incidentId === undefined ? undefined : await recording.read.incident(incidentId)
   if (incident === undefined) return
-  await recording.incident(incident, recommend(incident, { verb: request.do, target, reason, alert: alert.id }, recording.now))
+  const recommendation = { verb: request.do, target, reason, alert: alert.id }
+  const told = recommend(incident, recommendation, recording.now)
+  if (told === incident) return
+  recording.facts.push(recommendationFact(incident, recommendation, recording.now))
+  await recording.incident(incident, told)
 }
 
 /** The target of a request, with all that the alert knows about it; or, in words, why there is none. */

@@ -1,7 +1,9 @@
+import type { AuditFact } from '../audit/fact.ts'
 import type { Incident } from '../incidents/incident.ts'
 import { tellAction } from '../incidents/lifecycle.ts'
 import type { Ledger, LedgerTransaction } from '../stores/ledger.ts'
 import { type Effect, type EffectState, isTelling } from './effect.ts'
+import { effectFact, guardFact, incidentFact } from './facts.ts'
 import type { Guard } from './guards.ts'
 import { amend, apply, callOff, TRANSITIONS } from './transitions.ts'
 import { nounOf, type Sentence, sentence } from './words.ts'
@@ -58,7 +60,9 @@ export interface RecordingPorts {
 export async function record<T>(ports: RecordingPorts, work: (recording: Recording) => Promise<T>): Promise<T> {
   const [result, changes] = await ports.ledger.transaction(async (transaction) => {
     const recording = new Recording(transaction, ports.now())
-    return [await work(recording), recording.changes] as const
+    const done = await work(recording)
+    await transaction.addFacts(recording.facts)
+    return [done, recording.changes] as const
   })
   for (const change of changes) ports.observe(change)
   return result
@@ -73,6 +77,8 @@ export class Recording {
   readonly read: LedgerTransaction
   readonly now: number
   readonly changes: Change[] = []
+  /** For the audit log, in the same transaction. */
+  readonly facts: AuditFact[] = []
 
   constructor(transaction: LedgerTransaction, now: number) {
     this.read = transaction
@@ -82,6 +88,7 @@ export class Recording {
   async effect(before: Effect | undefined, after: Effect): Promise<Effect> {
     const written = { ...after, version: (before?.version ?? 0) + 1 }
     await this.read.putEffect(written)
+    this.facts.push(...effectFact(before, written, this.now))
     if (before?.state !== after.state || before.times.accepted !== after.times.accepted)
       this.changes.push({ kind: 'effect', before, effect: written })
     const said = sentence(written, before?.state)
@@ -112,13 +119,16 @@ export class Recording {
     if (after === before) return after
     const written = { ...after, version: (before?.version ?? 0) + 1 }
     await this.read.putIncident(written)
+    this.facts.push(...incidentFact(before, written, this.now))
     this.changes.push({ kind: 'incident', before, incident: written })
     if (before !== undefined && written.revision > before.revision) await this.#spread(written)
     if (written.status === 'resolved' && before?.status !== 'resolved') await this.#letGo(written)
     return (await this.read.incident(written.id)) ?? written
   }
 
-  async guard(guard: Guard): Promise<void> {
+  /** @param by who threw or released the kill switch, where that changes */
+  async guard(guard: Guard, by = AUTOMATIC): Promise<void> {
+    this.facts.push(...guardFact(await this.read.guard(), guard, by, this.now))
     await this.read.putGuard(guard)
   }
 

@@ -1,3 +1,4 @@
+import { type CordonError, messageOf } from '../event/error.ts'
 import { brief } from '../incidents/brief.ts'
 import type { IncidentBrief, Observation, Plan } from '../responders/responder.ts'
 import { approvalProblem } from './approval.ts'
@@ -31,6 +32,14 @@ import { nounOf } from './words.ts'
 export const CRASH_POINTS = ['claimed', 'attempt-written', 'sent', 'accepted', 'undo-written', 'undo-sent'] as const
 export type CrashPoint = (typeof CRASH_POINTS)[number]
 
+/** The audit log, as far as it decides whether anything may be done. */
+export interface Audit {
+  /** What keeps it from being written to, if anything does: then nothing new is done to the world. */
+  problem(): CordonError | undefined
+  /** Resolves when everything that is committed is in it. @throws what keeps it from being written to */
+  written(): Promise<void>
+}
+
 export interface RunnerPorts extends RecordingPorts {
   /** Names this process in leases. */
   readonly owner: string
@@ -39,6 +48,7 @@ export interface RunnerPorts extends RecordingPorts {
   readonly links: readonly Link[]
   /** The hash of the rule as it is in force; undefined where it is not. */
   readonly ruleInForce: (rule: string) => string | undefined
+  readonly audit: Audit
   /** Uniform in [0, 1). */
   readonly random: () => number
   readonly probe: (point: CrashPoint) => void | Promise<void>
@@ -134,6 +144,8 @@ export class Runner {
       await recording.effect(effect, ended(effect, 'deny', unapproved, this.#terms()))
       return undefined
     }
+    const problem = isTelling(effect) ? undefined : this.#ports.audit.problem()
+    if (problem !== undefined) throw problem
     const verdict = judge(effect, await recording.read.guard(), policy, this.#ports.fleet(), recording.now)
     if (verdict.event === 'wait') return this.#postpone(recording, effect, verdict.until, verdict.reason)
     if (verdict.guard !== undefined) await recording.guard(verdict.guard)
@@ -163,6 +175,10 @@ export class Runner {
     const sent = await this.#attempt(claimed, plan.value)
     if (sent?.state !== 'SENT') return
     await this.#ports.probe('attempt-written')
+    const unaudited = isTelling(sent) ? undefined : await this.#ports.audit.written().catch(messageOf)
+    if (unaudited !== undefined) {
+      return this.#settle(sent, (effect) => notSent(effect, { kind: 'retry', reason: `not sent: ${unaudited}` }, this.#terms()))
+    }
     const answer = await this.#vendor.run(sent, plan.value)
     await this.#ports.probe('sent')
     if (!answer.ok) return this.#settle(sent, (effect) => notSent(effect, answer.failure, this.#terms()))

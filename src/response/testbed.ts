@@ -15,7 +15,7 @@ import type { Effect } from './effect.ts'
 import type { Asset } from './guards.ts'
 import type { Grant, Policy } from './policy.ts'
 import type { Change, RecordingPorts } from './recording.ts'
-import type { CrashPoint } from './runner.ts'
+import type { Audit, CrashPoint } from './runner.ts'
 import type { Link } from './vendor.ts'
 
 /** What the tests of this room share: rules, alerts and policies in a line, a vendor that can fail in every way, and an engine that can crash. */
@@ -236,6 +236,9 @@ export type OpenLedger = (folder: string) => Ledger
 
 const embedded: OpenLedger = (folder) => openEmbeddedLedger(join(folder, 'ledger.db'))
 
+/** An audit log that takes everything. */
+export const UNAUDITED: Audit = { problem: () => undefined, written: async () => {} }
+
 /** A worker and a dispatcher on one ledger, with a clock of their own; they can be crashed and started again. */
 export class Site {
   readonly changes: Change[] = []
@@ -292,6 +295,7 @@ export class Site {
       policy: () => this.policy,
       fleet: () => ({ asset: (id) => this.assets(id), size: this.fleetSize, asOf: this.asOf ?? this.now }),
       ruleInForce: (id) => (id === this.#rule().id ? this.#rule().hash : undefined),
+      audit: UNAUDITED,
       random: () => 0.5,
       onError: (error) => this.errors.push(error),
       probe: (point) => {

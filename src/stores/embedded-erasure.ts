@@ -27,6 +27,7 @@ const COLUMNS: Readonly<Record<string, readonly (readonly [column: string, kind:
   effects: [['document', 'document']],
   guard: [['document', 'document']],
   receipts: [['body', 'text']],
+  facts: [['document', 'document']],
 }
 
 /**

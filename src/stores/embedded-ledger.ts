@@ -2,6 +2,7 @@ import { mkdirSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite'
 import { setImmediate } from 'node:timers/promises'
+import type { AuditFact } from '../audit/fact.ts'
 import type { AlertRevision } from '../detectors/alert.ts'
 import { CordonError } from '../event/error.ts'
 import { stringifyJson } from '../event/json.ts'
@@ -10,7 +11,7 @@ import type { Receipt } from '../responders/responder.ts'
 import { type Effect, type EffectState, isUrgent, NEVER, subjectOf } from '../response/effect.ts'
 import { EMPTY_GUARD, type Guard } from '../response/guards.ts'
 import type { Verb } from '../sigma/ast.ts'
-import type { AlertQuery, EffectQuery, IncidentQuery, Ledger, LedgerReader, LedgerTransaction } from './ledger.ts'
+import type { AlertQuery, EffectQuery, IncidentQuery, Ledger, LedgerReader, LedgerTransaction, Unaudited } from './ledger.ts'
 
 /** How long a writer waits for another process (an operator's command) that holds the database. Milliseconds. */
 const BUSY_TIMEOUT = 5_000
@@ -45,6 +46,7 @@ const SCHEMA = `
   CREATE TABLE IF NOT EXISTS offsets (
     consumer TEXT NOT NULL, part INTEGER NOT NULL, next INTEGER NOT NULL, PRIMARY KEY (consumer, part)
   );
+  CREATE TABLE IF NOT EXISTS facts (place INTEGER PRIMARY KEY AUTOINCREMENT, document TEXT NOT NULL);
 `
 
 /**
@@ -178,6 +180,11 @@ class Reader implements LedgerReader {
     return rows.map((row) => row.id as string)
   }
 
+  async unaudited(limit: number) {
+    const rows = this.statement('SELECT place, document FROM facts ORDER BY place LIMIT ?').all(limit)
+    return rows.map(({ place, document }): Unaudited => ({ place: place as number, fact: JSON.parse(document as string) as AuditFact }))
+  }
+
   protected statement(sql: string): StatementSync {
     let statement = this.#statements.get(sql)
     if (statement === undefined) {
@@ -258,6 +265,15 @@ class Writer extends Reader implements LedgerTransaction {
 
   async putOffset(consumer: string, partition: number, next: number) {
     this.statement('INSERT INTO offsets VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET next = excluded.next').run(consumer, partition, next)
+  }
+
+  async addFacts(facts: readonly AuditFact[]) {
+    const insert = this.statement('INSERT INTO facts (document) VALUES (?)')
+    for (const fact of facts) insert.run(stringifyJson(fact))
+  }
+
+  async dropFacts(place: number) {
+    this.statement('DELETE FROM facts WHERE place <= ?').run(place)
   }
 
   /** Compare-and-set: inserts version 1, else replaces exactly the version before. */

@@ -1,3 +1,4 @@
+import type { AuditFact } from '../audit/fact.ts'
 import type { AlertRevision } from '../detectors/alert.ts'
 import type { CordonError } from '../event/error.ts'
 import type { Incident, IncidentStatus, Standing } from '../incidents/incident.ts'
@@ -37,6 +38,13 @@ export interface EffectQuery {
   readonly limit: number
 }
 
+/** A fact that waits for the audit log of this node. */
+export interface Unaudited {
+  /** Grows with each commit that tells facts; facts of one place come together. */
+  readonly place: number
+  readonly fact: AuditFact
+}
+
 /** Where people's incidents, the effects and their guards are read. Every answer is a snapshot of what is committed. */
 export interface LedgerReader {
   /** The alert in its highest revision. */
@@ -59,6 +67,8 @@ export interface LedgerReader {
   receipts(responder: string, keys: readonly string[]): Promise<readonly Receipt[]>
   /** Offset of the first entry of the partition that `consumer` has not taken yet; undefined before the first. */
   offset(consumer: string, partition: number): Promise<number | undefined>
+  /** What waits for the audit log of this node, in the order of its commits: about `limit` facts, if there are so many. */
+  unaudited(limit: number): Promise<readonly Unaudited[]>
   /** Full ids that begin with `prefix`, at most ten: people type the short form. */
   idsLike(kind: 'alert' | 'incident' | 'effect', prefix: string): Promise<readonly string[]>
 }
@@ -79,6 +89,10 @@ export interface LedgerTransaction extends LedgerReader {
   putGuard(guard: Guard): Promise<void>
   addReceipts(responder: string, receipts: readonly Receipt[]): Promise<void>
   putOffset(consumer: string, partition: number, next: number): Promise<void>
+  /** For the audit log of this node: as durable as what they tell of, and kept until {@link dropFacts}. */
+  addFacts(facts: readonly AuditFact[]): Promise<void>
+  /** Those up to a place are in the audit log. */
+  dropFacts(place: number): Promise<void>
 }
 
 /** What incidents and response need of a store: embedded (SQLite) here, Elasticsearch behind the same interface. */

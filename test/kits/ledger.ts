@@ -156,6 +156,42 @@ export function ledgerConformance(name: string, start: () => Promise<LedgerBench
       expect(await ledger.receipts('mdm', ['a', 'b'])).toEqual([receipt('a', 1), receipt('b', 2), receipt('a', 3)])
     })
 
+    describe('facts for the audit log', () => {
+      const fact = (id: string) => ({ id, at: START, what: 'effect.sent', open: { effect: id }, sealed: { by: 'cordon', why: id } })
+      const add = (...ids: string[]) => ledger.transaction((transaction) => transaction.addFacts(ids.map(fact)))
+      const waiting = async (limit = 100) => (await ledger.unaudited(limit)).map((item) => item.fact.id)
+
+      test('wait in the order of their commits until they are dropped, also for a node that is restarted', async () => {
+        expect(await waiting()).toEqual([])
+        await add('1', '2')
+        await add()
+        await add('3')
+        expect(await ledger.unaudited(100)).toMatchObject([{ fact: fact('1') }, { fact: fact('2') }, { fact: fact('3') }])
+        const [first] = await ledger.unaudited(1)
+        const taken = (await ledger.unaudited(100)).filter(({ place }) => place <= first!.place)
+        await ledger.transaction((transaction) => transaction.dropFacts(first!.place))
+        await ledger.close()
+        ledger = await bench.open()
+        expect(await waiting()).toEqual(['1', '2', '3'].slice(taken.length))
+        await add('4')
+        const all = await ledger.unaudited(100)
+        await ledger.transaction((transaction) => transaction.dropFacts(all.at(-1)!.place))
+        expect(await waiting()).toEqual([])
+        await add('5')
+        expect(await waiting()).toEqual(['5'])
+      })
+
+      test('are as durable as what they tell of, and gone where it is', async () => {
+        const failed = ledger.transaction(async (transaction) => {
+          await transaction.addFacts([fact('never')])
+          await transaction.putEffect(effect('e1', { version: 2 }))
+        })
+        await expect(failed).rejects.toMatchObject({ code: 'LEDGER_CONFLICT' })
+        await Promise.all(Array.from({ length: 20 }, (_, at) => add(`${at}`)))
+        expect((await waiting()).toSorted()).toEqual(Array.from({ length: 20 }, (_, at) => `${at}`).toSorted())
+      })
+    })
+
     describe('a query', () => {
       test('finds the effects that are due, the longest due first, and when the next is', async () => {
         await ledger.transaction(async (transaction) => {

@@ -6,7 +6,7 @@ import { afterAll, afterEach, describe, expect, test } from 'vitest'
 import { CordonError } from '../../src/event/error.ts'
 import { Dispatcher } from '../../src/response/dispatcher.ts'
 import { type Effect, effectId, NEVER, runKey, subjectOf } from '../../src/response/effect.ts'
-import { alertOn, closeSites, FAULTS, quarantines, ruleWith, START, setUp } from '../../src/response/testbed.ts'
+import { alertOn, closeSites, FAULTS, quarantines, ruleWith, START, setUp, UNAUDITED } from '../../src/response/testbed.ts'
 import { isLive } from '../../src/response/transitions.ts'
 import { Elasticsearch } from '../../src/stores/elasticsearch/client.ts'
 import { openElasticsearchLedger } from '../../src/stores/elasticsearch/ledger.ts'
@@ -35,7 +35,7 @@ function connect(own = settings(), Client = Elasticsearch): Elasticsearch {
 }
 
 function open(store = connect()): Ledger {
-  const ledger = openElasticsearchLedger(store)
+  const ledger = openElasticsearchLedger(store, 'node')
   closing.push(() => ledger.close())
   return ledger
 }
@@ -68,12 +68,12 @@ describe.skipIf(server === undefined)(`on Elasticsearch 9.2.0${note}`, () => {
     return {
       open: async () => {
         stores.push(new Elasticsearch(own))
-        return openElasticsearchLedger(stores.at(-1)!)
+        return openElasticsearchLedger(stores.at(-1)!, 'node')
       },
       opening: `
         const { Elasticsearch } = await import(${module('client.ts')})
         const { openElasticsearchLedger } = await import(${module('ledger.ts')})
-        const ledger = openElasticsearchLedger(new Elasticsearch(${JSON.stringify(own)}))`,
+        const ledger = openElasticsearchLedger(new Elasticsearch(${JSON.stringify(own)}), 'node')`,
       stop: async () => {
         for (const store of stores) await store.close()
       },
@@ -98,7 +98,7 @@ describe.skipIf(server === undefined)(`on Elasticsearch 9.2.0${note}`, () => {
 
     test('whose node died before it was applied is what others read, write on and find', async () => {
       const own = settings()
-      const dying = () => openElasticsearchLedger(connect(own, Stalling))
+      const dying = () => openElasticsearchLedger(connect(own, Stalling), 'node')
       await put(dying(), 1)
       expect(await open(connect(own)).effect('e1')).toMatchObject({ version: 1 })
       await put(dying(), 2)
@@ -372,6 +372,7 @@ describe.skipIf(server === undefined)(`on Elasticsearch 9.2.0${note}`, () => {
         policy: () => site.policy,
         fleet: () => ({ asset: (id) => ({ id }), size: 6_000, asOf: site.now }),
         ruleInForce: () => rule.hash,
+        audit: UNAUDITED,
         random: () => 0.5,
         probe: () => {},
         onError: (error) => site.errors.push(error),

@@ -81,7 +81,7 @@ describe('the rule files of a node with embedded logs', () => {
       onChange: () => {},
       onError: (_: string, error: unknown) => void said.push((error as CordonError).code),
     }
-    observeRules({ bundles, metrics, observer })
+    observeRules({ audit: { tell: () => {} }, bundles, metrics, observer })
     const onClose = (close: () => Promise<void> | void) => void closing.push(close)
     const config = loadConfig(join(folder, 'cordon.yml'))
     const files = await startActivation({

@@ -4,6 +4,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { CordonError, messageOf } from '../../event/error.ts'
 import type { Diagnostic, RuleSet } from '../../sigma/ast.ts'
 import { bundleOf } from '../../sigma/bundle.ts'
+import { fact } from '../audit/audit-stage.ts'
+import type { Trail } from '../audit/trail.ts'
 import { accountName } from '../door/orders.ts'
 import type { Parts } from '../parts.ts'
 import type { Bundles } from './bundles.ts'
@@ -14,7 +16,7 @@ import { detectorOf } from './rules.ts'
 const EVERY = 750
 
 /** The account that this process runs under, for the record: `user@host`. */
-function localAccount(): string {
+export function localAccount(): string {
   return `${accountName()}@${hostname()}`
 }
 
@@ -26,8 +28,14 @@ export interface RuleFiles {
 }
 
 /** Says in the log and the metrics which rules are in force on this node, and when others are. */
-export function observeRules({ bundles, metrics, observer }: Pick<Parts, 'bundles' | 'metrics' | 'observer'>): void {
-  bundles.onActivation(({ bundle, by }) => {
+export function observeRules({
+  audit,
+  bundles,
+  metrics,
+  observer,
+}: Pick<Parts, 'bundles' | 'metrics' | 'observer'> & { readonly audit: Pick<Trail, 'tell'> }): void {
+  bundles.onActivation(({ bundle, by, at }) => {
+    audit.tell(fact('rules.activated', { bundle }, { by, why: 'rules in force' }, at))
     const { detections, correlations, refused } = bundles.rulesOf(bundle)
     const left = refused === 0 ? '' : `; ${refused} do not load`
     observer.onNote('rules', `${bundle}, activated by ${by}, is in force: ${detections.length + correlations.length} rules${left}`)

@@ -2,6 +2,7 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import { listAudit, verifyAudit } from '../audit/audit-reading.ts'
 import { loadConfig } from '../config.ts'
 import { startEngine } from '../engine.ts'
 import type { EngineObserver } from '../observer.ts'
@@ -63,6 +64,14 @@ test('a person is replaced in what is kept for good, once, and nobody else is', 
   const done = await erase(false)
   expect(done.changed).toEqual(tried.changed)
   expect(/anaquita(?!2)/i.test(ledger())).toBe(false)
+  expect(tried.changed.get('audit')).toBeGreaterThan(0)
+  const source = { config: join(folder, 'cordon.yml') }
+  const entries = await listAudit(source, 100)
+  expect(entries.at(-1)).toMatchObject({ what: 'person.erased', open: { pseudonym: done.pseudonym } })
+  expect(entries.some(({ sealed }) => sealed.target === null)).toBe(true)
+  expect(JSON.stringify(entries)).toContain('anaquita2')
+  expect(/anaquita(?!2)/i.test(JSON.stringify(entries))).toBe(false)
+  expect((await verifyAudit(source)).findings).toEqual([])
   const alerts = await withOperations(configOf(), (operations) => operations.alerts({ limit: 10 }))
   const text = JSON.stringify(alerts)
   for (const name of [done.pseudonym, 'anaquita2', 'bo']) expect(text).toContain(`"${name}"`)

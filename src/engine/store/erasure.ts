@@ -1,12 +1,16 @@
 import { randomBytes } from 'node:crypto'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { auditFiles } from '../../audit/files.ts'
+import { openAuditLog } from '../../audit/log.ts'
+import { Seals } from '../../audit/seals.ts'
 import { CordonError } from '../../event/error.ts'
 import { stringifyJson } from '../../event/json.ts'
 import { Person } from '../../privacy/person.ts'
 import { rewriteEmbeddedLedger } from '../../stores/embedded-erasure.ts'
 import { LOGS, type LogName, type Streams } from '../../streams/log.ts'
+import { auditLogOptions, fact } from '../audit/audit-stage.ts'
 import type { Config } from '../config.ts'
-import { dataPaths, lockDataFolder } from '../data-folder.ts'
+import { type DataPaths, dataPaths, lockDataFolder } from '../data-folder.ts'
 import { IngestStore } from '../ingest/ingest-store.ts'
 import { createLog } from '../log.ts'
 import { readInventory } from '../site.ts'
@@ -52,11 +56,37 @@ export async function erasePerson(config: Config, name: string, by: string, { dr
     const subjects = store.forget((subject) => subject.startsWith('user ') && person.replaced(subject) !== subject, dryRun)
     store.close()
     if (subjects > 0) changed.set('posture', subjects)
+    const sealed = eraseSealed(paths, (value) => person.replaced(value) !== value, dryRun)
+    if (sealed > 0) changed.set('audit', sealed)
     const total = [...changed.values()].reduce((sum, count) => sum + count, 0)
     if (!dryRun) createLog(config).onNote('privacy', `${by} erased a person, now ${person.pseudonym}: ${total} rows changed`)
+    if (!dryRun) await tellAudit(config, by, person.pseudonym, total)
     return { pseudonym: person.pseudonym, changed, inForce: ledger.inForce, left }
   } finally {
     unlock()
+  }
+}
+
+/** Takes values out from beside the audit log, whose entries hold only commitments to them and stay as they are. */
+function eraseSealed(paths: DataPaths, names: (value: string) => boolean, dryRun: boolean): number {
+  const { seals: file } = auditFiles(paths.audit)
+  if (!existsSync(file)) return 0
+  const seals = new Seals(file)
+  try {
+    return seals.erase(names, dryRun)
+  } finally {
+    seals.end()
+  }
+}
+
+/** @throws CordonError `AUDIT_DAMAGED`, `AUDIT_UNWRITABLE`: the person is erased all the same */
+async function tellAudit(config: Config, by: string, pseudonym: string, rows: number): Promise<void> {
+  const log = await openAuditLog(auditLogOptions(config, dataPaths(config.data)))
+  try {
+    await log.append([fact('person.erased', { pseudonym, rows }, { by, why: 'asked to be erased' })])
+    await log.checkpoint()
+  } finally {
+    await log.close()
   }
 }
 

@@ -1,3 +1,4 @@
+import type { AuditFact } from '../../audit/fact.ts'
 import { identity } from '../../event/id.ts'
 import { stringifyJson } from '../../event/json.ts'
 import { entityKey, type Incident, type Standing } from '../../incidents/incident.ts'
@@ -15,6 +16,9 @@ export interface Documents {
   /** What came for one key of one responder, in the order in which it came. */
   receipts: { readonly receipts: readonly Receipt[] }
   offset: { readonly next: number }
+  /** What one commit tells the audit log of a node, and which of them wait: those from `from` up to, but without, `to`. */
+  facts: { readonly facts: readonly AuditFact[] }
+  outbox: { readonly from: number; readonly to: number }
   /** Ids of other documents, and what their readers order by: see ledger-indexes.ts. */
   index: { readonly entries: Readonly<Record<string, number>> }
 }
@@ -54,6 +58,11 @@ export function receiptsKey(responder: string, key: string): string {
 
 export function offsetKey(consumer: string, partition: number): string {
   return `${consumer}/${partition}`
+}
+
+/** Places are taken again once all before are empty, so that no more documents stay than ever waited at once. */
+export function factsKey(node: string, place: number): string {
+  return identity(node, place)
 }
 
 /** Receipts with one more, which is left out if it is there already. */

@@ -1,12 +1,13 @@
 import type { estypes } from '@elastic/elasticsearch'
 import type { AlertRevision } from '../../detectors/alert.ts'
+import { identity } from '../../event/id.ts'
 import type { EffectState } from '../../response/effect.ts'
 import { NEVER } from '../../response/effect.ts'
 import { EMPTY_GUARD } from '../../response/guards.ts'
 import type { Verb } from '../../sigma/ast.ts'
-import type { AlertQuery, EffectQuery, IncidentQuery, LedgerReader } from '../ledger.ts'
+import type { AlertQuery, EffectQuery, IncidentQuery, LedgerReader, Unaudited } from '../ledger.ts'
 import type { AlertArchive } from './alert-archive.ts'
-import { type Documents, GUARD, type Kept, type Kind, offsetKey, receiptsKey } from './ledger-documents.ts'
+import { type Documents, factsKey, GUARD, type Kept, type Kind, offsetKey, receiptsKey } from './ledger-documents.ts'
 import { awaitsIndex, dueIndexes, epochIndex, openIndex, urgentIndexes } from './ledger-indexes.ts'
 import { effectSearch, incidentSearch, inOrder, type Search } from './ledger-search.ts'
 
@@ -19,9 +20,12 @@ const GROUPS = 100
 /** What a reader reads, whether it is in a transaction or not. */
 export abstract class Reader implements LedgerReader {
   protected readonly archive: AlertArchive
+  /** The node whose audit log is told. */
+  protected readonly node: string
 
-  constructor(archive: AlertArchive) {
+  constructor(archive: AlertArchive, node: string) {
     this.archive = archive
+    this.node = node
   }
 
   /** Documents by their keys, as they are at this moment. */
@@ -116,6 +120,23 @@ export abstract class Reader implements LedgerReader {
     const query = { bool: { filter: [{ term: { kind } }, { prefix: { key: prefix } }] } }
     const { hits } = await this.search({ query, sort: ['key'], size: 10, _source: ['key'] })
     return hits.hits.map(({ _source }) => _source!.key)
+  }
+
+  async unaudited(limit: number) {
+    const { from, to } = await this.outbox()
+    const places = Array.from({ length: Math.min(limit, to - from) }, (_, at) => from + at)
+    const found = await this.readAll(
+      'facts',
+      places.map((place) => factsKey(this.node, place)),
+    )
+    const facts = places.flatMap((place, at) => (found[at]?.facts ?? []).map((fact): Unaudited => ({ place, fact })))
+    // A place is taken as a whole: else it would be dropped with what was not read.
+    const last = facts[limit - 1]?.place ?? to
+    return facts.filter(({ place }) => place <= last)
+  }
+
+  protected async outbox(): Promise<Documents['outbox']> {
+    return (await this.read('outbox', identity(this.node))) ?? { from: 0, to: 0 }
   }
 
   /** What is committed, page by page. */

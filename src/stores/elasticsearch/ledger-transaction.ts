@@ -1,6 +1,8 @@
 import type { estypes } from '@elastic/elasticsearch'
+import type { AuditFact } from '../../audit/fact.ts'
 import type { AlertRevision } from '../../detectors/alert.ts'
 import { CordonError } from '../../event/error.ts'
+import { identity } from '../../event/id.ts'
 import { parseJson, stringifyJson } from '../../event/json.ts'
 import type { Incident, Standing } from '../../incidents/incident.ts'
 import type { Receipt } from '../../responders/responder.ts'
@@ -9,7 +11,18 @@ import type { Guard } from '../../response/guards.ts'
 import type { AlertQuery, LedgerTransaction } from '../ledger.ts'
 import type { AlertArchive } from './alert-archive.ts'
 import type { Journal, Position } from './journal.ts'
-import { type Documents, GUARD, idOf, type Kept, type Kind, keep, offsetKey, receiptsKey, withReceipt } from './ledger-documents.ts'
+import {
+  type Documents,
+  factsKey,
+  GUARD,
+  idOf,
+  type Kept,
+  type Kind,
+  keep,
+  offsetKey,
+  receiptsKey,
+  withReceipt,
+} from './ledger-documents.ts'
 import { epochIndex, indexesOfEffect, indexesOfIncident } from './ledger-indexes.ts'
 import { Reader } from './ledger-reader.ts'
 import { ordered, type Search } from './ledger-search.ts'
@@ -69,8 +82,8 @@ export class Transaction extends Reader implements LedgerTransaction {
   readonly #writes = new Map<string, Kept>()
   readonly #alerts: AlertRevision[] = []
 
-  constructor(archive: AlertArchive, batch: Batch) {
-    super(archive)
+  constructor(archive: AlertArchive, node: string, batch: Batch) {
+    super(archive, node)
     this.#batch = batch
   }
 
@@ -128,6 +141,18 @@ export class Transaction extends Reader implements LedgerTransaction {
 
   async putOffset(consumer: string, partition: number, next: number) {
     this.#put('offset', offsetKey(consumer, partition), { next })
+  }
+
+  async addFacts(facts: readonly AuditFact[]) {
+    if (facts.length === 0) return
+    const { from, to } = await this.outbox()
+    this.#put('facts', factsKey(this.node, to), { facts })
+    this.#put('outbox', identity(this.node), { from, to: to + 1 })
+  }
+
+  async dropFacts(place: number) {
+    const { to } = await this.outbox()
+    this.#put('outbox', identity(this.node), place + 1 < to ? { from: place + 1, to } : { from: 0, to: 0 })
   }
 
   protected async readAll<K extends Kind>(kind: K, keys: readonly string[]) {

@@ -18,9 +18,13 @@ const REMEMBERED = 5_000
 /** After so many commits lost to others a ledger asks for its turn; after so many it gives up. */
 const LOSSES = { asks: 2, fails: 40 }
 
-/** Opens the ledger in a cluster. Nothing is asked of it before the first use: it may be gone, and come back. */
-export function openElasticsearchLedger(store: Elasticsearch): Ledger {
-  return new ElasticsearchLedger(store)
+/**
+ * Opens the ledger in a cluster. Nothing is asked of it before the first use: it may be gone, and come back.
+ *
+ * @param node whose audit log is told of what is done through it
+ */
+export function openElasticsearchLedger(store: Elasticsearch, node: string): Ledger {
+  return new ElasticsearchLedger(store, node)
 }
 
 /** Whether there is a ledger in the cluster: to open one makes it. @throws CordonError `STORE_…` */
@@ -44,8 +48,8 @@ class ElasticsearchLedger extends Reader implements Ledger {
   /** The state after our own latest commit, unless others are known to have committed since. */
   #position: Position | undefined
 
-  constructor(store: Elasticsearch) {
-    super(new AlertArchive(store))
+  constructor(store: Elasticsearch, node: string) {
+    super(new AlertArchive(store), node)
     this.#store = store
     this.#journal = new Journal(store)
   }
@@ -130,7 +134,7 @@ class ElasticsearchLedger extends Reader implements Ledger {
   }
 
   async #runOne({ work, resolve, reject }: Waiting, batch: Batch): Promise<() => void> {
-    const transaction = new Transaction(this.archive, batch)
+    const transaction = new Transaction(this.archive, this.node, batch)
     try {
       const result = await work(transaction)
       transaction.succeed()
