@@ -30,7 +30,7 @@ export interface Joined {
 }
 
 /** Facts that only Cordon states. A sender that claims them could aim a containment at another device, so its claims do not count. */
-const JOINED_DEVICE_FACTS = ['mdm', 'owner', 'groups', 'protected', 'posture']
+const JOINED_DEVICE_FACTS = ['mdm', 'owner', 'groups', 'protected', 'posture', 'ip']
 
 /**
  * Joins an event with what is known of its device, its user, their posture, its process's ancestry and its file, in this order. Once, at ingest: each
@@ -47,7 +47,7 @@ export function joinContext(draft: Draft, sources: ContextSources, now: number):
   const origin = (source: string, observed: number): JsonObject => ({ source, observed: formatTime(observed) })
 
   const match = inventory.deviceFor(ecs, happened) ?? matchNamed(inventory, ecs, sources.device)
-  const device = deviceFields(ecs, match?.device, sources)
+  const device = deviceFields(ecs, match?.device, sources, happened)
   if (device !== undefined) {
     ecs.device = device.fields
     context.device =
@@ -136,6 +136,7 @@ function deviceFields(
   ecs: JsonObject,
   device: Device | undefined,
   { device: configured, recorded }: ContextSources,
+  happened: number,
 ): { fields: JsonObject; source: string } | undefined {
   const claimed: JsonObject = { ...(isObject(ecs.device) ? ecs.device : {}) }
   if (recorded !== true) for (const fact of JOINED_DEVICE_FACTS) delete claimed[fact]
@@ -149,6 +150,8 @@ function deviceFields(
   if (device.mdm_id !== undefined) fields.mdm = { id: device.mdm_id }
   if (device.owner !== undefined) fields.owner = device.owner
   if (device.groups.length > 0) fields.groups = [...device.groups]
+  const addresses = device.addresses.filter(({ from, until }) => from <= happened && happened < until).map(({ address }) => address)
+  if (addresses.length > 0) fields.ip = addresses
   return { fields, source: 'inventory' }
 }
 

@@ -20,6 +20,7 @@ const ENTITY_FACTS = [
   'device.owner',
   'device.groups',
   'device.protected',
+  'device.ip',
   'host.name',
   'user.id',
   'user.name',

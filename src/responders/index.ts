@@ -3,6 +3,7 @@ import type { Endpoint } from './endpoint.ts'
 import { keycloakDisableUser } from './keycloak-disable-user.ts'
 import { keycloakRevokeSessions } from './keycloak-revoke-sessions.ts'
 import { nanomdmQuarantine } from './nanomdm-quarantine.ts'
+import { nftablesBlockEgress } from './nftables-block-egress.ts'
 import { oauthRevokeTokens } from './oauth-revoke-tokens.ts'
 import { openbaoRevokeLeases } from './openbao-revoke-leases.ts'
 import { openbaoRevokeTokens } from './openbao-revoke-tokens.ts'
@@ -23,4 +24,5 @@ export const RESPONDERS: readonly Responder<Endpoint>[] = [
   openbaoRotateKeys,
   keycloakRevokeSessions,
   keycloakDisableUser,
+  nftablesBlockEgress,
 ]

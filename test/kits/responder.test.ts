@@ -7,6 +7,7 @@ import { startLabPaging } from '../../lab/servers/paging.ts'
 import { startLabTokens } from '../../lab/servers/tokens.ts'
 import { RESPONDERS } from '../../src/responders/index.ts'
 import { startFaultProxy } from './fault-proxy.ts'
+import { egressActs, HOST_ANSWERS, startHostStandIn } from './host-stand-in.ts'
 import { startKeycloakStandIn } from './keycloak-stand-in.ts'
 import { CLIENT, startOAuthServer } from './oauth-server.ts'
 import { startOpenbaoStandIn } from './openbao-stand-in.ts'
@@ -221,6 +222,23 @@ const benches: Readonly<Record<string, () => Promise<Bench>>> = {
       reads: /^(POST \/realms\/corp\/protocol\/openid-connect\/token|GET \/admin\/realms\/corp.*)$/,
       effect: ['disabled'],
       undo: ['enabled'],
+      deliver,
+      stop: server.stop,
+    }
+  },
+
+  async 'nftables-block-egress'() {
+    const server = await startHostStandIn(egressActs())
+    return {
+      server,
+      config: { ...server.host },
+      secrets: {},
+      target: { kind: 'device', id: 'mac-1', facts: { 'device.ip': '10.77.1.2, 2001:db8::2' } },
+      acts: 'egress.block',
+      reads: /^(ping|egress\.look)$/,
+      effect: ['blocked', 'blocked'],
+      undo: ['released', 'released'],
+      answers: HOST_ANSWERS,
       deliver,
       stop: server.stop,
     }

@@ -1,0 +1,126 @@
+import { spawnSync } from 'node:child_process'
+import { join } from 'node:path'
+import { afterAll, describe, expect, test } from 'vitest'
+import { identity } from '../../src/event/id.ts'
+import type { Endpoint } from '../../src/responders/endpoint.ts'
+import { nftablesBlockEgress } from '../../src/responders/nftables-block-egress.ts'
+import type { Responder, Target } from '../../src/responders/responder.ts'
+import { Trial } from '../kits/responder.ts'
+import { type Network, namespacesMissing, startNetwork } from './servers/namespaces.ts'
+import { realOrSkip, run } from './servers/server.ts'
+import { type RealSshd, sshdMissing, startSshd } from './servers/sshd.ts'
+
+const HOST = join(import.meta.dirname, '../../host')
+const key = identity('real', 'host', process.pid)
+const missing = namespacesMissing() ?? sshdMissing()
+
+const started =
+  missing === undefined ? await realOrSkip('router with sshd', startRouter) : { server: undefined, note: ` (skipped: ${missing})` }
+const router = started.server as Router
+afterAll(async () => {
+  await started.server?.sshd.stop()
+  await started.server?.network.stop()
+})
+
+interface Router {
+  readonly network: Network
+  readonly sshd: RealSshd
+}
+
+async function startRouter(): Promise<Router> {
+  const network = await startNetwork()
+  try {
+    await run('ip', ['netns', 'exec', network.router, 'nft', '-f', join(HOST, 'cordon-egress.nft')])
+    return { network, sshd: await startSshd(`ip netns exec ${network.router} ${join(HOST, 'cordon-host')} egress`) }
+  } catch (error) {
+    await network.stop()
+    throw error
+  }
+}
+
+describe.skipIf(started.server === undefined)(`nftables-block-egress over SSH, in network namespaces${started.note}`, () => {
+  const trialOf = (more: object = {}) => new Trial(nftablesBlockEgress as Responder<Endpoint>, { ...router.sshd.host, ...more })
+  const target = (ip: string): Target => ({ kind: 'device', id: 'mac-1', facts: { 'device.ip': ip } })
+  const nft = (...words: string[]) => run('ip', ['netns', 'exec', router.network.router, 'nft', ...words])
+
+  test('one address is cut off and its neighbour is not; the counter proves it; undo lets it go', async () => {
+    const [mine, other] = router.network.addresses
+    const trial = trialOf()
+    await trial.connected.check(trial.context(key))
+    const plan = await trial.connected.plan(target(mine), trial.context(key))
+    expect(await trial.connected.verify(plan, trial.context(key))).toMatchObject({ state: 'absent' })
+    expect([await router.network.reaches(mine), await router.network.reaches(other)]).toEqual([true, true])
+
+    const attempt = await trial.run(plan, key)
+    expect([await router.network.reaches(mine), await router.network.reaches(other)]).toEqual([false, true])
+    expect(await trial.settle(plan, key, attempt)).toMatchObject({
+      state: 'present',
+      proof: expect.stringMatching(/another \d+ s, [1-9]\d* packets stopped/),
+    })
+    await trial.run(plan, key)
+
+    const undone = await trial.run(plan, identity('undo', key), 'undo')
+    expect(await trial.settle(plan, key, undone, 'verifyUndo')).toMatchObject({ state: 'absent' })
+    expect(await router.network.reaches(mine)).toBe(true)
+  })
+
+  test("somebody else's block is left in force by undo", async () => {
+    const [mine] = router.network.addresses
+    await nft('add', 'element', 'inet', 'cordon', 'blocked4', `{ ${mine} timeout 1h comment "by hand" }`)
+    const trial = trialOf()
+    const plan = await trial.connected.plan(target(mine), trial.context(key))
+    const attempt = await trial.run(plan, key)
+    expect(await trial.settle(plan, key, attempt)).toMatchObject({ state: 'present' })
+    const undone = await trial.run(plan, key, 'undo')
+    expect(await trial.settle(plan, key, undone, 'verifyUndo')).toMatchObject({
+      state: 'absent',
+      proof: expect.stringContaining('somebody else'),
+    })
+    expect(await router.network.reaches(mine)).toBe(false)
+    await nft('delete', 'element', 'inet', 'cordon', 'blocked4', `{ ${mine} }`)
+  })
+
+  test('IPv6, and several addresses at once', async () => {
+    const trial = trialOf()
+    const plan = await trial.connected.plan(target('10.77.1.9, 2001:db8::9'), trial.context(key))
+    expect(await trial.settle(plan, key, await trial.run(plan, key))).toMatchObject({
+      state: 'present',
+      proof: expect.stringContaining('2001:db8::9'),
+    })
+    await trial.run(plan, key, 'undo')
+  })
+
+  test('a host with another key, and a key that may not log in, are told nothing', async () => {
+    for (const more of [{ known_hosts: router.sshd.strangers }, { key: join(HOST, 'cordon-host') }]) {
+      const trial = trialOf(more)
+      const error: unknown = await trial.connected.check(trial.context(key)).catch((problem: unknown) => problem)
+      expect(error).toMatchObject({ code: 'VENDOR_CONNECT' })
+      expect(trial.connected.classify(error)).toMatchObject({ kind: 'retry' })
+    }
+  })
+})
+
+test('cordon-host takes nothing on trust', () => {
+  const block = { do: 'egress.block', address: '10.77.1.9', seconds: 600, key }
+  const bad = [
+    { ...block, address: '10.77.1.9; reboot' },
+    { ...block, address: '10.77.1.0/24' },
+    { ...block, address: '127.0.0.1' },
+    { ...block, address: ['10.77.1.9'] },
+    { ...block, seconds: -1 },
+    { ...block, seconds: true },
+    { ...block, seconds: 1e12 },
+    { ...block, key: '$(reboot)' },
+    { do: 'agent.pause', agent: 'claude' },
+    { do: '__import__' },
+    {},
+  ]
+  for (const request of [...bad.map((one) => JSON.stringify(one)), '', '[]', '[['.repeat(20_000), `${' '.repeat(70_000)}{}`]) {
+    const { stdout, status } = spawnSync(join(HOST, 'cordon-host'), ['egress'], { input: `${request}\n`, encoding: 'utf8' })
+    const [greeting, answer] = stdout
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line))
+    expect([status, greeting, answer], request.slice(0, 100)).toMatchObject([0, { cordon: 1 }, { ok: false, code: 'refused' }])
+  }
+})
