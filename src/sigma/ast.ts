@@ -197,8 +197,11 @@ export interface Extension {
   readonly entities: Readonly<Record<string, string>>
   /** Only of a detection rule. Its condition asks for it already; this says what an unknown one means. */
   readonly posture?: Posture
-  /** Only of a `value_count`: it asks for values that are new to a group that has been watched for `learn` (milliseconds). */
-  readonly firstSeen?: { readonly learn: number }
+  /**
+   * Only of a `value_count`: it asks for values that are new to a group that has been watched for `learn` (milliseconds), of which so
+   * many `values` are remembered at the most.
+   */
+  readonly firstSeen?: { readonly learn: number; readonly values: number }
   /** Only of an `event_count`: it asks for groups of which nothing has come for the timespan. */
   readonly silence?: true
   /** Only of a `value_count`: it asks for numbers of a sequence that do not come within `wait` (milliseconds) after a higher one. */

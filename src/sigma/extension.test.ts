@@ -58,6 +58,7 @@ test.each([
   ['x-cordon: {posture: {require: [user.mfaa], unknown: pass}}', 'CORDON-VALUE', 6, 32],
   ['x-cordon: {posture: {require: [user.mfa], unknown: maybe}}', 'CORDON-VALUE', 6, 52],
   ['x-cordon: {first_seen: {}}', 'CORDON-VALUE', 6, 24],
+  ['x-cordon: {first_seen: {learn: 1d, values: 1}}', 'CORDON-VALUE', 6, 44],
   ['x-cordon: {first_seen: {learn: 1d}}', 'CORDON-KEY-MISPLACED', 6, 24],
   ['x-cordon: {silence: {}}', 'CORDON-VALUE', 6, 21],
   ['x-cordon: {silence: true}', 'CORDON-KEY-MISPLACED', 6, 21],

@@ -9,6 +9,8 @@ import { entryOf, nodeAt, toData, type YamlMap, type YamlNode } from './yaml.ts'
 export const SECTION = 'x-cordon'
 
 const DEFAULT_GRACE = 15 * 60_000
+/** More than a group has of what a rule can ask about, and some 5 MB of state. */
+const VALUES_REMEMBERED = 10_000
 const DEFAULT_ENTITIES = { device: 'device.id', user: 'user.id', agent: 'gen_ai.agent.name', agent_session: 'gen_ai.conversation.id' }
 /** Of a rule that has no section of its own. */
 export const DEFAULT_EXTENSION: Extension = {
@@ -54,7 +56,7 @@ const ruleSchema = z.strictObject({
   time: z.strictObject({ grace: duration }).optional(),
   entities: z.record(z.string(), text).default({}),
   posture: postureSchema.optional(),
-  first_seen: z.strictObject({ learn: duration }).optional(),
+  first_seen: z.strictObject({ learn: duration, values: z.int().min(2).default(VALUES_REMEMBERED) }).optional(),
   silence: z.literal(true).optional(),
   gaps: z.strictObject({ wait: duration }).optional(),
   suppress: z.strictObject({ by: z.union([text.transform((by) => [by]), z.array(text).min(1)]), for: duration }).optional(),

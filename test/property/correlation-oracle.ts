@@ -265,13 +265,20 @@ function turnsOf({ rule, depth }: Unit, all: readonly Placed[], { clock = () => 
       return now > until && between.some((number) => !came.has(number)) ? [{ anchor: s, past: [], until }] : []
     })
   }
-  const { learn } = rule.extension.firstSeen!
-  const valued = judged.filter(({ value }) => value !== undefined)
+  const { learn, values } = rule.extension.firstSeen!
   const remembers = (s: Hit, other: Hit) => (stepAt(s) - stepAt(other)) * step <= rule.timespan
+  // Those for which there was room.
+  const valued: Placed[] = []
+  for (const s of judged.filter(({ value }) => value !== undefined)) {
+    const others = new Set(valued.filter((other) => remembers(s, other)).map(({ value }) => value))
+    if (others.has(s.value) || others.size < values) valued.push(s)
+  }
   return valued.flatMap((s, at) => {
-    if (valued.slice(0, at).some((other) => other.value === s.value && remembers(s, other))) return []
+    const before = valued.slice(0, at).filter((other) => remembers(s, other))
+    if (before.some((other) => other.value === s.value)) return []
     const pause = valued.findLastIndex((other, index) => index <= at && (index === 0 || !remembers(other, valued[index - 1]!)))
-    return s.ingested - valued[pause]!.ingested >= learn ? [{ anchor: s, past: [], until: s.ingested }] : []
+    const isLast = new Set(before.map(({ value }) => value)).size + 1 === values
+    return isLast || s.ingested - valued[pause]!.ingested >= learn ? [{ anchor: s, past: [], until: s.ingested }] : []
   })
 }
 

@@ -15,7 +15,14 @@ const newValues = correlation('rule', {
   fields: ['user'],
   timespan: 16,
   bounds: [{ operator: 'gte', value: 2 }],
-  extension: { ...correlation('', {}).extension, firstSeen: { learn: 6 } },
+  extension: { ...correlation('', {}).extension, firstSeen: { learn: 6, values: 10 } },
+})
+const fewValues = correlation('rule', {
+  type: 'value_count',
+  fields: ['sequence'],
+  timespan: 16,
+  bounds: [{ operator: 'gte', value: 2 }],
+  extension: { ...correlation('', {}).extension, firstSeen: { learn: 3, values: 3 } },
 })
 const quiet = correlation('rule', {
   rules: ['a'],
@@ -53,6 +60,7 @@ const FLAT: Record<string, CorrelationRule> = {
     ],
   }),
   first_seen: newValues,
+  'first_seen, few values': fewValues,
   silence: quiet,
   gaps: missing,
   temporal: correlation('rule', { type: 'temporal' }),

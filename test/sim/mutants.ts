@@ -102,6 +102,12 @@ export const MUTANTS: readonly Mutant[] = [
     replace: 'false',
   },
   {
+    name: 'a place kept by a value that is forgotten, until memory is freed',
+    file: COURSE,
+    find: 'if (this.newest.size + 1 >= this.rule.values) this.sweep(stamp, advance)\n',
+    replace: '\n',
+  },
+  {
     name: 'anchor taken in arrival order',
     file: GROUP,
     find: 'let high = this.entries.length\n    if (high > 0',

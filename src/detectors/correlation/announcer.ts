@@ -98,7 +98,9 @@ export class Announcer {
    * What a course came to: it is final at once. What did not come is nothing to a correlation to which not all went that did: there is
    * another one then, with other parameters, to which it did.
    */
-  turn(unit: Unit, { entry: { signal }, from, to, missing }: Turn, offset: number): Told {
+  turn(unit: Unit, turn: Turn, offset: number): Told {
+    const { entry, from, to } = turn
+    const { signal } = entry
     const isAbsence = unit.course!.asks !== 'first_seen'
     if (isAbsence && this.known.tenures.isPartial(unit, from, to)) return { revisions: [], chained: [] }
     const own = this.known.rules.unit(unit.key, signal)
@@ -109,7 +111,7 @@ export class Announcer {
       id: alertId(rule.id, unit.key, { ...signal, time: signal.ingested }),
       rule,
       anchor: signal,
-      signals: [missing === undefined ? signal : withMissing(rule, signal, missing)],
+      signals: [withFacts(rule, turn)],
       group: groupFields(rule, signal),
       provisional: false,
       unknown: isAbsence ? this.known.gaps.within(from, to) : [],
@@ -216,10 +218,15 @@ function closesAt({ span }: Unit, { signal }: Entry): number {
   return signal.ingested + span.sight
 }
 
-/** The numbers that did not come, as a fact of the event that showed it. */
-function withMissing({ id, title, fields }: CorrelationRule, signal: Signal, missing: string): Signal {
-  const fact = { selection: '', field: fields[0]!, test: `missing: ${fields[0]!}`, value: missing.slice(0, FACT_LENGTH) }
-  return { ...signal, facts: [...signal.facts, { rule: id, title, facts: [fact] }] }
+/** What a course showed beside its event, as a fact of that: the numbers that did not come, that there is no room for more values. */
+function withFacts({ id, title, fields, extension }: CorrelationRule, { entry: { signal }, missing, full }: Turn): Signal {
+  const fact = (test: string, value: string) => {
+    const facts = [{ selection: '', field: fields[0]!, test, value: value.slice(0, FACT_LENGTH) }]
+    return { ...signal, facts: [...signal.facts, { rule: id, title, facts }] }
+  }
+  if (missing !== undefined) return fact(`missing: ${fields[0]!}`, missing)
+  const most = `first_seen.values: ${extension.firstSeen?.values}`
+  return full === true ? fact(most, 'reached: further values are neither remembered nor told') : signal
 }
 
 function idOf({ rule, key }: Unit, anchor: Signal): string {

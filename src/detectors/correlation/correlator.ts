@@ -77,6 +77,8 @@ export class Correlator {
   /** By depth: where its windows have been closed up to, and how far its anchors have been said to be complete. */
   private readonly closed: number[] = []
   private readonly told = new Map<number, number>()
+  /** By rule: signals with values for which their group had no room, since the start. For the metrics. */
+  readonly beyond = new Map<string, number>()
 
   constructor(options: CorrelatorOptions) {
     this.options = options
@@ -183,7 +185,9 @@ export class Correlator {
     const outcome = { revisions: [] as AlertRevision[], chained: [] as Chained[], changed: [] as StateRow[], evicted: [] as StateRow[] }
     for (const state of this.units.values()) {
       if (state.courses === undefined || state.unit.depth !== depth) continue
-      const { turns, changed, evicted } = state.courses.advance(clock, quiet)
+      const { turns, beyond, changed, evicted } = state.courses.advance(clock, quiet)
+      const { id } = state.unit.rule
+      if (beyond > 0) this.beyond.set(id, (this.beyond.get(id) ?? 0) + beyond)
       for (const turn of turns) {
         const { revisions, chained } = this.announcer.turn(state.unit, turn, offset)
         outcome.revisions.push(...revisions)

@@ -23,6 +23,7 @@ const rule = (asks: CourseRule['asks'], part: Partial<CourseRule> = {}): CourseR
   span: 80,
   learn: 0,
   wait: 0,
+  values: 10,
   step: 10,
   ...part,
 })
@@ -64,6 +65,24 @@ it('every number that did not come is named', () => {
 it('a hole as wide as numbers go costs nothing', () => {
   const course = courseOf(rule('gaps'), signal(1, '0'), signal(2, '999999999999999'))
   expect(course.advance(100).turns.map(({ missing }) => missing)).toEqual(['1 to 999999999999998'])
+})
+
+describe('first_seen remembers so many values of a group', () => {
+  const told = (course: Course, clock: number) =>
+    course.advance(clock).turns.map(({ entry, full }) => `${entry.signal.value}${full === true ? ', the last' : ''}`)
+
+  it('and tells of the last that there is room for, also while it learns, and of none beyond', () => {
+    const signals = ['a', 'b', 'c', 'a', 'd'].map((value, at) => signal(10 * at, value))
+    expect(told(courseOf(rule('first_seen', { values: 3 }), ...signals), 100)).toEqual(['a', 'b', 'c, the last'])
+    expect(told(courseOf(rule('first_seen', { values: 3, learn: 60 }), ...signals), 100)).toEqual(['c, the last'])
+  })
+
+  it('counts what is beyond, and has room again when values are forgotten', () => {
+    const course = courseOf(rule('first_seen', { values: 2 }), ...['a', 'b', 'c', 'c'].map((value, at) => signal(10 * at, value)))
+    expect(course.advance(50)).toMatchObject({ turns: [{}, { full: true }], beyond: 2 })
+    course.insert(signal(95, 'c'))
+    expect(course.advance(100)).toMatchObject({ turns: [{ entry: { signal: { value: 'c' } }, full: true }], beyond: 0 })
+  })
 })
 
 it.each(['first_seen', 'silence', 'gaps'] as const)('%s keeps nothing of a group of which nothing comes any more', (asks) => {

@@ -18,6 +18,8 @@ export interface CourseRule {
   readonly learn: number
   /** gaps: how long a number may come after a higher one. */
   readonly wait: number
+  /** first_seen: how many values of a group are remembered at the most. */
+  readonly values: number
   /** Of the signals of one group and value in one such step of stamps, the first stands for all. */
   readonly step: number
 }
@@ -25,7 +27,13 @@ export interface CourseRule {
 /** The course that a correlation asks about; undefined where it asks what its signals come to. */
 export function courseRuleOf({ extension, timespan }: CorrelationRule): CourseRule | undefined {
   const { firstSeen, silence, gaps } = extension
-  const course = { span: timespan, step: Math.min(MINUTE, Math.ceil(timespan / 8)), learn: firstSeen?.learn ?? 0, wait: gaps?.wait ?? 0 }
+  const course = {
+    span: timespan,
+    step: Math.min(MINUTE, Math.ceil(timespan / 8)),
+    learn: firstSeen?.learn ?? 0,
+    wait: gaps?.wait ?? 0,
+    values: firstSeen?.values ?? 0,
+  }
   if (firstSeen !== undefined) return { asks: 'first_seen', ...course }
   if (gaps !== undefined) return { asks: 'gaps', ...course }
   return silence === undefined ? undefined : { asks: 'silence', ...course }
@@ -38,11 +46,15 @@ export interface Turn {
   readonly to: number
   /** gaps: the numbers that did not come, `5, 7 to 9`. */
   readonly missing?: string
+  /** first_seen: its value is the last that the group has room for. */
+  readonly full?: true
 }
 
 /** What an advance did. */
 export interface Advance {
   readonly turns: Turn[]
+  /** first_seen: signals with values that the group had no room for. */
+  beyond: number
   /** Entries that now mean something else than before: those that mean nothing are forgotten. */
   readonly touched: Set<Entry>
 }
@@ -88,7 +100,7 @@ export class Course {
 
   /** Judges what was ingested before `clock`: nothing that still comes was. */
   advance(clock: number, quiet = clock): Advance {
-    const advance: Advance = { turns: [], touched: new Set() }
+    const advance: Advance = { turns: [], beyond: 0, touched: new Set() }
     const next = this.waiting.findIndex(({ signal }) => signal.ingested >= clock)
     for (const entry of this.waiting.splice(0, next < 0 ? this.waiting.length : next)) {
       this.places.delete(placeOf(entry.signal))
@@ -117,7 +129,10 @@ export function isKept({ counted, holds, anchor }: Entry): boolean {
   return !counted || holds || anchor
 }
 
-/** A value is new to a group that has been watched for long enough, if none of its signals had it within the span. */
+/**
+ * A value is new to a group that has been watched for long enough, if none of its signals had it within the span. What a group has no room
+ * for is not remembered, so it is not told either: each of its signals would be new again (docs/decisions/0021).
+ */
 class FirstSeen implements Judge {
   private readonly rule: CourseRule
   /** Since when the group has been watched without a pause longer than the span. */
@@ -137,9 +152,15 @@ class FirstSeen implements Judge {
     if (this.first === undefined || this.latest === undefined || !this.isRemembered(this.latest, ingested)) this.begin(entry, advance)
     const from = this.first!.signal.ingested
     const known = this.newest.get(value)
-    if (!(known !== undefined && this.isRemembered(known, ingested)) && ingested - from >= this.rule.learn)
-      advance.turns.push({ entry, from, to: ingested })
-    if (known !== undefined && this.steps(known.signal.ingested, ingested) === 0) return
+    if (known === undefined || !this.isRemembered(known, ingested)) {
+      const room = this.room(ingested, advance)
+      if (room === 0) {
+        advance.beyond++
+        return
+      }
+      if (room === 1) advance.turns.push({ entry, from, to: ingested, full: true })
+      else if (ingested - from >= this.rule.learn) advance.turns.push({ entry, from, to: ingested })
+    } else if (this.steps(known.signal.ingested, ingested) === 0) return
     if (known !== undefined) this.drop(known, advance)
     entry.anchor = true
     this.newest.set(value, entry)
@@ -149,11 +170,7 @@ class FirstSeen implements Judge {
   pass(clock: number, advance: Advance): void {
     if (clock < this.sweepAt) return
     this.sweepAt = clock + this.rule.span / 4
-    for (const [value, entry] of this.newest) {
-      if (this.isRemembered(entry, clock)) continue
-      this.newest.delete(value)
-      this.drop(entry, advance)
-    }
+    this.sweep(clock, advance)
     if (this.newest.size > 0) return
     this.begin(undefined, advance)
     this.latest = undefined
@@ -168,6 +185,20 @@ class FirstSeen implements Judge {
     if (!entry.anchor) return
     this.newest.set(entry.signal.value!, entry)
     if (this.latest === undefined || byIngestion(this.latest.signal, entry.signal) < 0) this.latest = entry
+  }
+
+  /** How many more values can be remembered. */
+  private room(stamp: number, advance: Advance): number {
+    if (this.newest.size + 1 >= this.rule.values) this.sweep(stamp, advance)
+    return this.rule.values - this.newest.size
+  }
+
+  private sweep(stamp: number, advance: Advance): void {
+    for (const [value, entry] of this.newest) {
+      if (this.isRemembered(entry, stamp)) continue
+      this.newest.delete(value)
+      this.drop(entry, advance)
+    }
   }
 
   private begin(entry: Entry | undefined, advance: Advance): void {

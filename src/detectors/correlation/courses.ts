@@ -6,6 +6,8 @@ import { Deadlines } from './deadlines.ts'
 /** What an advance of all groups did: rows to write and to delete, by group. */
 export interface Advanced {
   readonly turns: readonly Turn[]
+  /** As `Advance` has it. */
+  readonly beyond: number
   readonly changed: readonly (readonly [group: string, Entry])[]
   readonly evicted: readonly (readonly [group: string, Entry])[]
 }
@@ -48,7 +50,9 @@ export class Courses {
     const rows = done.flatMap(({ group, touched }) => [...touched].map((entry) => [group, entry] as const))
     const evicted = rows.filter(([, entry]) => !isKept(entry))
     this.size -= evicted.length
-    return { turns: done.flatMap(({ turns }) => turns), changed: rows.filter(([, entry]) => isKept(entry)), evicted }
+    const turns = done.flatMap((each) => each.turns)
+    const beyond = done.reduce((sum, each) => sum + each.beyond, 0)
+    return { turns, beyond, changed: rows.filter(([, entry]) => isKept(entry)), evicted }
   }
 
   private of(group: string): Course {

@@ -27,6 +27,8 @@ export interface CorrelateSettings {
 export interface CorrelateStatus {
   readonly partition: number
   readonly signalsHeld: number
+  /** By rule: signals with values for which their group had no room, since the start. */
+  readonly beyond: ReadonlyMap<string, number>
   /** All events ingested before this have been correlated; minus infinity where not every partition of the events log has been heard of. */
   readonly clock: number
   readonly size: CheckpointSize
@@ -144,6 +146,7 @@ class Partition {
     return {
       partition,
       signalsHeld: correlator.size,
+      beyond: correlator.beyond,
       clock: correlator.ingested,
       size: checkpoint.size,
       generationAt,

@@ -170,7 +170,7 @@ export function ruleSetOf({ detections, correlations }: Rules): RuleSet {
 function courseOf({ course }: Correlation): Pick<Extension, 'firstSeen' | 'silence' | 'gaps'> {
   if (course === undefined) return {}
   if (course === 'silence') return { silence: true }
-  return 'wait' in course ? { gaps: { wait: course.wait * 1_000 } } : { firstSeen: { learn: course.learn * 1_000 } }
+  return 'wait' in course ? { gaps: { wait: course.wait * 1_000 } } : { firstSeen: { learn: course.learn * 1_000, values: course.values } }
 }
 
 function headOf({ name, id, mode }: Detection | Correlation, grace: number, more: Partial<Extension> = {}): RuleHead {

@@ -45,8 +45,8 @@ export interface Correlation {
   readonly grace: number
   readonly bounds: readonly { readonly operator: Operator; readonly value: number }[]
   readonly field?: Field
-  /** It asks for new values after so many seconds of learning, for silence, or for numbers that do not come within so many seconds. */
-  readonly course?: { readonly learn: number } | 'silence' | { readonly wait: number }
+  /** It asks for new values, of which it remembers so many, after so many seconds of learning, for silence, or for numbers that do not come within so many seconds. */
+  readonly course?: { readonly learn: number; readonly values: number } | 'silence' | { readonly wait: number }
   readonly expression: Expression
   /** Its rules alert by themselves, too. */
   readonly generate: boolean
@@ -139,7 +139,7 @@ function correlationDocument(rule: Correlation): object {
 function courseKeys(course: Correlation['course']): object {
   if (course === undefined) return {}
   if (course === 'silence') return { silence: true }
-  return 'wait' in course ? { gaps: { wait: `${course.wait}s` } } : { first_seen: { learn: `${course.learn}s` } }
+  return 'wait' in course ? { gaps: { wait: `${course.wait}s` } } : { first_seen: { learn: `${course.learn}s`, values: course.values } }
 }
 
 function extension(mode: Mode): object {

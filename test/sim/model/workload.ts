@@ -188,7 +188,7 @@ function randomCorrelation(
 
 /** New values, silence, or missing numbers of the events of some rules. */
 function randomCourse(random: Random, at: number, detections: readonly Detection[]): Correlation {
-  const course = random.pick(['silence', { learn: random.int(0, 3) }, { wait: random.int(1, 3) }] as const)
+  const course = random.pick(['silence', { learn: random.int(0, 3), values: random.int(2, 5) }, { wait: random.int(1, 3) }] as const)
   const silence = course === 'silence'
   const rules = random
     .shuffle(detections)
