@@ -42,7 +42,8 @@ export interface Plan<D extends PlanDetails = PlanDetails> {
 
 /** What the vendor's system says about the effect, read back: never inferred from a 2xx. */
 export type Observation =
-  | { readonly state: 'present'; readonly proof: string; readonly residualUntil?: number }
+  /** `foreign`: in words, who else made it or has touched it since. It is then in force, and not Cordon's to undo. */
+  | { readonly state: 'present'; readonly proof: string; readonly residualUntil?: number; readonly foreign?: string }
   | { readonly state: 'absent'; readonly proof: string }
   /** Accepted, and not decided yet (the device has not answered): ask again after `retryAfter` milliseconds. */
   | { readonly state: 'pending'; readonly reason: string; readonly retryAfter: number }

@@ -418,3 +418,72 @@ describe('the guards', () => {
     expect((await only(site)).state).toBe('READY')
   })
 })
+
+describe('what expires', () => {
+  const expiring = (renew: boolean) => {
+    const kit = setUp()
+    kit.site.policy = { ...kit.site.policy, expiries: [{ verb: 'quarantine_device', after: HOUR, renew }] }
+    return kit
+  }
+
+  test('is undone at its time and not before, also where that comes while the engine is down', async () => {
+    const { site, rule, mdm } = expiring(false)
+    await site.alert(alertOn('d1', rule))
+    await site.passTo(START + HOUR - 1)
+    expect((await only(site)).state).toBe('CONFIRMED')
+    site.now = START + 3 * HOUR
+    await site.restart()
+    await site.run()
+    expect(await only(site)).toMatchObject({ state: 'REVERTED', undoRequested: { by: 'cordon', reason: 'its time of one hour is over' } })
+    expect(mdm.acts.map(({ act }) => act)).toEqual(['do', 'undo'])
+  })
+
+  test('is renewed, and told once each time, while its incident is open', async () => {
+    const { site, rule, mdm, pager } = expiring(true)
+    await site.alert(alertOn('d1', rule))
+    await site.passTo(START + HOUR - 1)
+    const before = pager.requests.length
+    await site.passTo(START + 3 * HOUR)
+    expect((await only(site)).state).toBe('CONFIRMED')
+    expect(site.notices('EFFECT_RENEWED')).toHaveLength(3)
+    expect(pager.requests.length - before).toBe(3)
+    expect(mdm.acts.map(({ act }) => act)).toEqual(['do'])
+  })
+
+  test('begins anew with a new detection', async () => {
+    const { site, rule } = expiring(false)
+    await site.alert(alertOn('d1', rule))
+    await site.passTo(START + 30 * MINUTE)
+    await site.alert(alertOn('d1', rule, { key: 'again' }))
+    await site.passTo(START + 90 * MINUTE - 1)
+    expect((await only(site)).state).toBe('CONFIRMED')
+    await site.passTo(START + 90 * MINUTE)
+    expect((await only(site)).state).toBe('REVERTED')
+  })
+
+  test('waits for the kill switch to be off', async () => {
+    const { site, rule } = expiring(false)
+    await site.alert(alertOn('d1', rule))
+    await site.run()
+    await stopActions(site.ports, 'bob', 'looks wrong')
+    site.now = START + 2 * HOUR
+    await site.dispatcher.drain()
+    expect((await only(site)).state).toBe('CONFIRMED')
+    await startActions(site.ports, 'bob')
+    site.now += MINUTE
+    await site.run()
+    expect((await only(site)).state).toBe('REVERTED')
+  })
+
+  test('and somebody else has touched is left to them, and told', async () => {
+    const { site, rule, mdm } = expiring(false)
+    await site.alert(alertOn('d1', rule))
+    await site.run()
+    mdm.touched.add('d1')
+    await site.passTo(START + 2 * HOUR)
+    expect((await only(site)).state).toBe('CONFIRMED')
+    expect(site.notices('UNDO_FAILED')).toEqual([expect.stringContaining('an administrator has isolated it, too')])
+    expect(mdm.trespasses).toEqual([])
+    expect(mdm.acts.map(({ act }) => act)).toEqual(['do'])
+  })
+})

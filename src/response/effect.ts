@@ -62,6 +62,10 @@ export interface Effect {
   readonly failing?: { readonly since: number; readonly count: number }
   /** Receipt keys that the last read-back looked up: their arrival wakes the effect. */
   readonly awaits?: readonly string[]
+  /** How long it is to stay in force once it is confirmed, as the policy said when it was claimed. */
+  readonly expiry?: { readonly after: number; readonly renew: boolean }
+  /** When it is undone, or renewed. Milliseconds since the epoch. */
+  readonly expires?: number
   /** When on-call was told that the confirmation is overdue. */
   readonly overdue?: number
   /** When the dispatcher looks at it again, {@link NEVER} if only an outside cause can move it. Milliseconds since the epoch. */

@@ -3,6 +3,7 @@ import type { Effect } from './effect.ts'
 import type { Guard, Reached, Verdict } from './guards.ts'
 import type { Limit } from './policy.ts'
 import { type RecordingPorts, record } from './recording.ts'
+import { inWords } from './words.ts'
 
 /** A limit whose period is no longer than this sets the pace: what is beyond it waits for its turn and is not held for a person. Milliseconds. */
 const PACE = 60_000
@@ -30,7 +31,7 @@ export function judgeLimits(effect: Effect, guard: Guard, limits: readonly Limit
     if (used.length < most) continue
     const oldest = used[used.length - most]
     if (limit.per <= PACE && oldest !== undefined)
-      return { event: 'wait', reason: `no more than ${inWords(limit, fleet)}`, until: oldest.at + limit.per }
+      return { event: 'wait', reason: `no more than ${limitInWords(limit, fleet)}`, until: oldest.at + limit.per }
     return refusal(effect, guard, limit, fleet, now)
   }
   // A retry keeps its place: one effect counts once, from its latest claim.
@@ -73,7 +74,7 @@ function sentenceOf({ reason, count, targets }: Reached): string {
 
 /** Held back. The guard document gathers what is, for the one page of the period. */
 function refusal(effect: Effect, guard: Guard, limit: Limit, fleet: number, now: number): Verdict {
-  const reason = `the limit of ${inWords(limit, fleet)} is reached`
+  const reason = `the limit of ${limitInWords(limit, fleet)} is reached`
   const key = [limit.verb, mostOf(limit, fleet), limit.per, ...(limit.each === 'rule' ? [effect.rule.id] : [])].join(' ')
   const remembered = Object.entries(guard.reached ?? {}).filter(([, { since }]) => since > now - REMEMBERED)
   const known = remembered.find(([other]) => other === key)?.[1]
@@ -97,21 +98,9 @@ function mostOf({ most }: Limit, fleet: number): number {
 }
 
 /** `10 quarantine_device in one hour over the fleet`. */
-function inWords(limit: Limit, fleet: number): string {
+function limitInWords(limit: Limit, fleet: number): string {
   const share = typeof limit.most === 'number' ? '' : ` (${limit.most.share * 100} % of ${fleet} devices)`
-  return `${mostOf(limit, fleet)} ${limit.verb}${share} in ${period(limit.per)} ${limit.each === 'rule' ? 'by one rule' : 'over the fleet'}`
-}
-
-function period(length: number): string {
-  const [unit, size] = (
-    [
-      ['day', 86_400_000],
-      ['hour', 3_600_000],
-      ['minute', 60_000],
-    ] as const
-  ).find(([, size]) => length % size === 0) ?? ['second', 1_000]
-  const count = length / size
-  return count === 1 ? `one ${unit}` : `${count} ${unit}s`
+  return `${mostOf(limit, fleet)} ${limit.verb}${share} in ${inWords(limit.per)} ${limit.each === 'rule' ? 'by one rule' : 'over the fleet'}`
 }
 
 const capital = (text: string) => text.charAt(0).toUpperCase() + text.slice(1)

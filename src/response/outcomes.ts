@@ -71,7 +71,9 @@ export function observed(effect: Effect, seen: Observation, terms: Terms): Effec
         return apply(effect, 'accept', reason, { ...settled, proof, residualUntil, dueAt: residualUntil })
       }
       const times = { ...settled.times, confirmed: effect.times.confirmed ?? now }
-      return apply(effect, 'confirm', proof, { ...settled, proof, residualUntil: undefined, overdue: undefined, dueAt: NEVER, times })
+      const expires = effect.expires ?? (effect.expiry && now + effect.expiry.after)
+      const changes = { proof, residualUntil: undefined, overdue: undefined, expires, dueAt: expires ?? NEVER, times }
+      return apply(effect, 'confirm', proof, { ...settled, ...changes })
     }
     case 'absent': {
       // Right after acceptance a vendor's own view may lag behind: where a repetition is not harmless, it gets time.
@@ -90,9 +92,14 @@ export function observed(effect: Effect, seen: Observation, terms: Terms): Effec
 
 /** Whether the undo must be sent (again): not while one that was accepted may still take effect. */
 export function mustSendUndo({ reversal }: Effect, seen: Observation, { now, responder }: Terms): boolean {
-  if (seen.state !== 'present' && seen.state !== 'pending') return false
+  if ((seen.state !== 'present' && seen.state !== 'pending') || isForeign(seen)) return false
   if (reversal === undefined || now - reversal.at >= responder.confirmWithin) return true
   return reversal.answer === undefined && seen.state === 'present'
+}
+
+/** Someone else made it, or has touched it since: what they decided is not taken back. */
+function isForeign(seen: Observation): boolean {
+  return seen.state === 'present' && seen.foreign !== undefined
 }
 
 export function undoObserved(effect: Effect, seen: Observation, terms: Terms): Effect {
@@ -117,6 +124,7 @@ export function undoObserved(effect: Effect, seen: Observation, terms: Terms): E
     case 'pending':
       return amend(effect, { lease: undefined, failing: undefined, reason: seen.reason, dueAt: terms.now + seen.retryAfter })
     case 'present':
+      if (seen.foreign !== undefined) return kept(effect, `it is not Cordon's to lift: ${seen.foreign}`, terms)
       return wait(effect, { kind: 'retry', reason: `undo sent, still in force (${seen.proof})` }, terms)
   }
 }
@@ -150,7 +158,7 @@ export function held(effect: Effect, reason: string): Effect {
 /** The undo failed for good. What was confirmed is still in force; of what never was, nobody knows. */
 function kept(effect: Effect, reason: string, terms: Terms): Effect {
   const why = `the undo failed: ${reason}`
-  const changes = { lease: undefined, failing: undefined, undoRequested: undefined, dueAt: NEVER }
+  const changes = { lease: undefined, failing: undefined, undoRequested: undefined, expires: undefined, dueAt: NEVER }
   return effect.times.confirmed === undefined ? ended(effect, 'fail', why, terms, changes) : apply(effect, 'keep', why, changes)
 }
 

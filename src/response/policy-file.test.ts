@@ -29,6 +29,7 @@ describe('a policy that says little', () => {
       const files = text === undefined ? {} : { grants: text, limits: text, protected: text }
       expect(parse(files)).toEqual({
         grants: [],
+        expiries: [],
         limits: (['quarantine_device', 'lock_device'] as const).flatMap((verb) => [
           { verb, most: 3, per: 60_000 },
           { verb, most: 10, per: 3_600_000 },

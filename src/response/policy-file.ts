@@ -6,7 +6,7 @@ import { duration } from '../settings/duration.ts'
 import { type Problem, readSettings, refuse, type Settings } from '../settings/settings-file.ts'
 import { VERBS } from '../sigma/ast.ts'
 import { approvalsFile, approvalsOf } from './approvals-file.ts'
-import type { Grant, Limit, Policy, Protected } from './policy.ts'
+import type { Expiry, Grant, Limit, Policy, Protected } from './policy.ts'
 
 const INVALID = 'POLICY_INVALID'
 
@@ -59,6 +59,10 @@ const limitsFile = z.strictObject({
     .array(z.strictObject({ verb, most, per: period, each: z.literal('rule').optional() }))
     .nullable()
     .default([]),
+  expires: z
+    .array(z.strictObject({ verb, after: period, renew: z.boolean().default(true) }))
+    .nullable()
+    .default([]),
   quarantine_rules: z.array(text).nullable().default([]),
 })
 
@@ -98,6 +102,7 @@ export function parsePolicy(files: {
   return {
     grants: grantsOf(read(files.grants, grantsFile), quarantine),
     limits: withDefaults(limits?.data.limits ?? []),
+    expiries: expiriesOf(limits),
     protected: protectedOf(read(files.protected, protectedFile)?.data),
     approvals: approvalsOf(read(files.approvals, approvalsFile)),
   }
@@ -134,6 +139,15 @@ function grantsOf(grants: Settings<z.infer<typeof grantsFile>> | undefined, quar
   })
   refuse(INVALID, problems)
   return result
+}
+
+function expiriesOf(limits: Settings<z.infer<typeof limitsFile>> | undefined): Expiry[] {
+  const expiries = limits?.data.expires ?? []
+  const again = expiries.findIndex(({ verb }, index) => expiries.slice(0, index).some((other) => other.verb === verb))
+  if (limits !== undefined && again >= 0) {
+    refuse(INVALID, [{ where: limits.at(['expires', again]), message: `${expiries[again]?.verb} expires twice` }])
+  }
+  return expiries
 }
 
 function withDefaults(data: NonNullable<z.infer<typeof limitsFile>['limits']>): Limit[] {

@@ -29,6 +29,15 @@ export interface Limit {
   readonly each?: 'rule'
 }
 
+/** How long an effect of a verb stays in force once it is confirmed. */
+export interface Expiry {
+  readonly verb: Verb
+  /** Milliseconds. */
+  readonly after: number
+  /** With an incident that holds it still open it goes on for as long again, and on-call is told; else it is undone whatever is open. */
+  readonly renew: boolean
+}
+
 /** What the machine never acts on by itself, compared without regard to case. */
 export interface Protected {
   /** Device ids or names. */
@@ -42,6 +51,7 @@ export interface Protected {
 export interface Policy {
   readonly grants: readonly Grant[]
   readonly limits: readonly Limit[]
+  readonly expiries: readonly Expiry[]
   readonly protected: Protected
   readonly approvals: Approvals
 }

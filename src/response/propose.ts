@@ -9,7 +9,7 @@ import { type Effect, effectId, isTelling, NEVER, subjectOf } from './effect.ts'
 import { recommendationFact } from './facts.ts'
 import type { Policy } from './policy.ts'
 import type { Recording } from './recording.ts'
-import { apply, isEnding, isLive } from './transitions.ts'
+import { amend, apply, isEnding, isLive } from './transitions.ts'
 import type { Configured } from './vendor.ts'
 import { nounOf } from './words.ts'
 
@@ -140,7 +140,7 @@ function cooled({ times }: Effect, now: number, cooldown: number): boolean {
   return now - (times.ended ?? times.proposed) >= cooldown
 }
 
-/** The incident holds the effect that there is. A new detection also lets one try again that waits for leave or room. */
+/** The incident holds the effect that there is. A new detection also lets one try again that waits for leave or room, and one that is in force stay so for longer. */
 async function attach(recording: Recording, latest: Effect, proposal: Proposal): Promise<void> {
   const { incident, fresh, decision } = proposal
   const held = incident === undefined ? latest : await recording.hold(latest, incident)
@@ -161,6 +161,10 @@ async function askAnew(recording: Recording, effect: Effect, { alert, context, r
 function retry(effect: Effect, now: number): Effect {
   if (effect.state === 'AWAITING_APPROVAL') return apply(effect, 'grant', 'its rule was granted anew', { approval: undefined, dueAt: now })
   if (effect.state === 'HELD') return apply(effect, 'release', 'detected again', { dueAt: now })
+  if (effect.state === 'CONFIRMED' && effect.expires !== undefined && effect.expiry !== undefined) {
+    const expires = now + effect.expiry.after
+    return amend(effect, { expires, dueAt: expires })
+  }
   return effect
 }
 

@@ -1,4 +1,5 @@
 import { type CordonError, messageOf } from '../event/error.ts'
+import { formatTime } from '../event/time.ts'
 import { brief } from '../incidents/brief.ts'
 import type { IncidentBrief, Observation, Plan } from '../responders/responder.ts'
 import { approvalProblem } from './approval.ts'
@@ -24,9 +25,9 @@ import {
 import type { Policy } from './policy.ts'
 import { AUTOMATIC, type Recording, type RecordingPorts, record } from './recording.ts'
 import { isGivenUp } from './retry.ts'
-import { amend, apply, type EffectChanges, isEnding, wantsUndo } from './transitions.ts'
+import { amend, apply, callOff, type EffectChanges, isEnding, wantsUndo } from './transitions.ts'
 import { type Link, type Outcome, type Reading, Vendor } from './vendor.ts'
-import { nounOf } from './words.ts'
+import { inWords, nounOf } from './words.ts'
 
 /** Moments at which a crash leaves something half done: tests stop the process there. */
 export const CRASH_POINTS = ['claimed', 'attempt-written', 'sent', 'accepted', 'undo-written', 'undo-sent'] as const
@@ -105,6 +106,8 @@ export class Runner {
           forgotten ? lost(effect, 'stopped before an answer was recorded', this.#lease()) : amend(effect, this.#lease()),
         )
       }
+      case 'CONFIRMED':
+        return this.#expire(recording, effect)
       case 'UNKNOWN':
       case 'REVERTING':
         return recording.effect(effect, amend(effect, this.#lease()))
@@ -115,6 +118,25 @@ export class Runner {
         await recording.effect(effect, amend(effect, { dueAt: NEVER }))
         return undefined
     }
+  }
+
+  /** Its time is over: undone, or renewed and told while an incident that holds it is open. Answers it where its undo begins. */
+  async #expire(recording: Recording, effect: Effect): Promise<Effect | undefined> {
+    const { expiry, expires, holds } = effect
+    if (expiry === undefined || expires === undefined || expires > recording.now) {
+      await recording.effect(effect, amend(effect, { dueAt: expires ?? NEVER }))
+      return undefined
+    }
+    const incidents = await Promise.all(holds.map((id) => recording.read.incident(id)))
+    if (expiry.renew && incidents.some((incident) => incident !== undefined && incident.status !== 'resolved')) {
+      const until = recording.now + expiry.after
+      const renewed = await recording.effect(effect, amend(effect, { expires: until, dueAt: until }))
+      const text = `${nounOf(renewed)} would have ended after ${inWords(expiry.after)}, and its incident is still open: it stays in force until ${formatTime(until)}.`
+      await recording.warn('EFFECT_RENEWED', renewed, text)
+      return undefined
+    }
+    const ending = callOff(effect, AUTOMATIC, `its time of ${inWords(expiry.after)} is over`, recording.now)
+    return ending && this.#beginUndo(recording, await recording.effect(effect, ending))
   }
 
   async #beginUndo(recording: Recording, effect: Effect): Promise<Effect | undefined> {
@@ -150,7 +172,8 @@ export class Runner {
     if (verdict.event === 'wait') return this.#postpone(recording, effect, verdict.until, verdict.reason)
     if (verdict.guard !== undefined) await recording.guard(verdict.guard)
     if (verdict.event === 'claim') {
-      return recording.effect(effect, apply(effect, 'claim', verdict.reason, { ...this.#lease(), ...(await toTell(recording, effect)) }))
+      const changes = { ...this.#lease(), ...(await toTell(recording, effect)), expiry: expiryOf(effect, policy) }
+      return recording.effect(effect, apply(effect, 'claim', verdict.reason, changes))
     }
     if (verdict.event === 'deny') await recording.effect(effect, ended(effect, 'deny', verdict.reason, this.#terms()))
     else await recording.effect(effect, held(effect, verdict.reason))
@@ -290,6 +313,12 @@ export class Runner {
     if (incident === undefined) throw new Error(`effect ${effect.id} belongs to no incident`)
     return brief(incident)
   }
+}
+
+/** What tells people ends with its incident, and what cannot be undone has no end. */
+function expiryOf(effect: Effect, { expiries }: Policy): Effect['expiry'] {
+  const found = isTelling(effect) || !effect.reversible ? undefined : expiries.find(({ verb }) => verb === effect.verb)
+  return found && { after: found.after, renew: found.renew }
 }
 
 /** What tells people tells the incident as it is now; a revision that was not told yet needs a plan of its own. */

@@ -102,6 +102,7 @@ export function policyWith(grants: readonly Grant[], changes: Partial<Policy> = 
   return {
     grants,
     limits: [{ verb: 'quarantine_device', most: 10, per: HOUR }],
+    expiries: [],
     protected: { devices: [], groups: [], owners: [] },
     approvals: NO_APPROVALS,
     ...changes,
@@ -135,6 +136,9 @@ export class FakeVendor {
   /** Asked for nothing: every read-back fails. */
   blind = false
   residualUntil: number | undefined
+  /** Targets that somebody else has touched, and undos of Cordon's that reached them all the same. */
+  readonly touched = new Set<string>()
+  readonly trespasses: string[] = []
   readonly #honoursKeys: boolean
   readonly #seen = new Set<string>()
   readonly #inForce = new Map<string, string>()
@@ -202,6 +206,7 @@ export class FakeVendor {
     const fault = this.faults.shift() ?? 'none'
     const key = context.idempotencyKey
     this.requests.push(key)
+    if (act === 'undo' && this.touched.has(target)) this.trespasses.push(target)
     const perform = () => {
       if (this.#honoursKeys && this.#seen.has(key)) return
       this.#seen.add(key)
@@ -221,7 +226,12 @@ export class FakeVendor {
     this.#settle()
     if (this.blind) throw new VendorTrouble({ kind: 'retry', reason: 'the vendor is down' })
     if (!this.#inForce.has(key)) return { state: 'absent', proof: 'not listed' }
-    return { state: 'present', proof: 'listed', ...(this.residualUntil === undefined ? {} : { residualUntil: this.residualUntil }) }
+    return {
+      state: 'present',
+      proof: 'listed',
+      ...(this.residualUntil === undefined ? {} : { residualUntil: this.residualUntil }),
+      ...(this.touched.has(this.#inForce.get(key) ?? '') ? { foreign: 'an administrator has isolated it, too' } : {}),
+    }
   }
 
   #settle(): void {

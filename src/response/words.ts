@@ -107,3 +107,16 @@ function words(effect: Effect): string | undefined {
       return undefined
   }
 }
+
+/** A length of time in milliseconds: `one hour`, `90 seconds`. */
+export function inWords(length: number): string {
+  const [unit, size] = (
+    [
+      ['day', 86_400_000],
+      ['hour', 3_600_000],
+      ['minute', 60_000],
+    ] as const
+  ).find(([, size]) => length % size === 0) ?? ['second', 1_000]
+  const count = length / size
+  return count === 1 ? `one ${unit}` : `${count} ${unit}s`
+}

@@ -39,6 +39,7 @@ export function policyFor(bundles: readonly RuleSet[]): Policy {
       where,
     })),
     limits: [],
+    expiries: [],
     protected: { devices: [], groups: [], owners: [] },
     approvals: NO_APPROVALS,
   }
