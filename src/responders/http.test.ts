@@ -148,6 +148,25 @@ test('TLS that cannot be set up counts as never sent', async () => {
   expect(error.code).toBe('HTTP_CONNECT')
 })
 
+test('what waited for a connection and was sent on one that others had used is not taken for never sent', async () => {
+  let served = 0
+  const host = await serve((request, response) => {
+    if (++served <= 16) setTimeout(() => response.end('ok'), 20)
+    else request.socket.destroy()
+  })
+  const client = privateClient(host)
+  const codes = await Promise.all(
+    Array.from({ length: 32 }, () =>
+      client.request(get(host)).then(
+        () => 'ok',
+        (error: CordonError) => error.code,
+      ),
+    ),
+  )
+  expect(codes.toSorted()).toEqual([...Array<string>(16).fill('HTTP_BROKEN'), ...Array<string>(16).fill('ok')])
+  expect(served).toBe(32)
+})
+
 test('a server that takes the request and is silent, or hangs up, or tells half: outcome unknown', async () => {
   const silent = await serve(() => {})
   expect((await failureOf(privateClient(silent).request(get(silent, { timeout: 100 })))).code).toBe('HTTP_TIMEOUT')

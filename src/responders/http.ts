@@ -172,7 +172,8 @@ function watchedTransport(lookup: LookupFunction, progress: Progress, unconnecte
         clearTimeout(waiting)
       }
       outgoing.once('socket', (socket) => {
-        if (outgoing.reusedSocket) connected()
+        // One that waited for its turn gets a socket that is connected already, and Node does not call that reused.
+        if (!socket.connecting) connected()
         else socket.once(secure ? 'secureConnect' : 'connect', connected)
       })
       return outgoing
