@@ -58,7 +58,7 @@ describe('a request', () => {
     expect(site.notices('EFFECT_DEAD')).toHaveLength(1)
     expect(mdm.acts).toEqual([])
     expect(pager.requests.length).toBe(2)
-  })
+  }, 60_000)
 
   test('that is accepted and never confirmed is told to on-call once, and waited for', async () => {
     const { site, rule, mdm } = setUp()
