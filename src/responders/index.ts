@@ -1,5 +1,6 @@
 import { alertmanagerIncident } from './alertmanager-incident.ts'
 import type { Endpoint } from './endpoint.ts'
+import { hostPauseAgent } from './host-pause-agent.ts'
 import { keycloakDisableUser } from './keycloak-disable-user.ts'
 import { keycloakRevokeSessions } from './keycloak-revoke-sessions.ts'
 import { nanomdmQuarantine } from './nanomdm-quarantine.ts'
@@ -25,4 +26,5 @@ export const RESPONDERS: readonly Responder<Endpoint>[] = [
   keycloakRevokeSessions,
   keycloakDisableUser,
   nftablesBlockEgress,
+  hostPauseAgent,
 ]

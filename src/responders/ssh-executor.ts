@@ -67,7 +67,7 @@ export async function execute(host: SshHost, request: HostRequest, timeout: numb
     '-l',
     decodeURIComponent(username),
     '--',
-    hostname,
+    hostname.replace(/^\[|\]$/g, ''),
   ]
   const limit = AbortSignal.any([signal, AbortSignal.timeout(timeout)])
   const child = spawn(host.ssh, words, {

@@ -89,3 +89,20 @@ export function egressActs(): Act {
     return { result: look() }
   }
 }
+
+/** A device on which one process group of an agent runs. */
+export function agentActs(): Act {
+  let owner: string | undefined
+  return (request) => {
+    const look = () => ({ groups: [{ pid: 4711, started: 1, stopped: owner !== undefined, ours: owner === request.key }] })
+    if (request.do === 'agent.pause' && owner === undefined) {
+      owner = String(request.key)
+      return { result: look(), did: 'stopped' }
+    }
+    if (request.do === 'agent.resume' && owner === request.key) {
+      owner = undefined
+      return { result: look(), did: 'continued' }
+    }
+    return { result: look() }
+  }
+}

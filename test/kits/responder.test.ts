@@ -7,7 +7,7 @@ import { startLabPaging } from '../../lab/servers/paging.ts'
 import { startLabTokens } from '../../lab/servers/tokens.ts'
 import { RESPONDERS } from '../../src/responders/index.ts'
 import { startFaultProxy } from './fault-proxy.ts'
-import { egressActs, HOST_ANSWERS, startHostStandIn } from './host-stand-in.ts'
+import { agentActs, egressActs, HOST_ANSWERS, startHostStandIn } from './host-stand-in.ts'
 import { startKeycloakStandIn } from './keycloak-stand-in.ts'
 import { CLIENT, startOAuthServer } from './oauth-server.ts'
 import { startOpenbaoStandIn } from './openbao-stand-in.ts'
@@ -238,6 +238,23 @@ const benches: Readonly<Record<string, () => Promise<Bench>>> = {
       reads: /^(ping|egress\.look)$/,
       effect: ['blocked', 'blocked'],
       undo: ['released', 'released'],
+      answers: HOST_ANSWERS,
+      deliver,
+      stop: server.stop,
+    }
+  },
+
+  async 'host-pause-agent'() {
+    const server = await startHostStandIn(agentActs())
+    return {
+      server,
+      config: { ...server.host },
+      secrets: {},
+      target: SESSION,
+      acts: 'agent.pause',
+      reads: /^(ping|agent\.look)$/,
+      effect: ['stopped'],
+      undo: ['continued'],
       answers: HOST_ANSWERS,
       deliver,
       stop: server.stop,

@@ -1,8 +1,12 @@
-import { spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
+import { copyFile, mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, describe, expect, test } from 'vitest'
 import { identity } from '../../src/event/id.ts'
 import type { Endpoint } from '../../src/responders/endpoint.ts'
+import { hostPauseAgent } from '../../src/responders/host-pause-agent.ts'
 import { nftablesBlockEgress } from '../../src/responders/nftables-block-egress.ts'
 import type { Responder, Target } from '../../src/responders/responder.ts'
 import { Trial } from '../kits/responder.ts'
@@ -99,6 +103,77 @@ describe.skipIf(started.server === undefined)(`nftables-block-egress over SSH, i
     }
   })
 })
+
+const device =
+  sshdMissing() === undefined
+    ? await realOrSkip('device with sshd', startDevice)
+    : { server: undefined, note: ` (skipped: ${sshdMissing()})` }
+afterAll(() => device.server?.stop())
+
+/** Agents of one name that no other process has: a leader and its child, each group on its own. */
+async function startDevice() {
+  const folder = await mkdtemp(join(tmpdir(), 'cordon-agent-'))
+  const agent = `agent-${process.pid}`
+  await copyFile('/bin/sh', join(folder, agent))
+  const sshd = await startSshd(`${join(HOST, 'cordon-host')} agents=${agent} state=${folder}/state`)
+  const leaders: number[] = []
+  return {
+    agent,
+    host: sshd.host,
+    start(): number {
+      const { pid } = spawn(join(folder, agent), ['-c', 'sleep 300; true'], { detached: true, stdio: 'ignore' })
+      leaders.push(pid!)
+      return pid!
+    },
+    async stop() {
+      for (const pid of leaders) process.kill(-pid, 'SIGKILL')
+      await sshd.stop()
+      await rm(folder, { recursive: true, force: true })
+    },
+  }
+}
+
+/** States of all processes of a group: `S` sleeps, `T` is stopped. */
+async function statesOf(group: number): Promise<readonly string[]> {
+  const { stdout } = await run('ps', ['-eo', 'pgid=,stat='])
+  return stdout.split('\n').flatMap((line) => (Number(line.trim().split(/\s+/)[0]) === group ? [line.trim().split(/\s+/)[1]![0]!] : []))
+}
+
+test.skipIf(device.server === undefined)(
+  `host-pause-agent: its groups stop with all that is in them, and only what was paused goes on${device.note}`,
+  async () => {
+    const { agent, host, start } = device.server!
+    const [mine, others] = [start(), start()]
+    while ((await statesOf(mine)).length + (await statesOf(others)).length < 4) await sleep(50)
+    process.kill(-others, 'SIGSTOP')
+    const trial = new Trial(hostPauseAgent as Responder<Endpoint>, host)
+    const plan = await trial.connected.plan({ kind: 'agent_session', id: 's', facts: { 'gen_ai.agent.name': agent } }, trial.context(key))
+    expect(await trial.connected.verify(plan, trial.context(key))).toMatchObject({
+      state: 'absent',
+      proof: expect.stringContaining(String(mine)),
+    })
+    const attempt = await trial.run(plan, key)
+    expect(attempt.answer).toEqual({ paused: [mine] })
+    expect(await trial.settle(plan, key, attempt)).toMatchObject({ state: 'present' })
+    expect(await statesOf(mine)).toEqual(['T', 'T'])
+
+    const undone = await trial.run(plan, identity('undo', key), 'undo')
+    expect(await trial.settle(plan, key, undone, 'verifyUndo')).toMatchObject({
+      state: 'absent',
+      proof: expect.stringContaining('somebody else'),
+    })
+    expect([await statesOf(mine), await statesOf(others)]).toEqual([
+      ['S', 'S'],
+      ['T', 'T'],
+    ])
+
+    const another = await trial.connected.plan(
+      { kind: 'agent_session', id: 's', facts: { 'gen_ai.agent.name': 'sshd' } },
+      trial.context(key),
+    )
+    await expect(trial.run(another, key)).rejects.toMatchObject({ code: 'RESPONDER_REFUSED' })
+  },
+)
 
 test('cordon-host takes nothing on trust', () => {
   const block = { do: 'egress.block', address: '10.77.1.9', seconds: 600, key }
