@@ -1,5 +1,6 @@
-import { Command } from 'commander'
+import { Command, Option } from 'commander'
 import { loadConfig } from '../engine/config.ts'
+import { egressOf } from '../engine/egress/egress.ts'
 import { reviewGrant } from '../engine/rules/grants.ts'
 import { type CommandFactory, EXIT } from './io.ts'
 import { configOption, keyOption, type OrderOptions, ordering } from './node-options.ts'
@@ -26,6 +27,18 @@ export const policyCommand: CommandFactory = (io, done) => {
         review.renew(ordering(config, options, 'policy:grant').name, Date.now())
         io.out(`pinned in ${review.file}; a running node reads it within a second`)
       }
+    })
+  command
+    .command('egress')
+    .description('Print where the filters of a rule let connections go, for a packet filter or a proxy to enforce.')
+    .option('--rule <rule>', 'id, name or title of the rule', 'agent_egress')
+    .addOption(new Option('--format <format>', 'what reads it').choices(['nftables', 'squid']).default('nftables'))
+    .addOption(configOption())
+    .action(({ config, rule, format }: { config: string; rule: string; format: 'nftables' | 'squid' }) => {
+      const { text, unsaid, left } = egressOf(loadConfig(config), rule, format, Date.now())
+      for (const { text, why, where } of left) io.err(`${where.file}:${where.line}:${where.column} left out: ${text}: ${why}`)
+      for (const entry of unsaid) io.err(`left out: destination.domain: ${entry}: ${format} knows no names`)
+      io.out(text)
     })
   return command
 }

@@ -91,7 +91,7 @@ describe('normalise', () => {
 
 describe('the command itself', () => {
   const groups = ['alerts', 'alerts list', 'alerts show', 'incidents', 'incidents list', 'incidents show', 'actions', 'actions list']
-  const orders = ['actions show', 'actions undo', 'actions stop', 'actions start', 'policy', 'policy grant']
+  const orders = ['actions show', 'actions undo', 'actions stop', 'actions start', 'policy', 'policy grant', 'policy egress']
   it.each(['', 'run', 'init', 'validate', 'test', 'replay', 'normalise', 'classify', 'doctor', ...groups, ...orders])(
     '%s --help',
     async (command) => {
