@@ -22,6 +22,7 @@ const app = createApi({
     ...{ approve: one, reject: one, undo: one, release: one },
   },
   webhooks: { read: () => undefined, keep: async () => {} },
+  links: undefined,
 })
 /** Handlers of paths, without what is used on all of them. */
 const routes = [...new Set(app.routes.flatMap(({ method, path }) => (method === 'ALL' ? [] : [`${method} ${path}`])))]
@@ -63,7 +64,7 @@ test('which paths there are, only holders of a key learn', async () => {
 })
 
 test('a route that declares nothing is refused to everybody', async () => {
-  const other = createApi({ door, health: one, metrics: async () => '', operations: {} as never, webhooks: {} as never })
+  const other = createApi({ door, health: one, metrics: async () => '', operations: undefined, webhooks: undefined, links: undefined })
   other.get('/v1/undeclared', (c) => c.text('secret'))
   for (const { name } of principals) {
     const answer = await other.request('/v1/undeclared', { headers: { host: 'localhost', authorization: `Bearer ${name}` } })

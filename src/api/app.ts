@@ -1,20 +1,25 @@
 import { createRoute, OpenAPIHono, z } from '@hono/zod-openapi'
 import { bodyLimit } from 'hono/body-limit'
 import type { Principal } from '../access/principal.ts'
+import type { ApprovalLinks } from '../engine/door/approval-links.ts'
 import type { Door } from '../engine/door/door.ts'
 import type { Webhooks } from '../engine/door/webhooks.ts'
 import { INCIDENT_STATUSES, type Operations } from '../engine/operations.ts'
 import { CordonError } from '../event/error.ts'
 import { LEVELS } from '../sigma/ast.ts'
 import { type ApiEnv, asks, guard, KEY_SCHEME } from './guard.ts'
+import { addLinkPages } from './links.ts'
 
-/** What the API needs of the engine: it decides nothing by itself. */
+/** What the API needs of the engine: it decides nothing by itself. What a node does not offer, its API does not have. */
 export interface ApiBackend extends Vitals {
   /** Documents as `engine/views.ts` makes them. */
-  readonly operations: Pick<Operations, 'alerts' | 'alert' | 'incidents' | 'incident' | 'actions' | 'action' | Decision | Order>
-  readonly webhooks: Webhooks
+  readonly operations: ApiOperations | undefined
+  readonly webhooks: Webhooks | undefined
+  readonly links: ApprovalLinks | undefined
 }
 
+/** What people read and order here. */
+export type ApiOperations = Pick<Operations, 'alerts' | 'alert' | 'incidents' | 'incident' | 'actions' | 'action' | Decision | Order>
 type Decision = 'approve' | 'reject'
 type Order = 'undo' | 'release'
 
@@ -61,7 +66,7 @@ const id = z.object({ id: z.string().min(4).max(64) })
  * The HTTP interface of a node: health and metrics. Every route declares what it asks of whoever calls it (`asks`), and the guard turns
  * away whoever does not have it.
  */
-export function createVitals({ door, health, metrics }: Vitals): OpenAPIHono<ApiEnv> {
+function createVitals({ door, health, metrics }: Vitals): OpenAPIHono<ApiEnv> {
   const app = new OpenAPIHono<ApiEnv>({
     defaultHook: (result, c) => {
       if (!result.success)
@@ -99,10 +104,27 @@ export function createVitals({ door, health, metrics }: Vitals): OpenAPIHono<Api
   return app
 }
 
-/** The HTTP interface of a node with the role `api`: its vitals, alerts, incidents, actions, and the vendors' webhooks. */
-export function createApi({ operations, webhooks, ...vitals }: ApiBackend): OpenAPIHono<ApiEnv> {
+/** The HTTP interface of a node: its vitals; with the role `api` alerts, incidents and actions; with `respond` the vendors' webhooks. */
+export function createApi({ operations, webhooks, links, ...vitals }: ApiBackend): OpenAPIHono<ApiEnv> {
   const { door } = vitals
   const app = createVitals(vitals)
+  if (operations !== undefined) addOperations(app, operations)
+  if (operations !== undefined && links !== undefined) addLinkPages(app, links, operations, door)
+  if (webhooks !== undefined) addWebhooks(app, webhooks, door)
+  app.openAPIRegistry.registerComponent('securitySchemes', KEY_SCHEME, { type: 'http', scheme: 'bearer' })
+  app.openapi(
+    createRoute({
+      ...asks('node:read'),
+      method: 'get',
+      path: '/openapi.json',
+      responses: { 200: json(z.object({ openapi: z.string() }), 'This description') },
+    }),
+    (c) => c.json(app.getOpenAPI31Document({ openapi: '3.1.0', info: { title: 'Cordon', version: '1' } }), 200),
+  )
+  return app
+}
+
+function addOperations(app: OpenAPIHono<ApiEnv>, operations: ApiOperations): void {
   const alertQuery = z.object({ from: time, to: time, rule: z.string().optional(), level: z.enum(LEVELS).optional(), limit })
   app.openapi(
     createRoute({
@@ -195,7 +217,9 @@ export function createApi({ operations, webhooks, ...vitals }: ApiBackend): Open
       },
     )
   }
+}
 
+function addWebhooks(app: OpenAPIHono<ApiEnv>, webhooks: Webhooks, door: Pick<Door, 'refused'>): void {
   app.openapi(
     createRoute({
       ...asks('open'),
@@ -231,18 +255,6 @@ export function createApi({ operations, webhooks, ...vitals }: ApiBackend): Open
       return c.json({ receipts: receipts.length }, 200)
     },
   )
-
-  app.openAPIRegistry.registerComponent('securitySchemes', KEY_SCHEME, { type: 'http', scheme: 'bearer' })
-  app.openapi(
-    createRoute({
-      ...asks('node:read'),
-      method: 'get',
-      path: '/openapi.json',
-      responses: { 200: json(z.object({ openapi: z.string() }), 'This description') },
-    }),
-    (c) => c.json(app.getOpenAPI31Document({ openapi: '3.1.0', info: { title: 'Cordon', version: '1' } }), 200),
-  )
-  return app
 }
 
 const STATUS: Readonly<Record<string, 403 | 404 | 409>> = {

@@ -143,6 +143,8 @@ export const configSchema = z.strictObject({
   responders: z.array(z.looseObject({ use: z.string(), name: z.string().optional() })).default([]),
   /** Files and folders that describe responders. */
   responder_files: z.array(z.string()).default([BUILTIN]),
+  /** Links by which people of the policy answer: where this API is reached from outside, and what signs them. */
+  approval_links: z.strictObject({ url: z.url({ protocol: /^https?$/ }), key: secretRef }).optional(),
   incidents: z.strictObject({ join_within: duration.default(86_400_000) }).prefault({}),
   streams: z.discriminatedUnion('kind', [embeddedStreams, kafkaStreams], { error: 'expected kind: embedded or kafka' }).prefault({}),
   store: z
@@ -255,6 +257,9 @@ function resolvePaths(config: z.infer<typeof configSchema>, folder: string): Con
     audit: config.audit.witness === undefined ? {} : { witness: resolve(folder, config.audit.witness) },
     ...(config.inventory === undefined ? {} : { inventory: resolve(folder, config.inventory) }),
     ...(config.labels === undefined ? {} : { labels: resolve(folder, config.labels) }),
+    ...(config.approval_links === undefined
+      ? {}
+      : { approval_links: { ...config.approval_links, key: secretPath(config.approval_links.key, folder) } }),
     ...(config.tokens === undefined ? {} : { tokens: resolve(folder, config.tokens) }),
   }
 }

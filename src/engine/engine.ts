@@ -1,5 +1,5 @@
 import { rmSync } from 'node:fs'
-import { type ApiBackend, createApi, createVitals } from '../api/app.ts'
+import { type ApiBackend, createApi } from '../api/app.ts'
 import type { Dispatcher } from '../response/dispatcher.ts'
 import { keepReceipts } from '../response/receipts.ts'
 import type { RecordingPorts } from '../response/recording.ts'
@@ -75,7 +75,7 @@ export async function startEngine(config: Config, observer: EngineObserver, role
 
 async function openParts(config: Config, roles: ReadonlySet<Role>, observer: EngineObserver, onClose: Parts['onClose']): Promise<Parts> {
   const paths = dataPaths(config.data)
-  const site = readSite(config, (where, error) => observer.onError(where, error))
+  const site = readSite(config, roles, (where, error) => observer.onError(where, error))
   const { store } = config
   const elasticsearch = store.kind === 'elasticsearch' ? connectElasticsearch(store, store.prefix, 'store') : undefined
   onClose(() => elasticsearch?.close())
@@ -131,16 +131,23 @@ async function startStages(parts: Parts): Promise<Omit<Engine, 'stop'>> {
     ...(correlate ? stateChecks(correlate) : []),
     ...(ingest ? sourceChecks(ingest) : []),
   ]
-  const api = recording && {
-    operations: new Operations({ ...recording, policy: () => wholePolicy(site), responders: site.responders }),
-    webhooks: webhooks(site.links, async (responder, receipts, body) => {
-      await keepReceipts(recording, responder, receipts)
-      dispatcher?.wake()
-      const link = site.links.find(({ name }) => name === responder)
-      if (ingest) await takeReports(ingest.intake, link, body)
-    }),
-  }
-  const listening = await startListeners(parts, checks, api, ingest)
+  const listening = await startListeners(parts, checks, ingest, {
+    operations:
+      recording && roles.has('api')
+        ? new Operations({ ...recording, policy: () => wholePolicy(site), responders: site.responders })
+        : undefined,
+    // Whoever checks a vendor's signature holds its key: that is for a node that responds.
+    webhooks:
+      recording && dispatcher
+        ? webhooks(site.links, async (responder, receipts, body) => {
+            await keepReceipts(recording, responder, receipts)
+            dispatcher.wake()
+            const link = site.links.find(({ name }) => name === responder)
+            if (ingest) await takeReports(ingest.intake, link, body)
+          })
+        : undefined,
+    links: site.approvalLinks,
+  })
   const active = bundles.activation()
   const rules = active && bundles.rulesOf(active.bundle)
   const by = localAccount()
@@ -164,16 +171,18 @@ async function startResponse(parts: ResponseParts, recording: RecordingPorts, re
 }
 
 async function startListeners(
-  { config, roles, paths, privacy, metrics, observer, onClose }: Parts,
+  { config, paths, privacy, metrics, observer, onClose }: Parts,
   checks: readonly Check[],
-  api: Pick<ApiBackend, 'operations' | 'webhooks'> | undefined,
   ingest: IngestStage | undefined,
+  offered: Pick<ApiBackend, 'operations' | 'webhooks' | 'links'>,
 ): Promise<Pick<Engine, 'apiUrl' | 'ingestUrl' | 'freshTokens'>> {
   const keysFile = config.tokens ?? paths.tokens
   const keys = openKeys(keysFile, (error) => observer.onError('keys', error))
   const doorOf = <Holder>(listener: 'ingest' | 'api', holderOf: (token: string) => Holder | undefined) => {
     const tell = refusals(listener, (text) => observer.onNote('door', text))
-    return openDoor(config.listen[listener].hosts, holderOf, (reason, who) => {
+    // People come by the address that their links have.
+    const linked = listener === 'api' && config.approval_links !== undefined ? [new URL(config.approval_links.url).hostname] : []
+    return openDoor([...config.listen[listener].hosts, ...linked], holderOf, (reason, who) => {
       metrics.refusedRequests.add(1, { listener, reason })
       tell(reason, who)
     })
@@ -190,7 +199,7 @@ async function startListeners(
       throw error
     }
   }
-  const apiUrl = await start('api', api !== undefined && roles.has('api') ? createApi({ ...vitals, ...api }) : createVitals(vitals))
+  const apiUrl = await start('api', createApi({ ...vitals, ...offered }))
   const ingestApp =
     ingest &&
     createIngestApp(doorOf('ingest', keys.sender), {

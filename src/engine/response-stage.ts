@@ -42,6 +42,7 @@ export function createResponse({ audit, config, site, bundles, observer, probe }
     owner: `${config.node}/${process.pid}`,
     policy: () => wholePolicy(site),
     fleet: () => fleetOf(inventory.current()),
+    approvalLinks: (responder, asked) => site.approvalLinks?.through(responder, asked) ?? [],
     ruleInForce: (id) => ruleOf(id, bundles.active())?.hash,
     audit,
     random: Math.random,

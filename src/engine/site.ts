@@ -6,7 +6,9 @@ import type { Policy } from '../response/policy.ts'
 import { loadPolicy } from '../response/policy-file.ts'
 import type { Configured, Link } from '../response/vendor.ts'
 import type { Config } from './config.ts'
+import { type ApprovalLinks, approvalLinks } from './door/approval-links.ts'
 import { configuredResponders, connectResponders } from './links.ts'
+import type { Role } from './roles.ts'
 import { WatchedFiles } from './watched-file.ts'
 
 /** What the organisation wrote down besides its rules: policy, inventory, labels of files, and the vendors to act through. */
@@ -15,18 +17,22 @@ export interface Site {
   readonly inventory: WatchedFiles<Inventory>
   readonly labels: WatchedFiles<Labels>
   readonly responders: readonly Configured[]
+  /** Those that this node calls: none unless it responds, so that no other node reads a vendor's credentials. */
   readonly links: readonly Link[]
+  /** Undefined where none are configured, and on a node that neither sends nor answers them. */
+  readonly approvalLinks: ApprovalLinks | undefined
 }
 
 /** @throws CordonError where policy, inventory, labels or a responder's settings do not load */
-export function readSite(config: Config, onError: (where: string, error: unknown) => void): Site {
+export function readSite(config: Config, roles: ReadonlySet<Role>, onError: (where: string, error: unknown) => void): Site {
   const policyFiles = ['grants.yml', 'limits.yml', 'protected.yml', 'approvals.yml'].map((name) => join(config.policy, name))
+  const policy = new WatchedFiles(
+    policyFiles,
+    () => loadPolicy(config.policy),
+    (error) => onError('policy', error),
+  )
   return {
-    policy: new WatchedFiles(
-      policyFiles,
-      () => loadPolicy(config.policy),
-      (error) => onError('policy', error),
-    ),
+    policy,
     inventory: new WatchedFiles(
       config.inventory === undefined ? [] : [config.inventory],
       () => readInventory(config.inventory),
@@ -38,7 +44,8 @@ export function readSite(config: Config, onError: (where: string, error: unknown
       (error) => onError('labels', error),
     ),
     responders: configuredResponders(config),
-    links: connectResponders(config),
+    links: roles.has('respond') ? connectResponders(config) : [],
+    approvalLinks: roles.has('respond') || roles.has('api') ? approvalLinks(config, () => wholePolicy({ policy }).approvals) : undefined,
   }
 }
 

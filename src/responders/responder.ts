@@ -15,6 +15,17 @@ export interface Target {
   readonly facts: Readonly<Record<string, string>>
 }
 
+/** Where one person may answer what is asked about an action. */
+export interface ApprovalLink {
+  readonly person: string
+  /** What is asked, in words. */
+  readonly action: string
+  /** Milliseconds. */
+  readonly until: number
+  /** A credential of this person: it belongs into this one message, and into no plan, receipt or log. */
+  readonly url: string
+}
+
 /** The incident as far as responders need it, to tell people. */
 export interface IncidentBrief {
   readonly id: string
@@ -84,6 +95,8 @@ export interface ResponderContext {
   /** Receipts that arrived for this key, oldest first. */
   receipts(key: string): readonly Receipt[]
   readonly incident: IncidentBrief
+  /** For whoever reads the messages that go out through this responder, as the policy names them: only `run` may send them. */
+  readonly approvals: readonly ApprovalLink[]
   now(): number
 }
 

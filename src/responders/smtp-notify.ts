@@ -6,7 +6,7 @@ import { CordonError } from '../event/error.ts'
 import { formatTime } from '../event/time.ts'
 import { dial } from './dial.ts'
 import { classify, VendorError } from './failure.ts'
-import type { ConnectedResponder, Failure, IncidentBrief, Observation, Responder, ResponderContext } from './responder.ts'
+import type { ApprovalLink, ConnectedResponder, Failure, IncidentBrief, Observation, Responder, ResponderContext } from './responder.ts'
 import { excerpt, readSecret, secretRef } from './secret.ts'
 import { oneLine } from './template.ts'
 
@@ -122,20 +122,30 @@ async function* noting(mail: Buffer, progress: Progress): AsyncGenerator<Buffer>
   yield mail
 }
 
-function letter({ subject, text, thread, date }: Details, messageId: string, { from, to }: Config, { attempt }: ResponderContext) {
+function letter(
+  { subject, text, thread, date }: Details,
+  messageId: string,
+  { from, to }: Config,
+  { attempt, approvals }: ResponderContext,
+) {
   const repeat = attempt?.unsure === true
   const notice = 'This may be a repeat: the answer to the first sending was lost.\n\n'
   return {
     from: { name: 'Cordon', address: from },
     to: [...to],
     subject,
-    text: repeat ? notice + text : text,
+    text: `${repeat ? notice : ''}${text}${approvals.map(questionOf).join('')}`,
     messageId,
     references: thread,
     date: new Date(date),
     // RFC 3834: no automatic answers to this.
     headers: { 'Auto-Submitted': 'auto-generated', ...(repeat ? { 'X-Cordon-Repeat': 'possible' } : {}) },
   }
+}
+
+/** The link is this reader's own: it is in the mail, and in nothing that Cordon keeps. */
+function questionOf({ person, action, until, url }: ApprovalLink): string {
+  return `\n${oneLine(action)} waits for approval until ${formatTime(until)}. ${person}, to approve or reject it:\n${url}\n`
 }
 
 function textOf(incident: IncidentBrief): string {

@@ -1,12 +1,12 @@
 import { createHmac } from 'node:crypto'
 import { z } from 'zod'
 import { CordonError } from '../event/error.ts'
-import { type Json, stringifyJson } from '../event/json.ts'
+import { isObject, type Json, parseForeignJson, stringifyJson } from '../event/json.ts'
 import { formatTime } from '../event/time.ts'
 import { ENCRYPTED_HINT, encrypted, endpoint } from './endpoint.ts'
 import { classify, statusFailure, VendorError } from './failure.ts'
 import type { HttpResponse } from './http.ts'
-import type { ConnectedResponder, Failure, IncidentBrief, Observation, Responder, Target } from './responder.ts'
+import type { ApprovalLink, ConnectedResponder, Failure, IncidentBrief, Observation, Responder, Target } from './responder.ts'
 import { excerpt, readSecret, secretRef } from './secret.ts'
 import { fillTemplate, type TemplateData } from './template.ts'
 
@@ -70,7 +70,7 @@ function connect(settings: Config): ConnectedResponder<Details> {
     },
 
     async run(plan, context) {
-      const { body } = plan.details
+      const body = withLinks(plan.details.body, context.approvals)
       const id = `msg_${context.idempotencyKey}`
       const timestamp = String(Math.floor(context.now() / 1000))
       const signature = createHmac('sha256', key).update(`${id}.${timestamp}.${body}`).digest('base64')
@@ -109,6 +109,14 @@ function judge(response: HttpResponse, secret: string): Failure {
   const reason = `the receiver answers ${response.status} ${excerpt(response.body, [secret])}`
   if (response.status === 410) return { kind: 'final', reason: 'the receiver is gone (410) and wants no more webhooks' }
   return response.status >= 500 ? { ...statusFailure(response, reason), kind: 'retry' } : statusFailure(response, reason)
+}
+
+/** The links of whoever reads these messages: in the message alone, and in nothing that is kept. */
+function withLinks(body: string, approvals: readonly ApprovalLink[]): string {
+  const message = approvals.length === 0 ? undefined : parseForeignJson(body)
+  if (message === undefined || !isObject(message)) return body
+  const links = approvals.map(({ until, ...link }) => ({ ...link, until: formatTime(until) }))
+  return stringifyJson({ ...message, approvals: links })
 }
 
 function bodyFor(settings: Config, target: Target, incident: IncidentBrief): Json {

@@ -1,7 +1,7 @@
 import { type CordonError, messageOf } from '../event/error.ts'
 import { formatTime } from '../event/time.ts'
 import { brief } from '../incidents/brief.ts'
-import type { IncidentBrief, Observation, Plan } from '../responders/responder.ts'
+import type { ApprovalLink, IncidentBrief, Observation, Plan } from '../responders/responder.ts'
 import { approvalProblem } from './approval.ts'
 import { type Effect, effectId, isTelling, NEVER, subjectOf } from './effect.ts'
 import { unanswered } from './escalation.ts'
@@ -47,6 +47,8 @@ export interface RunnerPorts extends RecordingPorts {
   readonly policy: () => Policy
   readonly fleet: () => Fleet
   readonly links: readonly Link[]
+  /** Links of the people who read what goes out through a responder, for an effect that waits for approval. */
+  readonly approvalLinks: (responder: string, asked: Effect) => readonly ApprovalLink[]
   /** The hash of the rule as it is in force; undefined where it is not. */
   readonly ruleInForce: (rule: string) => string | undefined
   readonly audit: Audit
@@ -74,6 +76,7 @@ export class Runner {
     this.#vendor = new Vendor(link, {
       now: ports.now,
       incident: (effect) => this.#briefOf(effect),
+      approvals: (effect) => this.#approvalsFor(effect),
       receipts: (responder, keys) => ports.ledger.receipts(responder, keys),
       called,
     })
@@ -306,6 +309,12 @@ export class Runner {
 
   #terms(): Terms {
     return { now: this.#ports.now(), random: this.#ports.random, responder: this.#link.responder }
+  }
+
+  async #approvalsFor(effect: Effect): Promise<readonly ApprovalLink[]> {
+    const incident = isTelling(effect) && effect.incident !== undefined ? await this.#ports.ledger.incident(effect.incident) : undefined
+    const others = await Promise.all((incident?.effects ?? []).map((id) => this.#ports.ledger.effect(id)))
+    return others.flatMap((other) => (other === undefined ? [] : this.#ports.approvalLinks(effect.responder, other)))
   }
 
   async #briefOf(effect: Effect): Promise<IncidentBrief> {

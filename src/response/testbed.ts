@@ -15,7 +15,7 @@ import type { Effect } from './effect.ts'
 import type { Asset } from './guards.ts'
 import type { Grant, Policy } from './policy.ts'
 import type { Change, RecordingPorts } from './recording.ts'
-import type { Audit, CrashPoint } from './runner.ts'
+import type { Audit, CrashPoint, RunnerPorts } from './runner.ts'
 import type { Link } from './vendor.ts'
 
 /** What the tests of this room share: rules, alerts and policies in a line, a vendor that can fail in every way, and an engine that can crash. */
@@ -260,6 +260,7 @@ export class Site {
   /** When the inventory was brought up to date; just now by default. */
   asOf: number | undefined
   errors: unknown[] = []
+  approvalLinks: RunnerPorts['approvalLinks'] = () => []
   /** Crash at this point when it is reached. */
   crashAt: CrashPoint | undefined
   ledger!: Ledger
@@ -304,6 +305,7 @@ export class Site {
       owner: `engine-${++this.#starts}`,
       policy: () => this.policy,
       fleet: () => ({ asset: (id) => this.assets(id), size: this.fleetSize, asOf: this.asOf ?? this.now }),
+      approvalLinks: (responder, asked) => this.approvalLinks(responder, asked),
       ruleInForce: (id) => (id === this.#rule().id ? this.#rule().hash : undefined),
       audit: UNAUDITED,
       random: () => 0.5,

@@ -1,6 +1,7 @@
 import { CordonError, messageOf } from '../event/error.ts'
 import type { HttpClient } from '../responders/http.ts'
 import type {
+  ApprovalLink,
   Attempt,
   ConnectedResponder,
   Failure,
@@ -39,6 +40,7 @@ export interface Reading {
 export interface VendorPorts {
   readonly now: () => number
   readonly incident: (effect: Effect) => Promise<IncidentBrief>
+  readonly approvals: (effect: Effect) => Promise<readonly ApprovalLink[]>
   readonly receipts: (responder: string, keys: readonly string[]) => Promise<readonly Receipt[]>
   /** A call has ended: whether the vendor answered it, for its circuit breaker. */
   readonly called: (ok: boolean) => void
@@ -128,6 +130,7 @@ export class Vendor {
       http,
       receipts,
       incident: await this.#ports.incident(effect),
+      approvals: await this.#ports.approvals(effect),
       now: this.#ports.now,
     }
     try {

@@ -90,6 +90,7 @@ export class Trial {
   context(key: string, more: Partial<ResponderContext> = {}): ResponderContext {
     return {
       idempotencyKey: key,
+      approvals: [],
       attempt: undefined,
       signal: new AbortController().signal,
       http: createHttpClient(accessOf(this.#config)),

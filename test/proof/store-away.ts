@@ -55,7 +55,7 @@ export async function storeAway(
     const { site } = given
     const config = loadConfig(site.configPath)
     await prepareStreams(config, { create: true })
-    await site.start(undefined, 'ingest,api')
+    await site.start(undefined, 'ingest,respond,api')
     let reader = await site.member('reader', 'match,correlate')
     let responder = await site.member('responder', 'respond')
     const noise = new Noise(given, plan.rate)

@@ -3,12 +3,14 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { type LinkClaims, signLink } from '../../src/access/approval-link.ts'
 import type { Role } from '../../src/access/principal.ts'
 import { createApi } from '../../src/api/app.ts'
+import { approvalLinks } from '../../src/engine/door/approval-links.ts'
 import { openDoor } from '../../src/engine/door/door.ts'
 import { createKey, holderOfKey, openKeys, revokeKeys } from '../../src/engine/door/keys.ts'
 import { Operations } from '../../src/engine/operations.ts'
-import type { Responder } from '../../src/responders/responder.ts'
+import type { ApprovalLink, ConnectedResponder, Responder } from '../../src/responders/responder.ts'
 import { type Approvals, NO_APPROVALS } from '../../src/response/approval.ts'
 import type { Effect } from '../../src/response/effect.ts'
 import { stopActions } from '../../src/response/operator.ts'
@@ -19,6 +21,9 @@ import { alertOn, FakeVendor, grantFor, HOUR, MINUTE, policyWith, ruleWith, Site
  * approval could be worth more than the one look of one person at one thing.
  */
 
+const KEY = 'a key that signs links: thirty-two letters and more'
+const BOB = { name: 'bob', role: 'responder', via: 'to-bob' } as const
+const ANA = { name: 'ana', role: 'responder', via: 'to-ana' } as const
 const QUARANTINE = ruleWith({ response: [{ do: 'notify' }, { do: 'quarantine_device' }] })
 let folder: string
 let rule = QUARANTINE
@@ -29,6 +34,8 @@ let pager: FakeVendor
 let leads: FakeVendor
 let app: ReturnType<typeof createApi>
 let keysFile: string
+/** The links in each message to bob. */
+let mails: (readonly ApprovalLink[])[]
 
 /** A node whose grant asks people each time. The rule was put in force by `ana`. */
 function start(changes: Partial<Responder> = {}, approvals: Partial<Approvals> = {}): void {
@@ -37,9 +44,15 @@ function start(changes: Partial<Responder> = {}, approvals: Partial<Approvals> =
   mdm = new FakeVendor(clock, true)
   pager = new FakeVendor(clock, true)
   leads = new FakeVendor(clock, true)
+  const toBob = pager.link('to-bob', 'notify', 'incident')
+  const run: ConnectedResponder['run'] = (plan, context) => {
+    mails.push(context.approvals)
+    return toBob.connected.run(plan, context)
+  }
   const links = [
     mdm.link('mdm', 'quarantine_device', 'device', changes),
     pager.link('pager', 'notify', 'incident'),
+    { ...toBob, connected: { ...toBob.connected, run } },
     leads.link('leads', 'notify', 'incident'),
   ]
   const grants = [
@@ -47,8 +60,14 @@ function start(changes: Partial<Responder> = {}, approvals: Partial<Approvals> =
     { ...grantFor(rule, ['notify']), mode: 'enforce' as const },
   ]
   const escalation = [{ after: 10 * MINUTE, tell: ['leads'] }]
-  site = new Site(links, () => rule, policyWith(grants, { approvals: { ...NO_APPROVALS, escalation, ...approvals } }))
+  site = new Site(links, () => rule, policyWith(grants, { approvals: { ...NO_APPROVALS, escalation, people: [BOB, ANA], ...approvals } }))
   sites.push(site)
+  const linked = approvalLinks(
+    { approval_links: { url: 'https://cordon.example/', key: { env: 'LINK_KEY' } } },
+    () => site.policy.approvals,
+    clock,
+  )!
+  site.approvalLinks = linked.through
   openKeys(keysFile)
   // By the file as it is: what a running node hears of within a second.
   const holderOf = (key: string) => {
@@ -63,7 +82,8 @@ function start(changes: Partial<Responder> = {}, approvals: Partial<Approvals> =
     health: async () => ({ status: 'ok', checks: [] }),
     metrics: async () => '',
     operations: new Operations({ ...site.ports, policy: () => site.policy, responders: links }),
-    webhooks: { read: () => undefined, keep: async () => {} },
+    webhooks: undefined,
+    links: linked,
   })
 }
 
@@ -95,6 +115,8 @@ const approve = (effect: Effect, key: string | undefined, more: object = {}) =>
 const sent = () => mdm.acts.filter(({ act }) => act === 'do').length
 
 beforeEach(() => {
+  mails = []
+  process.env.LINK_KEY = KEY
   folder = mkdtempSync(join(tmpdir(), 'cordon-approvals-'))
   keysFile = join(folder, 'tokens.json')
 })
@@ -381,16 +403,129 @@ describe('what cannot be taken back', () => {
   })
 })
 
+describe('a link', () => {
+  const follow = (url: string, method = 'GET', form?: Record<string, string>) => {
+    const body = form === undefined ? {} : { body: new URLSearchParams(form) }
+    return app.request(new URL(url).pathname, { method, headers: { host: 'localhost' }, ...body })
+  }
+  const YES = { decision: 'approve', reason: 'spoke to the owner' }
+  const urlTo = async (device = 'd1') => {
+    await asked(device)
+    return mails.at(-1)!.find(({ action }) => action.includes(device))!.url
+  }
+  const other = (person: string, effect: Effect, key = KEY, until = effect.approval!.until) =>
+    `https://cordon.example/approve/${signLink({ person, effect: effect.id, digest: effect.approval!.digest, until }, key)}`
+
+  test('is in the messages that only its person reads, asks, and acts when its form is sent', async () => {
+    start()
+    const url = await urlTo()
+    expect(mails.flat().map(({ person }) => person)).toEqual(mails.flat().map(() => 'bob'))
+    expect(JSON.stringify(await site.ledger.effects({ limit: 100 })) + JSON.stringify(site.changes)).not.toContain('/approve/')
+    for (const method of ['GET', 'HEAD', 'GET', 'GET']) expect((await follow(url, method)).status).toBe(200)
+    for (const method of ['PUT', 'DELETE', 'OPTIONS', 'PATCH']) expect((await follow(url, method, YES)).status).toBe(401)
+    await site.passTo(START + 5 * MINUTE)
+    expect(sent()).toBe(0)
+    expect((await follow(url, 'POST', YES)).status).toBe(200)
+    await site.run()
+    expect([sent(), (await latest()).approval?.given]).toMatchObject([1, [{ by: 'bob', via: 'link', reason: 'spoke to the owner' }]])
+    for (const method of ['GET', 'POST']) expect((await follow(url, method, method === 'POST' ? YES : undefined)).status).toBe(403)
+  })
+
+  test('leads to a page in which nothing runs, whatever an event says', async () => {
+    start()
+    const name = '"><script>alert(1)</script><img src=x onerror=y>'
+    const facts = { 'device.name': name, 'device.mdm.id': 'm' }
+    await site.alert(alertOn('d1', rule, { entities: [{ kind: 'device', id: 'd1', facts }] }))
+    await site.run()
+    const answer = await follow(mails.at(-1)![0]!.url)
+    const page = await answer.text()
+    expect(page).toContain('&lt;script&gt;alert(1)')
+    expect(page).not.toMatch(/<script|<img|onerror=y>/)
+    expect(page).not.toContain(KEY)
+    expect(answer.headers.get('content-security-policy')).toMatch(
+      /^default-src 'none'; style-src 'sha256-[^;]+'; form-action 'self'; frame-ancestors 'none'/,
+    )
+    expect([answer.headers.get('referrer-policy'), answer.headers.get('cache-control')]).toEqual(['no-referrer', 'no-store'])
+  })
+
+  test.each<[name: string, status: number, change: (url: string) => Promise<string>, form?: Record<string, string>]>([
+    ['without a form', 400, async (url) => url, {}],
+    ['without a reason', 400, async (url) => url, { decision: 'approve', reason: ' ' }],
+    ['with more in its form than there is', 400, async (url) => url, { ...YES, person: 'ana' }],
+    ['without a signature', 403, async (url) => url.replace(/\.[^.]+$/, '')],
+    ['with another signature', 403, async (url) => url.replace(/.$/, (last) => (last === 'A' ? 'B' : 'A'))],
+    ['spelt otherwise', 403, async (url) => `${url}=`],
+    ['with another person in it', 403, async (url) => edited(url, (said) => ({ ...said, person: 'carol' }))],
+    ['with another action in it', 403, async (url) => edited(url, (said) => ({ ...said, effect: 'f'.repeat(32) }))],
+    ['with more time in it', 403, async (url) => edited(url, (said) => ({ ...said, until: Number.MAX_SAFE_INTEGER }))],
+    ['made with another key', 403, async () => other('bob', await latest(), 'k'.repeat(40))],
+    [
+      'of what was never shown',
+      403,
+      async () => other('bob', { ...(await latest()), approval: { ...(await latest()).approval!, digest: 'f'.repeat(64) } }),
+    ],
+    ['of an action with the digest of another', 403, async () => other('bob', { ...(await asked('d2')), id: (await latest('d1')).id })],
+    ['of someone whom the policy does not know', 403, async () => other('mallory', await latest())],
+    ['of the requester', 403, async () => other('ana', await latest())],
+    [
+      'whose time is over',
+      403,
+      async (url) => {
+        site.now += HOUR
+        return url
+      },
+    ],
+    [
+      'of someone who was struck out of the policy',
+      403,
+      async (url) => {
+        site.policy = { ...site.policy, approvals: { ...site.policy.approvals, people: [] } }
+        return url
+      },
+    ],
+    [
+      'of someone who may not decide about this any more',
+      403,
+      async (url) => {
+        site.policy = { ...site.policy, approvals: { ...site.policy.approvals, people: [{ ...BOB, role: 'viewer' }] } }
+        return url
+      },
+    ],
+    [
+      'of an earlier question about the same',
+      403,
+      async (url) => {
+        rule = { ...rule, hash: 'e'.repeat(64), parts: [{ ...rule.parts[0]!, hash: 'e'.repeat(64) }] }
+        await site.alert(alertOn('d1', rule, { key: 'again' }))
+        return url
+      },
+    ],
+  ])('%s is worth nothing', async (_, status, change, form = YES) => {
+    start()
+    const url = await change(await urlTo())
+    expect((await follow(url, 'POST', form)).status).toBe(status)
+    await site.passTo(site.now + 2 * HOUR)
+    expect(sent()).toBe(0)
+  })
+
+  async function edited(url: string, change: (said: LinkClaims) => LinkClaims): Promise<string> {
+    const [, head, body, signature] = /^(.*\/approve\/)(.*)\.(.*)$/.exec(url)!
+    const said = change(JSON.parse(Buffer.from(body!, 'base64url').toString()) as LinkClaims)
+    return `${head}${Buffer.from(JSON.stringify(said)).toString('base64url')}.${signature}`
+  }
+})
+
 test('while nobody answers further people are told, and in the end it lapses and on-call hears of it', async () => {
   start()
   await asked()
   await site.passTo(START + 9 * MINUTE)
-  expect([pager.acts.length, leads.acts.length]).toEqual([1, 0])
+  const [first] = [pager.acts.length]
+  expect([first, leads.acts.length]).toEqual([2, 0])
   await site.passTo(START + 11 * MINUTE)
-  expect([pager.acts.length, leads.acts.length, site.notices('APPROVAL_UNANSWERED').length]).toEqual([2, 1, 1])
+  expect([pager.acts.length, leads.acts.length, site.notices('APPROVAL_UNANSWERED').length]).toEqual([4, 1, 1])
   await site.passTo(START + 61 * MINUTE)
   expect([(await latest()).state, site.notices('APPROVAL_EXPIRED').length]).toEqual(['EXPIRED', 1])
-  expect([pager.acts.length, leads.acts.length, sent()]).toEqual([3, 2, 0])
+  expect([pager.acts.length, leads.acts.length, sent()]).toEqual([6, 2, 0])
 })
 
 test('however approvals, refusals and undoing race, each is counted once, and what is sent was approved by as many as it takes', async () => {

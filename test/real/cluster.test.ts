@@ -33,8 +33,8 @@ describe.skipIf(kafka.server === undefined || elasticsearch.server === undefined
       })
       const { site } = given
       await promisify(execFile)(process.execPath, [CORDON, 'topics', '--config', site.configPath])
-      // Vendors' webhooks come to a node that dispatches nothing: what they say goes through the shared store.
-      await site.start(undefined, 'ingest,api')
+      // Vendors' webhooks come to one node, whichever of those that respond has the action: what they say goes through the shared store.
+      await site.start(undefined, 'ingest,respond,api')
       const reader = await site.member('reader-1', 'match,correlate')
       const responder = await site.member('responder-1', 'respond')
       await site.member('reader-2', 'match')

@@ -371,6 +371,7 @@ describe.skipIf(server === undefined)(`on Elasticsearch 9.2.0${note}`, () => {
         owner: 'another node',
         policy: () => site.policy,
         fleet: () => ({ asset: (id) => ({ id }), size: 6_000, asOf: site.now }),
+        approvalLinks: () => [],
         ruleInForce: () => rule.hash,
         audit: UNAUDITED,
         random: () => 0.5,
