@@ -171,6 +171,7 @@ confirm: accepted
     signal: new AbortController().signal,
     http,
     receipts: () => [],
+    approvals: [],
     incident,
     now: Date.now,
   }
