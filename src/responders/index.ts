@@ -11,6 +11,8 @@ import { openbaoRevokeTokens } from './openbao-revoke-tokens.ts'
 import { openbaoRotateKeys } from './openbao-rotate-keys.ts'
 import type { Responder } from './responder.ts'
 import { smtpNotify } from './smtp-notify.ts'
+import { ssfDeviceCompliance } from './ssf-device-compliance.ts'
+import { ssfRevokeSessions } from './ssf-revoke-sessions.ts'
 import { webhook } from './webhook.ts'
 
 /** Every responder that there is. The configuration of each names the one server that it calls: see `accessOf`. */
@@ -25,6 +27,8 @@ export const RESPONDERS: readonly Responder<Endpoint>[] = [
   openbaoRotateKeys,
   keycloakRevokeSessions,
   keycloakDisableUser,
+  ssfRevokeSessions,
+  ssfDeviceCompliance,
   nftablesBlockEgress,
   hostPauseAgent,
 ]

@@ -14,6 +14,7 @@ import { startOpenbaoStandIn } from './openbao-stand-in.ts'
 import { type Bench, responderKit, startReceiver } from './responder.ts'
 import { startInbox } from './responder-inbox.ts'
 import { startMailbox } from './responder-mailbox.ts'
+import { AUDIENCE, ISSUER, SIGNING_KEY, startSsfReceiver } from './ssf-receiver.ts'
 
 const CANARY = 'canary-9b1f44'
 const deliver = () => {}
@@ -256,6 +257,45 @@ const benches: Readonly<Record<string, () => Promise<Bench>>> = {
       effect: ['stopped'],
       undo: ['continued'],
       answers: HOST_ANSWERS,
+      deliver,
+      stop: server.stop,
+    }
+  },
+
+  async 'ssf-revoke-sessions'() {
+    const token = `${CANARY}-stream`
+    const server = await startSsfReceiver(token)
+    return {
+      server,
+      config: {
+        ...{ url: `${server.url}/ssf/events`, allow_private: true, token: { env: 'KIT_TOKEN' }, signing_key: { env: 'KIT_KEY' } },
+        ...{ issuer: ISSUER, audience: AUDIENCE, key_id: 'cordon-1' },
+      },
+      secrets: { KIT_TOKEN: token, KIT_KEY: SIGNING_KEY },
+      target: { kind: 'user', id: 'ana-1', facts: { 'user.id': 'ana-1', 'user.email': 'ana@example.com' } },
+      acts: 'POST /ssf/events',
+      reads: /^POST \/ssf\/events$/,
+      effect: ['session-revoked'],
+      deliver,
+      stop: server.stop,
+    }
+  },
+
+  async 'ssf-device-compliance'() {
+    const token = `${CANARY}-stream`
+    const server = await startSsfReceiver(token)
+    return {
+      server,
+      config: {
+        ...{ url: `${server.url}/ssf/events`, allow_private: true, token: { env: 'KIT_TOKEN' }, signing_key: { env: 'KIT_KEY' } },
+        ...{ issuer: ISSUER, audience: AUDIENCE, key_id: 'cordon-1' },
+      },
+      secrets: { KIT_TOKEN: token, KIT_KEY: SIGNING_KEY },
+      target: { kind: 'device', id: 'ana-1', facts: { 'user.id': 'ana-1', 'user.email': 'ana@example.com' } },
+      acts: 'POST /ssf/events',
+      reads: /^POST \/ssf\/events$/,
+      effect: ['device-compliance-change'],
+      undo: ['device-compliance-change'],
       deliver,
       stop: server.stop,
     }

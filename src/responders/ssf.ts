@@ -1,0 +1,136 @@
+import { createPrivateKey, type KeyObject } from 'node:crypto'
+import { SignJWT } from 'jose'
+import { z } from 'zod'
+import { CordonError } from '../event/error.ts'
+import { getText, isObject, type JsonObject, parseForeignJson } from '../event/json.ts'
+import { type Endpoint, endpoint } from './endpoint.ts'
+import { statusFailure, VendorError } from './failure.ts'
+import type { HttpResponse } from './http.ts'
+import type { Failure, ResponderContext, Target } from './responder.ts'
+import { excerpt, readSecret, type SecretRef, secretRef } from './secret.ts'
+
+/** What the configuration of every responder says of the receiver that it pushes security events to. */
+export const ssfStream = {
+  ...endpoint,
+  token: secretRef.optional().describe('bearer token, if the receiver asks for one'),
+  issuer: z.url().describe('iss of the events: what the receiver knows Cordon by'),
+  audience: z.string().min(1).describe('aud of the events'),
+  signing_key: secretRef.describe('RSA private key, PKCS #8 in PEM'),
+  key_id: z.string().min(1).describe('kid: which of the keys that the receiver was given'),
+}
+type Stream = Endpoint & {
+  readonly token?: SecretRef | undefined
+  readonly issuer: string
+  readonly audience: string
+  readonly signing_key: SecretRef
+  readonly key_id: string
+}
+
+/** A security event before it is signed. What stands here makes the signed event: the same each time. */
+export type SecurityEvent = {
+  readonly subject: Readonly<Record<string, string>>
+  /** Event type → its claims. */
+  readonly events: Readonly<Record<string, JsonObject>>
+  /** Seconds since the epoch. */
+  readonly issuedAt: number
+}
+
+export const CAEP = 'https://schemas.openid.net/secevent/caep/event-type'
+export const TIMEOUT = 15_000
+const VERIFICATION = 'https://schemas.openid.net/secevent/ssf/event-type/verification'
+
+/** OpenID Shared Signals Framework 1.0: signs events (RFC 8417) and pushes them to a receiver (RFC 8935). */
+export class Transmitter {
+  readonly #stream: Stream
+  readonly #key: KeyObject
+  readonly #token: string | undefined
+
+  /** @throws CordonError `SECRET_MISSING`, `SSF_KEY` */
+  constructor(stream: Stream) {
+    this.#stream = stream
+    this.#key = rsaKey(readSecret(stream.signing_key))
+    this.#token = stream.token === undefined ? undefined : readSecret(stream.token)
+  }
+
+  /** Asks the receiver to take a verification event (SSF section 8.1.4): it shows that address, token, key and audience are right, and changes nothing. */
+  async verify(context: Pick<ResponderContext, 'http' | 'signal'>): Promise<void> {
+    const issuedAt = Math.floor(Date.now() / 1_000)
+    const subject = { format: 'opaque', id: this.#stream.audience }
+    await this.push({ subject, events: { [VERIFICATION]: { state: 'cordon' } }, issuedAt }, `verification-${issuedAt}`, context)
+  }
+
+  /**
+   * @param jti names the event: a receiver takes one of the same name once
+   * @throws VendorError where the receiver does not take it
+   */
+  async push({ subject, events, issuedAt }: SecurityEvent, jti: string, context: Pick<ResponderContext, 'http' | 'signal'>): Promise<void> {
+    const { issuer, audience, key_id, url } = this.#stream
+    // RS256, as the CAEP interoperability profile asks; it also makes the same signature each time.
+    const set = await new SignJWT({ sub_id: subject, events })
+      .setProtectedHeader({ alg: 'RS256', typ: 'secevent+jwt', kid: key_id })
+      .setIssuer(issuer)
+      .setAudience(audience)
+      .setIssuedAt(issuedAt)
+      .setJti(jti)
+      .sign(this.#key)
+    const response = await context.http.request({
+      method: 'POST',
+      url,
+      headers: {
+        'content-type': 'application/secevent+jwt',
+        accept: 'application/json',
+        ...(this.#token === undefined ? {} : { authorization: `Bearer ${this.#token}` }),
+      },
+      body: set,
+      timeout: TIMEOUT,
+      signal: context.signal,
+    })
+    if (response.status !== 202)
+      throw new VendorError(judge(response, this.#token === undefined ? [] : [this.#token]), HINTS[errorOf(response)])
+  }
+}
+
+const HINTS: Readonly<Record<string, string>> = {
+  invalid_key: 'was the receiver given the public half of signing_key, under key_id?',
+  invalid_issuer: 'is issuer what the receiver knows Cordon by?',
+  invalid_audience: 'is audience what the receiver calls itself?',
+  authentication_failed: 'is the token still valid?',
+}
+
+/** RFC 8935 section 2.3: 400 says in `err` what is wrong. The jti is stable, so a fault of the server's is worth a repeat. */
+function judge(response: HttpResponse, secrets: readonly string[]): Failure {
+  const reason = `the receiver answers ${response.status} ${excerpt(response.body, secrets)}`
+  return response.status >= 500 ? { ...statusFailure(response, reason), kind: 'retry' } : statusFailure(response, reason)
+}
+
+function errorOf(response: HttpResponse): string {
+  try {
+    const answer = parseForeignJson(response.body)
+    return (isObject(answer) ? getText(answer, 'err') : undefined) ?? ''
+  } catch {
+    return ''
+  }
+}
+
+function rsaKey(pem: string): KeyObject {
+  const wrong = (why: string) =>
+    new CordonError('SSF_KEY', `the signing key ${why}`, {
+      hint: 'make one with: openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048',
+    })
+  let key: KeyObject
+  try {
+    key = createPrivateKey(pem)
+  } catch {
+    throw wrong('is no private key in PEM')
+  }
+  if (key.asymmetricKeyType !== 'rsa' || (key.asymmetricKeyDetails?.modulusLength ?? 0) < 2048)
+    throw wrong('is no RSA key of 2048 bits or more')
+  return key
+}
+
+/** The subject by a fact of the target. @throws CordonError `RESPONDER_TARGET` if it is not known */
+export function factOf(target: Target, name: string): string {
+  const value = target.facts[name]
+  if (value !== undefined && value !== '') return value
+  throw new CordonError('RESPONDER_TARGET', `${target.kind} ${target.id} lacks ${name}`)
+}
