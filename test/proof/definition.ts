@@ -1,11 +1,11 @@
 import type { Gap } from '../../src/detectors/signal.ts'
-import type { Tenure } from '../../src/detectors/tenure.ts'
+import type { Patience, Tenure } from '../../src/detectors/tenure.ts'
 import type { Event, EventRecord } from '../../src/event/event.ts'
 import { canonicalJson, getText } from '../../src/event/json.ts'
 import type { CorrelationRule, DetectionRule, RuleSet } from '../../src/sigma/ast.ts'
 import { loadRuleSet } from '../../src/sigma/load.ts'
 import { expectedAlerts, foldedAlerts, type Hit, type SetAlert } from '../property/correlation-oracle.ts'
-import { patienceFor, type Run, tenuresOf } from '../property/tenures.ts'
+import { patienceFor, type Run, tenuresOfRuns, withNext } from '../property/tenures.ts'
 import type { Outcome } from './outcome.ts'
 import type { RecordedEntry } from './record.ts'
 import type { ProofRules } from './rules.ts'
@@ -58,8 +58,9 @@ class PartitionPass {
   readonly hits: Hit[] = []
   private readonly partition: number
   private readonly rulesOf: RulesOf
-  private readonly runs: Run[] = []
-  tenures: readonly Tenure[] = []
+  private runs: readonly Run[] = []
+  /** As of the beginning of the newest run. */
+  private known: readonly Tenure[] = []
   private readonly ticks = new Map<string, { readonly stamp: number; readonly tick: Extract<EventRecord, { kind: 'tick' }> }[]>()
   private offset = 0
 
@@ -75,8 +76,10 @@ class PartitionPass {
       return
     }
     const { bundle: own, event } = value
-    if (this.runs.at(-1)?.bundle !== own) this.begin(own, stamp)
-    const bundles = new Set(this.tenures.map(({ id }) => id))
+    const { length } = this.runs
+    this.runs = withNext(this.runs, own, stamp, (id) => this.patience(id))
+    if (this.runs.length > length) this.known = this.tenures
+    const bundles = new Set(this.known.map(({ id }) => id))
     const others = [...bundles].filter((bundle) => bundle !== own)
     const beside = new Map(others.map((bundle) => [bundle, this.beside(own, bundle, stamp)]))
     const host = getText(event.ecs, 'destination.ip')
@@ -90,10 +93,14 @@ class PartitionPass {
     }
   }
 
-  private begin(bundle: string, first: number): void {
-    this.runs.push({ bundle, first })
-    const sightsOf = (id: string) => this.rulesOf(id).correlations.map(sightOf)
-    this.tenures = tenuresOf(this.runs, (id) => patienceFor(sightsOf(id)))
+  /** As of the event that was taken last. */
+  get tenures(): readonly Tenure[] {
+    return tenuresOfRuns(this.runs, (id) => this.patience(id))
+  }
+
+  private patience(bundle: string): Patience {
+    const set = this.rulesOf(bundle)
+    return patienceFor(set.correlations.map((rule) => ({ sight: sightOf(rule), reach: reachOf(rule, set) })))
   }
 
   /**
@@ -103,9 +110,7 @@ class PartitionPass {
   private beside(own: string, other: string, stamp: number): ReadonlySet<string> {
     const taking = this.rulesOf(other).correlations.filter((rule) => {
       const key = keyIn(this.rulesOf(other), rule.id)
-      const having = this.tenures.filter(
-        ({ id, left = stamp }) => keyIn(this.rulesOf(id), rule.id) === key && stamp <= left + sightOf(rule),
-      )
+      const having = this.known.filter(({ id, left = stamp }) => keyIn(this.rulesOf(id), rule.id) === key && stamp <= left + sightOf(rule))
       return keyIn(this.rulesOf(own), rule.id) !== key && having.at(-1)?.id === other
     })
     return new Set(taking.map(({ id }) => id))
@@ -154,6 +159,11 @@ function meets({ name, filters }: DetectionRule, { ecs }: Event): boolean {
 }
 
 const sightOf = ({ timespan, extension }: CorrelationRule) => timespan + extension.grace
+
+function reachOf(rule: CorrelationRule, set: RuleSet): number {
+  const below = set.correlations.filter(({ id }) => rule.rules.includes(id))
+  return sightOf(rule) + Math.max(0, ...below.map((child) => sightOf(child) + reachOf(child, set)))
+}
 
 /** The parameters of a correlation, with those under it, in a rule set. */
 function keyIn(set: RuleSet, id: string): string {

@@ -207,26 +207,26 @@ function seenTurns(unit: Unit, all: readonly Placed[], recorded: Recorded): Anch
     : turns
 }
 
-/** Whether there is a stamp from which on, for however short a time, an event might not have gone to a unit or to one under it. */
+/** Whether there is a stamp at which an event might have come that did not go to a unit, or to one under it. */
 function isPartial(unit: Unit, first: number, last: number, recorded: Recorded): boolean {
   const { tenures = [], rulesOf } = recorded
   return (
     unit.children.some((child) => isPartial(child, first, last, recorded)) ||
     tenures.some((all) => {
-      const beginning = Math.max(first, Math.min(...all.map(({ since }) => since)))
-      if (beginning > last) return false
-      const versions = all.map(({ id, since, left = Number.POSITIVE_INFINITY }) => {
+      const versions = all.map(({ id, since, last: named, left = Number.POSITIVE_INFINITY }) => {
         const set = rulesOf(id)
         const rules = set.correlations.filter(({ extension }) => extension.mode !== 'off')
         const rule = rules.find((candidate) => candidate.id === unit.rule.id)
-        const patience = patienceFor(rules.map((other) => unitOf(other, set).sight))
-        return { since, left, until: left + patience, key: rule && unitOf(rule, set).key }
+        const { quiet } = patienceFor(rules.map((other) => unitOf(other, set)))
+        return { since, until: named + quiet, taking: left + unit.sight, key: rule && unitOf(rule, set).key }
       })
+      const takes = (stamp: number) => versions.some(({ since, taking, key }) => key === unit.key && since <= stamp && stamp <= taking)
       const misses = (stamp: number) =>
-        versions.some(({ since, until, key }) => key === undefined && since <= stamp && stamp <= until) ||
-        !versions.some(({ since, left, key }) => key === unit.key && since <= stamp && stamp <= left + unit.sight)
-      const turns = [beginning, last, ...versions.flatMap(({ since, left, until }) => [since, left + unit.sight, until])]
-      const edges = turns.filter((stamp) => stamp >= beginning && stamp <= last).sort((a, b) => a - b)
+        versions.some(
+          ({ since, until, key }) => since <= stamp && stamp <= until && key !== unit.key && (key === undefined || !takes(stamp)),
+        )
+      const turns = [first, last, ...versions.flatMap(({ since, until, taking }) => [since, until, taking])]
+      const edges = turns.filter((stamp) => stamp >= first && stamp <= last).sort((a, b) => a - b)
       return edges.some((edge, at) => misses(edge) || misses((edge + (edges[at + 1] ?? edge)) / 2))
     })
   )

@@ -7,7 +7,7 @@ import { Correlator, type CorrelatorHead, rowKey, type StateRow } from '../../sr
 import { type Gap, type Progress, type Signal, type SignalRecord, signalKey } from '../../src/detectors/signal.ts'
 import type { Tenure } from '../../src/detectors/tenure.ts'
 import type { RuleSet } from '../../src/sigma/ast.ts'
-import { runsOf, tenuresOf } from './tenures.ts'
+import { type PatienceWith, tenuresOf } from './tenures.ts'
 
 /** One entry of an events partition: a stamp, and the signals that match gives for it. A tick names no bundle. */
 export interface Entry {
@@ -22,7 +22,7 @@ export interface WorldOptions {
   readonly entries: readonly (readonly Entry[])[]
   readonly gaps: readonly Gap[]
   /** How long a bundle may be away and be the same tenure. */
-  readonly patienceOf: (bundle: string) => number
+  readonly patienceOf: PatienceWith
   readonly signalPartitions: number
   /** From 0 to 1. */
   readonly random: () => number
@@ -51,11 +51,9 @@ interface Member {
 const TOLD_FOR = 100
 
 /** The tenures of a partition, after these entries of it. */
-export function tenuresIn(entries: readonly Entry[], patienceOf: WorldOptions['patienceOf']): Tenure[] {
-  return tenuresOf(
-    runsOf(entries.flatMap(({ bundle, ingested }) => (bundle === undefined ? [] : [{ bundle, stamp: ingested }]))),
-    patienceOf,
-  )
+export function tenuresIn(entries: readonly Entry[], patienceOf: PatienceWith): Tenure[] {
+  const named = entries.flatMap(({ bundle, ingested }) => (bundle === undefined ? [] : [{ bundle, stamp: ingested }]))
+  return tenuresOf(named, patienceOf)
 }
 
 /** Runs until everything that was recorded has been handled, and answers all revisions that were published. */

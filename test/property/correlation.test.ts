@@ -223,7 +223,7 @@ describe.each([...Object.entries(FLAT).map(([name, rule]) => [name, ruleSet(rule
   (_, rules) => {
     const rulesOf = () => rules
     const bundles = ['']
-    const patienceOf = () => Number.POSITIVE_INFINITY
+    const patienceOf = () => ({ away: Number.POSITIVE_INFINITY, quiet: Number.POSITIVE_INFINITY })
 
     it('gives the same with crashes, everything sent again, gaps and eviction', { timeout: TIMEOUT }, () => {
       fc.assert(
@@ -254,7 +254,8 @@ describe.each([...Object.entries(FLAT).map(([name, rule]) => [name, ruleSet(rule
 describe.each(Object.entries(CHANGES))('rules change: %s', (_, sets) => {
   const bundles = Object.keys(sets)
   const rulesOf = (bundle: string) => sets[bundle]!
-  const patienceOf = (bundle: string) => patienceFor([...unitsOf(rulesOf(bundle)).values()].map(({ span }) => span.sight))
+  const patienceOf = (bundle: string) =>
+    patienceFor([...unitsOf(rulesOf(bundle)).values()].map(({ span, reach }) => ({ sight: span.sight, reach })))
 
   it('every event counts by the rules that it names, and what they have in common is one', { timeout: TIMEOUT }, () => {
     fc.assert(

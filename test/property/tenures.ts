@@ -1,36 +1,52 @@
-/** The tenures of docs/decisions/0020, word by word: nothing of the engine but a type. */
-import type { Tenure } from '../../src/detectors/tenure.ts'
+/** The tenures of docs/decisions/0020, word by word: nothing of the engine but its types. */
+import type { Patience, Tenure } from '../../src/detectors/tenure.ts'
 
-/** Events of a partition, one after the other, that name one bundle: the stamp of the first. */
+/** Events of a partition, one after the other, that name one bundle, none long after the one before: the stamps of the first and last. */
 export interface Run {
   readonly bundle: string
   readonly first: number
+  readonly last: number
 }
 
-/** The runs that events make which name these bundles, in the order in which the partition has them. */
-export function runsOf(named: readonly { readonly bundle: string; readonly stamp: number }[]): Run[] {
-  return named.flatMap(({ bundle, stamp }, at) => (named[at - 1]?.bundle === bundle ? [] : [{ bundle, first: stamp }]))
+export type PatienceWith = (bundle: string) => Patience
+
+/** Puts the next event that names a bundle to the runs. */
+export function withNext(runs: readonly Run[], bundle: string, stamp: number, patience: PatienceWith): readonly Run[] {
+  const run = runs.at(-1)
+  return run?.bundle === bundle && stamp <= run.last + patience(bundle).quiet
+    ? [...runs.slice(0, -1), { ...run, last: stamp }]
+    : [...runs, { bundle, first: stamp, last: stamp }]
+}
+
+/** The tenures that events make which name these bundles, in the order in which the partition has them. */
+export function tenuresOf(named: readonly { readonly bundle: string; readonly stamp: number }[], patience: PatienceWith): Tenure[] {
+  return tenuresOfRuns(
+    named.reduce<readonly Run[]>((runs, { bundle, stamp }) => withNext(runs, bundle, stamp, patience), []),
+    patience,
+  )
 }
 
 /**
- * A tenure lasts from a bundle's run to its last one before it is away; it is away when another run follows, and none of its own until
- * more than `patienceOf` it after that one's beginning.
+ * A tenure lasts from a bundle's run to its last one before it is away or quiet for too long: away since another run, of whatever bundle,
+ * followed its own; quiet since it was named.
  */
-export function tenuresOf(runs: readonly Run[], patienceOf: (bundle: string) => number): Tenure[] {
-  const leftAt = (run: number) => runs[run + 1]?.first
+export function tenuresOfRuns(runs: readonly Run[], patience: PatienceWith): Tenure[] {
   const beginnings = runs.flatMap(({ bundle, first }, at) => {
     const before = runs.findLastIndex((other, place) => place < at && other.bundle === bundle)
-    return before < 0 || first > leftAt(before)! + patienceOf(bundle) ? [at] : []
+    const { away, quiet } = patience(bundle)
+    return before < 0 || first > runs[before + 1]!.first + away || first > runs[before]!.last + quiet ? [at] : []
   })
   return beginnings.map((beginning) => {
     const { bundle, first } = runs[beginning]!
     const next = beginnings.find((at) => at > beginning && runs[at]!.bundle === bundle) ?? runs.length
-    const left = leftAt(runs.findLastIndex((run, at) => at < next && run.bundle === bundle))
-    return left === undefined ? { id: bundle, since: first } : { id: bundle, since: first, left }
+    const end = runs.findLastIndex((run, at) => at < next && run.bundle === bundle)
+    const left = runs[end + 1]?.first
+    return { id: bundle, since: first, last: runs[end]!.last, ...(left === undefined ? {} : { left }) }
   })
 }
 
-/** So long a bundle may be away. Milliseconds. */
-export function patienceFor(sights: readonly number[]): number {
-  return Math.min(15 * 60_000, ...sights)
+/** So long a bundle may be away, and quiet. Milliseconds. */
+export function patienceFor(units: readonly { readonly sight: number; readonly reach: number }[]): Patience {
+  const away = Math.min(15 * 60_000, ...units.map(({ sight }) => sight))
+  return { away, quiet: Math.max(away, Math.max(0, ...units.map(({ reach }) => reach)) / 8) }
 }

@@ -246,7 +246,7 @@ describe('bundles', () => {
   const feed = (...ids: string[]): Feed => ({
     gaps: [],
     nodes: [],
-    bundles: ids.map((id) => ({ id, since: 0, ...(id === ids.at(-1) ? {} : { left: 1_000 }) })),
+    bundles: ids.map((id) => ({ id, since: 0, last: 1_000, ...(id === ids.at(-1) ? {} : { left: 1_000 }) })),
   })
   const three = 'type: event_count, rules: [a], group-by: [host, user], condition: {gte: 3}'
 

@@ -27,7 +27,8 @@ export interface CorrelatorHead {
   /** The newest of each source. */
   readonly progress: readonly Progress[]
   readonly gaps: readonly KnownGap[]
-  readonly tenures: readonly KnownTenure[]
+  /** Absent in the state of earlier versions. */
+  readonly tenures?: readonly KnownTenure[]
   /** The bundles that the rows and the events log name: they must be at hand before the rows are restored. */
   readonly bundles: readonly string[]
   /** The state was made again from a log that may lack some of what was ingested before this. */
@@ -109,7 +110,7 @@ export class Correlator {
   restore(head: CorrelatorHead, rows: Iterable<StateRow>): void {
     for (const progress of head.progress) this.clock.take(progress)
     for (const { partition, ...gap } of head.gaps) this.gaps.take(partition, [gap])
-    for (const { partition, ...tenure } of head.tenures) this.tenures.take(partition, [tenure])
+    for (const { partition, ...tenure } of head.tenures ?? []) this.tenures.take(partition, [tenure])
     this.announcer.rebuiltFrom = head.rebuiltFrom
     for (const bundle of head.bundles) this.name(bundle)
     for (let depth = 1; depth <= this.depth; depth++) this.closed[depth] = this.clock.at(depth)

@@ -11,9 +11,10 @@ export interface KnownTenure extends Tenure {
 type Stretch = readonly [from: number, to: number]
 
 /**
- * Which bundles the events of each partition named, and when, as far as it may still matter: it says which events went to a unit. All of
- * a tenure of a bundle that has the unit did, and of what named others that have the rule with other parameters, G more; of a bundle
- * that does not have the rule none did (docs/design.md section 5, "Rule changes", docs/decisions/0020).
+ * Which bundles the events of each partition named, and when, as far as it may still matter: it says which events went to a unit. What
+ * names a bundle that has the unit did, always; what names one that has the rule with other parameters did in the tenures of those that
+ * have the unit, and G after these were left; what names one without the rule never did (docs/design.md section 5, "Rule changes",
+ * docs/decisions/0020).
  */
 export class Tenures {
   private readonly rules: Pick<KnownRules, 'bundle'>
@@ -41,37 +42,30 @@ export class Tenures {
   /** Forgets tenures of which nothing goes on after a stamp. */
   forget(before: number): void {
     for (const [key, { id, left = Number.POSITIVE_INFINITY }] of this.known) {
-      const sights = this.sightsOf(id)
-      if (left + Math.max(patienceOf(sights), ...sights) < before) this.known.delete(key)
+      const units = this.unitsOf(id)
+      if (left + Math.max(patienceOf(units).quiet, ...units.map(({ sight }) => sight)) < before) this.known.delete(key)
     }
   }
 
   private isPartialIn(tenures: readonly KnownTenure[], unit: Unit, [from, to]: Stretch): boolean {
-    const without = tenures.filter(({ id }) => !this.unitsOf(id).some(({ rule }) => rule.id === unit.rule.id))
-    const absent = without.map(({ id, since, left }): Stretch => [since, ending(left, patienceOf(this.sightsOf(id)))])
-    if (absent.some(([begin, end]) => begin <= to && end >= from)) return true
     const having = tenures.filter(({ id }) => this.rules.bundle(id)!.units.has(unit.key))
-    const taken = having.map(({ since, left }): Stretch => [since, ending(left, unit.span.sight)])
-    // Before the first event of the partition there was nothing to take.
-    return !covers(taken, [Math.max(from, Math.min(...tenures.map(({ since }) => since))), to])
+    const taken = having.map(({ since, left = Number.POSITIVE_INFINITY }): Stretch => [since, left + unit.span.sight])
+    return tenures.some((tenure) => {
+      if (having.includes(tenure)) return false
+      const units = this.unitsOf(tenure.id)
+      const named: Stretch = [Math.max(from, tenure.since), Math.min(to, tenure.last + patienceOf(units).quiet)]
+      return named[0] <= named[1] && !(units.some(({ rule }) => rule === unit.rule.id) && covers(taken, named))
+    })
   }
 
-  private sightsOf(bundle: string): readonly number[] {
-    return this.unitsOf(bundle).map(({ span }) => span.sight)
+  private unitsOf(bundle: string): readonly { readonly rule: string; readonly sight: number; readonly reach: number }[] {
+    const units = [...this.rules.bundle(bundle)!.units.values()]
+    return units.map(({ rule, span, reach }) => ({ rule: rule.id, sight: span.sight, reach }))
   }
-
-  private unitsOf(bundle: string): readonly Unit[] {
-    return [...this.rules.bundle(bundle)!.units.values()]
-  }
-}
-
-function ending(left: number | undefined, after: number): number {
-  return left === undefined ? Number.POSITIVE_INFINITY : left + after
 }
 
 /** Whether stretches, one with the other, leave nothing out of a span. */
 function covers(stretches: readonly Stretch[], [from, to]: Stretch): boolean {
-  if (from > to) return true
   let covered: number | undefined
   for (const [begin, end] of stretches.toSorted(([a], [b]) => a - b))
     if (begin <= (covered ?? from) && end >= (covered ?? from)) covered = end

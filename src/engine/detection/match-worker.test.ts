@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { patienceFor, runsOf, tenuresOf } from '../../../test/property/tenures.ts'
+import { patienceFor, tenuresOf } from '../../../test/property/tenures.ts'
 import type { Detector } from '../../detectors/detector.ts'
 import type { Feed, Progress, Signal, SignalRecord } from '../../detectors/signal.ts'
 import type { EventRecord } from '../../event/event.ts'
@@ -77,7 +77,7 @@ function recordOf(taken: { bundle: string; a: string } | { node: string; paused:
 function expectedSignals(entries: readonly LogEntry<EventRecord>[]): string[] {
   const named: { bundle: string; stamp: number }[] = []
   const unitsOf = (id: string) => [...DETECTORS.get(id)!.units.values()]
-  const patience = (id: string) => patienceFor(unitsOf(id).map(({ sight }) => sight))
+  const patience = (id: string) => patienceFor(unitsOf(id))
   let stamp = 0
   return entries.flatMap(({ partition, offset, appended, value: taken }) => {
     stamp = Math.max(stamp, appended)
@@ -88,7 +88,7 @@ function expectedSignals(entries: readonly LogEntry<EventRecord>[]): string[] {
         .detect({ ...taken.event, ingested: stamp }, { partition, offset })
         .filter(accept)
     const own = unitsOf(taken.bundle)
-    const taking = tenuresOf(runsOf(named), patience).flatMap(({ id, left = stamp }) =>
+    const taking = tenuresOf(named, patience).flatMap(({ id, left = stamp }) =>
       unitsOf(id)
         .filter(({ key, rule, sight }) => {
           const mine = own.find((unit) => unit.rule === rule)
@@ -266,8 +266,8 @@ test('it reports what it did, by rule, and what it knows', async () => {
       gaps: [{ node: 'n1', why: 'paused', from: 5_000, to: null }],
       nodes: [{ node: 'n1', heard: 5_000, paused: true }],
       bundles: [
-        { id: 'first', since: 5_001, left: 5_002 },
-        { id: 'changed', since: 5_002 },
+        { id: 'first', since: 5_001, last: 5_001, left: 5_002 },
+        { id: 'changed', since: 5_002, last: 5_002 },
       ],
     }
     const signals = new Map([

@@ -176,6 +176,6 @@ const BEGINNING: Pick<Progress, 'offset' | 'ingested' | 'feed'> = { offset: -1, 
 
 function reachOf(units: ReadonlyMap<string, DetectorUnit>): BundleReach {
   const all = [...units.values()]
-  const sights = all.map(({ sight }) => sight)
-  return { sight: Math.max(0, ...sights), patience: patienceOf(sights), reach: Math.max(0, ...all.map(({ reach }) => reach)) }
+  const [sights, reaches] = [all.map(({ sight }) => sight), all.map(({ reach }) => reach)]
+  return { sight: Math.max(0, ...sights), reach: Math.max(0, ...reaches), ...patienceOf(all) }
 }

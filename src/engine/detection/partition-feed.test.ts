@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { runsOf, tenuresOf } from '../../../test/property/tenures.ts'
+import { tenuresOf } from '../../../test/property/tenures.ts'
 import type { Feed, Gap } from '../../detectors/signal.ts'
 import type { Tenure } from '../../detectors/tenure.ts'
 import type { EventRecord } from '../../event/event.ts'
@@ -13,9 +13,9 @@ interface Entry {
 
 const MINUTE = 60_000
 const REACHES: Readonly<Record<string, BundleReach>> = {
-  short: { sight: 4_000, patience: 4_000, reach: 4_000 },
-  long: { sight: 30 * MINUTE, patience: 2_000, reach: 40 * MINUTE },
-  none: { sight: 0, patience: 15 * MINUTE, reach: 0 },
+  short: { sight: 4_000, away: 4_000, quiet: 10_000, reach: 4_000 },
+  long: { sight: 30 * MINUTE, away: 2_000, quiet: 5 * MINUTE, reach: 40 * MINUTE },
+  none: { sight: 0, away: 15 * MINUTE, quiet: 15 * MINUTE, reach: 0 },
 }
 const reachOf = (bundle: string) => REACHES[bundle]!
 
@@ -165,8 +165,8 @@ test('tenures are those of the definition; only what ended long ago may be forgo
       const named = entries.flatMap(({ value: taken }, at) =>
         taken.kind === 'event' ? [{ bundle: taken.bundle, stamp: stamps[at]! }] : [],
       )
-      const all = tenuresOf(runsOf(named), (bundle) => reachOf(bundle).patience)
-      const young = ({ id, left = ingested }: Tenure) => left >= ingested - reachOf(id).sight - 3 * LEAST_REACH
+      const all = tenuresOf(named, reachOf)
+      const young = ({ left = ingested }: Tenure) => left >= ingested - 3 * LEAST_REACH
       expect(feed.bundles.filter(young)).toEqual(all.filter(young))
       expect(all).toEqual(expect.arrayContaining([...feed.bundles]))
     }),
@@ -178,27 +178,17 @@ test('a tenure goes on where its bundle is named again in time, and is told unti
   const feed = new PartitionFeed(reachOf)
   const take = (bundle: string, appended: number) => {
     feed.take({ appended, value: event(bundle) })
-    return feed.bundles
+    return feed.bundles.map(({ id, since, last, left }) => [id, since, last, ...(left === undefined ? [] : [left])].join(' '))
   }
-  expect(take('short', 0)).toEqual([{ id: 'short', since: 0 }])
-  const left = { id: 'short', since: 0, left: 10_000 }
-  expect(take('none', 10_000)).toEqual([left, { id: 'none', since: 10_000 }])
-  expect(take('short', 14_000)).toEqual([
-    { id: 'short', since: 0 },
-    { id: 'none', since: 10_000, left: 14_000 },
-  ])
-  expect(take('none', 15_000)).toEqual([
-    { id: 'short', since: 0, left: 15_000 },
-    { id: 'none', since: 10_000 },
-  ])
-  const back = { id: 'short', since: 19_001 }
-  expect(take('short', 19_001).at(-1)).toEqual(back)
-  expect(take('none', 19_002)).toHaveLength(3)
-  const kept = 3 * LEAST_REACH + 4_000
-  expect(take('none', 15_000 + kept)).toHaveLength(3)
-  expect(take('none', 15_001 + kept)).toEqual([
-    { id: 'none', since: 10_000 },
-    { ...back, left: 19_002 },
-  ])
-  expect(take('none', 19_003 + kept)).toEqual([{ id: 'none', since: 10_000 }])
+  expect(take('short', 0)).toEqual(['short 0 0'])
+  expect(take('none', 10_000)).toEqual(['short 0 0 10000', 'none 10000 10000'])
+  expect(take('short', 10_000)).toEqual(['short 0 10000', 'none 10000 10000 10000'])
+  expect(take('short', 20_000)).toEqual(['short 0 20000', 'none 10000 10000 10000'])
+  // Nothing came for too long, and then another was named for too long.
+  expect(take('short', 30_001)).toEqual(['short 0 20000 30001', 'none 10000 10000 10000', 'short 30001 30001'])
+  expect(take('none', 31_000).slice(1)).toEqual(['none 10000 31000', 'short 30001 30001 31000'])
+  expect(take('short', 35_001).slice(1)).toEqual(['none 10000 31000 35001', 'short 30001 30001 31000', 'short 35001 35001'])
+  const kept = 3 * LEAST_REACH + 10_000
+  expect(take('short', 30_001 + kept)[0]).toBe('short 0 20000 30001')
+  expect(take('short', 30_002 + kept)[0]).toBe('none 10000 31000 35001')
 })

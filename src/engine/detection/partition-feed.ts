@@ -1,6 +1,6 @@
 import type { DetectorUnit } from '../../detectors/detector.ts'
 import type { Feed, Gap } from '../../detectors/signal.ts'
-import type { Tenure } from '../../detectors/tenure.ts'
+import type { Patience, Tenure } from '../../detectors/tenure.ts'
 import type { EventRecord } from '../../event/event.ts'
 import type { LogEntry } from '../../streams/log.ts'
 
@@ -12,9 +12,7 @@ export const LEAST_REACH = 900_000
 const REACHES_KEPT = 3
 
 /** How far the correlations of a bundle look at the most, as `DetectorUnit` has it, and its `patienceOf`. Milliseconds. */
-export interface BundleReach extends Pick<DetectorUnit, 'sight' | 'reach'> {
-  readonly patience: number
-}
+export type BundleReach = Pick<DetectorUnit, 'sight' | 'reach'> & Patience
 
 interface NodeState {
   heard: number
@@ -53,7 +51,7 @@ export class PartitionFeed {
       this.nodes.set(node, { heard, pausedSince: open?.from })
     }
     this.ended.push(...gaps.filter(({ to }) => to !== null).sort((a, b) => a.to! - b.to!))
-    this.tenures = bundles.map(({ id, since, left }) => ({ id, since, left, ...reachOf(id) }))
+    this.tenures = bundles.map(({ id, since, last, left }) => ({ id, since, last, left, ...reachOf(id) }))
     this.current = this.tenures.find(({ left }) => left === undefined)
     this.measure()
   }
@@ -65,7 +63,7 @@ export class PartitionFeed {
 
   /** In the order in which they began. */
   get bundles(): readonly Tenure[] {
-    return this.tenures.map(({ id, since, left }) => (left === undefined ? { id, since } : { id, since, left }))
+    return this.tenures.map(({ id, since, last, left }) => ({ id, since, last, ...(left === undefined ? {} : { left }) }))
   }
 
   /** Takes the next entry. True: a tenure has begun, or is not kept any more. */
@@ -106,19 +104,18 @@ export class PartitionFeed {
 
   private name(id: string): boolean {
     const { stamp, current, tenures } = this
-    if (current?.id === id) return false
-    if (current !== undefined) current.left = stamp
     const known = tenures.findLast((tenure) => tenure.id === id)
-    const goesOn = known?.left !== undefined && stamp <= known.left + known.patience
-    this.current = goesOn ? known : { id, since: stamp, left: undefined, ...this.reachOf(id) }
-    if (goesOn) known.left = undefined
-    else tenures.push(this.current!)
+    const goesOn = known !== undefined && stamp <= Math.min(known.last + known.quiet, (known.left ?? stamp) + known.away)
+    if (current !== undefined && !(goesOn && current === known)) current.left = stamp
+    this.current = goesOn ? known : { id, since: stamp, last: stamp, left: undefined, ...this.reachOf(id) }
+    Object.assign(this.current, { last: stamp, left: undefined })
+    if (!goesOn) tenures.push(this.current)
     return !goesOn
   }
 
   private forgetTenures(): boolean {
     const { stamp, keep, tenures } = this
-    const kept = tenures.filter(({ left, sight }) => left === undefined || stamp <= left + sight + keep)
+    const kept = tenures.filter(({ left, sight, quiet }) => left === undefined || stamp <= left + Math.max(sight, quiet) + keep)
     const fewer = kept.length < tenures.length
     if (fewer) this.tenures = kept
     return fewer
@@ -132,6 +129,7 @@ export class PartitionFeed {
 interface KeptTenure extends BundleReach {
   readonly id: string
   readonly since: number
+  last: number
   left: number | undefined
 }
 

@@ -9,14 +9,19 @@ const SIGHTS: Readonly<Record<string, number>> = { u: 10, v: 30, w: 100 }
 /** By bundle: `ru sv` are the rule r with the parameters u and the rule s with v. */
 type Units = Readonly<Record<string, string>>
 
-function company(units: Units, own: string, tenures: readonly Tenure[], stamp: number) {
+function company(units: Units, own: string, tenures: readonly Omit<Tenure, 'last'>[], stamp: number) {
   const unitsOf = (bundle: string) =>
     new Map(
       units[bundle]!.split(' ')
         .filter((key) => key !== '')
         .map((key) => [key, { key, rule: key[0]!, sight: SIGHTS[key[1]!]! }]),
     )
-  const { beside, until } = companyOf(own, tenures, stamp, unitsOf)
+  const { beside, until } = companyOf(
+    own,
+    tenures.map((tenure) => ({ ...tenure, last: tenure.left ?? stamp })),
+    stamp,
+    unitsOf,
+  )
   return { beside: beside.flatMap(({ bundle, units: taken }) => [...taken].map((unit) => `${bundle} ${unit}`)).sort(), until }
 }
 
@@ -76,7 +81,7 @@ test('what it says holds until it says', () => {
   fc.assert(
     fc.property(bundles, fc.nat(150), (list, wait) => {
       let at = 0
-      const tenures = list.map(({ lasts }, index): Tenure => {
+      const tenures = list.map(({ lasts }, index): Omit<Tenure, 'last'> => {
         const since = at
         at += lasts
         return index === list.length - 1 ? { id: `b${index}`, since } : { id: `b${index}`, since, left: at }

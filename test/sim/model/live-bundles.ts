@@ -1,6 +1,6 @@
-import type { Tenure } from '../../../src/detectors/tenure.ts'
-import { patienceFor, type Run, tenuresOf } from '../../property/tenures.ts'
-import { type Correlation, parametersOf, type Rules, sightOf } from './rules.ts'
+import type { Patience, Tenure } from '../../../src/detectors/tenure.ts'
+import { patienceFor, type Run, tenuresOfRuns, withNext } from '../../property/tenures.ts'
+import { type Correlation, parametersOf, type Rules, reachOf, sightOf } from './rules.ts'
 
 /** A bundle that judges an event. */
 export interface Judge {
@@ -13,14 +13,14 @@ export interface Judge {
 /** The bundles that the events of one partition name, and when. */
 export class LiveBundles {
   private readonly rulesOf: ReadonlyMap<string, Rules>
-  private readonly runs: Run[] = []
+  private runs: readonly Run[] = []
 
   constructor(rulesOf: ReadonlyMap<string, Rules>) {
     this.rulesOf = rulesOf
   }
 
   get tenures(): readonly Tenure[] {
-    return tenuresOf(this.runs, (bundle) => patienceFor(this.rulesOf.get(bundle)!.correlations.map(sightOf)))
+    return tenuresOfRuns(this.runs, (bundle) => this.patience(bundle))
   }
 
   /**
@@ -28,10 +28,15 @@ export class LiveBundles {
    * after their bundle was left.
    */
   take(own: string, stamp: number): readonly Judge[] {
-    if (this.runs.at(-1)?.bundle !== own) this.runs.push({ bundle: own, first: stamp })
+    this.runs = withNext(this.runs, own, stamp, (bundle) => this.patience(bundle))
     const rules = this.rulesOf.get(own)!
     const beside = rules.correlations.flatMap((rule) => this.others(parametersOf(rule, rules.correlations), rule.id, stamp))
     return [{ bundle: own, rules }, ...beside]
+  }
+
+  private patience(bundle: string): Patience {
+    const { correlations } = this.rulesOf.get(bundle)!
+    return patienceFor(correlations.map((rule) => ({ sight: sightOf(rule), reach: reachOf(rule, correlations) })))
   }
 
   private others(current: string, id: string, stamp: number): readonly Judge[] {

@@ -74,6 +74,12 @@ export function sightOf({ timespan, grace, course }: Correlation): number {
   return 125 * timespan + 1_000 * (grace + more)
 }
 
+/** How far from an alert's ingestion the events may have been ingested that it depends on, through those under it. Milliseconds. */
+export function reachOf(rule: Correlation, correlations: readonly Correlation[]): number {
+  const below = correlations.filter(({ name }) => rule.rules.includes(name))
+  return sightOf(rule) + Math.max(0, ...below.map((child) => sightOf(child) + reachOf(child, correlations)))
+}
+
 /** Within this, copies of an event are known as such, by all correlations that care for them. Milliseconds. */
 export function copiesKnown(correlations: readonly Correlation[]): number {
   return 3 * Math.min(...correlations.filter(({ course }) => course === undefined).map(sightOf))
