@@ -18,6 +18,7 @@ import { privacyCommand } from './privacy.ts'
 import { replayCommand } from './replay.ts'
 import { rulesCommand } from './rules.ts'
 import { runCommand } from './run.ts'
+import { signCommand } from './sign.ts'
 import { testCommand } from './test.ts'
 import { topicsCommand } from './topics.ts'
 import { validateCommand } from './validate.ts'
@@ -35,6 +36,7 @@ const COMMANDS: readonly CommandFactory[] = [
   actionsCommand,
   policyCommand,
   auditCommand,
+  signCommand,
   keysCommand,
   privacyCommand,
   rulesCommand,

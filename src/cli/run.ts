@@ -29,6 +29,7 @@ function announce({ config, roles, rules, ingestUrl, apiUrl, freshTokens }: Engi
   const label = config.label === undefined ? '' : ` [${config.label}]`
   const count = rules === undefined ? 'no' : rules.detections.length + rules.correlations.length
   io.err(`cordon${label}: ${count} rules, ${config.responders.length} responders, data in ${config.data}`)
+  if (config.trust.keys === undefined) io.err('  UNSIGNED    rules and policy are taken as they are: trust.keys names who has to sign them')
   if (roles.size < ROLES.length) io.err(`  roles       ${[...roles].join(', ')}`)
   if (ingestUrl !== undefined) io.err(`  events in   ${ingestUrl}  (POST /v1/events, POST /v1/logs)`)
   io.err(`  API         ${apiUrl}  (${roles.has('api') ? '/v1/alerts, /v1/incidents, /v1/actions, ' : ''}/health, /metrics)`)

@@ -48,6 +48,10 @@ export function checksOf({ config, site, streams, bundles }: Parts, readers: Rea
       },
     },
     { name: 'lag', look: async () => behind(await readers.lag()) },
+    {
+      name: 'signatures',
+      look: async () => (config.trust.keys === undefined ? { detail: 'UNSIGNED: rules and policy are taken as they are' } : undefined),
+    },
     { name: 'disk', look: async () => space(config.data) },
   ]
 }

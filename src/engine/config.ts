@@ -192,6 +192,14 @@ export const configSchema = z.strictObject({
         .prefault({}),
     })
     .prefault({}),
+  trust: z
+    .strictObject({
+      /** File with the public keys that may sign rules and policy. Without it nothing has to be signed. */
+      keys: z.string().optional(),
+      /** The signature of the rules. */
+      rules: z.string().default('./rules.sig'),
+    })
+    .prefault({}),
   audit: z
     .strictObject({
       /** Folder on another disk or machine: checkpoints of the audit log, and the hashes of its entries, are kept there, too. */
@@ -254,6 +262,10 @@ function resolvePaths(config: z.infer<typeof configSchema>, folder: string): Con
     responder_files: config.responder_files.map((path) => from(path, 'responders')),
     streams: config.streams.kind === 'kafka' ? kafkaPaths(config.streams, folder) : config.streams,
     store: config.store.kind === 'elasticsearch' ? clusterPaths(config.store, folder) : config.store,
+    trust: {
+      rules: resolve(folder, config.trust.rules),
+      ...(config.trust.keys === undefined ? {} : { keys: resolve(folder, config.trust.keys) }),
+    },
     audit: config.audit.witness === undefined ? {} : { witness: resolve(folder, config.audit.witness) },
     ...(config.inventory === undefined ? {} : { inventory: resolve(folder, config.inventory) }),
     ...(config.labels === undefined ? {} : { labels: resolve(folder, config.labels) }),

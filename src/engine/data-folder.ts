@@ -12,6 +12,8 @@ export interface DataPaths {
   /** How far poll sources have come. */
   readonly polls: string
   readonly tokens: string
+  /** The newest signature of a policy that was in force. */
+  readonly policySeen: string
   /** Folder of the audit log. */
   readonly audit: string
   readonly deadLetterKey: string
@@ -28,6 +30,7 @@ export function dataPaths(folder: string): DataPaths {
     ingest: join(folder, 'ingest.db'),
     polls: join(folder, 'polls.db'),
     tokens: join(folder, 'tokens.json'),
+    policySeen: join(folder, 'policy.seen'),
     audit: join(folder, 'audit'),
     deadLetterKey: join(folder, 'dead-letters.key'),
     pseudonymSalt: join(folder, 'pseudonyms.salt'),

@@ -33,6 +33,7 @@ import { readSite, wholePolicy } from './site.ts'
 import { connectElasticsearch } from './store/elasticsearch.ts'
 import { startStore } from './store/store-stage.ts'
 import { openStreams } from './streams.ts'
+import { trustedKeys } from './trust/signed-set.ts'
 
 export interface Engine {
   readonly config: Config
@@ -84,7 +85,7 @@ async function openParts(config: Config, roles: ReadonlySet<Role>, observer: Eng
   const opened = { config, roles, paths, site, privacy, elasticsearch, metrics, observer, probe: crashPoints(), onClose }
   const audit = startAudit(opened)
   const streams = await openStreams(opened)
-  const bundles = await openBundles(streams)
+  const bundles = await openBundles(streams, undefined, undefined, trustedKeys(config))
   onClose(() => bundles.close())
   observeRules({ ...opened, audit, bundles })
   return { ...opened, audit, streams, bundles }

@@ -4,11 +4,11 @@ import { type AnswerPorts, approve, reject } from '../response/answers.ts'
 import type { Answer } from '../response/approval.ts'
 import { EFFECT_STATES, type EffectState } from '../response/effect.ts'
 import { fullId, requestRelease, requestUndo, startActions, stopActions } from '../response/operator.ts'
-import { loadPolicy } from '../response/policy-file.ts'
 import type { AlertQuery } from '../stores/ledger.ts'
 import type { Config } from './config.ts'
 import { withLedger } from './ledger.ts'
 import { configuredResponders } from './links.ts'
+import { policyOf } from './trust/policy-of.ts'
 import { actionView, alertView, incidentView } from './views.ts'
 
 export { INCIDENT_STATUSES, type IncidentStatus }
@@ -99,7 +99,7 @@ export function withOperations<T>(config: Config, work: (operations: Operations)
         ledger,
         now: Date.now,
         observe: () => {},
-        policy: () => loadPolicy(config.policy),
+        policy: () => policyOf(config),
         responders: configuredResponders(config),
       }),
     ),

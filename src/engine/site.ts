@@ -3,12 +3,13 @@ import { join } from 'node:path'
 import { Inventory } from '../context/inventory.ts'
 import { Labels } from '../context/labels.ts'
 import type { Policy } from '../response/policy.ts'
-import { loadPolicy } from '../response/policy-file.ts'
 import type { Configured, Link } from '../response/vendor.ts'
 import type { Config } from './config.ts'
 import { type ApprovalLinks, approvalLinks } from './door/approval-links.ts'
 import { configuredResponders, connectResponders } from './links.ts'
 import type { Role } from './roles.ts'
+import { policyOf } from './trust/policy-of.ts'
+import { POLICY_SIGNATURE } from './trust/signed-set.ts'
 import { WatchedFiles } from './watched-file.ts'
 
 /** What the organisation wrote down besides its rules: policy, inventory, labels of files, and the vendors to act through. */
@@ -25,10 +26,12 @@ export interface Site {
 
 /** @throws CordonError where policy, inventory, labels or a responder's settings do not load */
 export function readSite(config: Config, roles: ReadonlySet<Role>, onError: (where: string, error: unknown) => void): Site {
-  const policyFiles = ['grants.yml', 'limits.yml', 'protected.yml', 'approvals.yml'].map((name) => join(config.policy, name))
+  const policyFiles = ['grants.yml', 'limits.yml', 'protected.yml', 'approvals.yml', POLICY_SIGNATURE].map((name) =>
+    join(config.policy, name),
+  )
   const policy = new WatchedFiles(
     policyFiles,
-    () => loadPolicy(config.policy),
+    () => policyOf(config),
     (error) => onError('policy', error),
   )
   return {

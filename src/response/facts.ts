@@ -2,6 +2,7 @@ import type { AuditFact } from '../audit/fact.ts'
 import { digest, identity } from '../event/id.ts'
 import { stringifyJson } from '../event/json.ts'
 import { entityKey, type Incident, type Recommendation } from '../incidents/incident.ts'
+import type { Leave } from './approval.ts'
 import type { Effect } from './effect.ts'
 import type { Guard } from './guards.ts'
 
@@ -34,6 +35,8 @@ export function effectFact(before: Effect | undefined, after: Effect, now: numbe
         rule: rule.id,
         rule_hash: rule.hash,
         ...(incident === undefined ? {} : { incident }),
+        state: after.state.toLowerCase(),
+        ...(after.approval === undefined ? {} : { approval: after.approval.digest }),
         ...(plan === undefined ? {} : { plan: digest(stringifyJson(plan)) }),
       },
       sealed: { by: whoDecided(before, after), why: after.reason, target: `${target.kind} ${target.id}` },
@@ -41,12 +44,21 @@ export function effectFact(before: Effect | undefined, after: Effect, now: numbe
   ]
 }
 
-function whoDecided(before: Effect | undefined, { released, undoRequested }: Effect): string {
+/** What a person has just agreed to, if one has. */
+function newLeave(before: Effect | undefined, { approval }: Effect): Leave | undefined {
+  return before?.approval !== undefined && approval !== undefined ? approval.given[before.approval.given.length] : undefined
+}
+
+function whoDecided(before: Effect | undefined, after: Effect): string {
+  const { released, undoRequested } = after
+  const leave = newLeave(before, after)
+  if (leave !== undefined) return leave.by
   if (released !== undefined && released.at !== before?.released?.at) return released.by
   return undoRequested?.by ?? CORDON
 }
 
 function stepOf(before: Effect | undefined, after: Effect): string | undefined {
+  if (newLeave(before, after) !== undefined) return 'approved'
   if (before?.state !== after.state) return after.state.toLowerCase()
   if (before.attempt?.answer === undefined && after.attempt?.answer !== undefined) return 'accepted'
   if (before.undoRequested === undefined && after.undoRequested !== undefined) return 'undo_requested'

@@ -32,6 +32,8 @@ export interface Activation {
   readonly by: string
   /** Milliseconds. */
   readonly at: number
+  /** A signed note over the bundle, where it was signed. */
+  readonly signature?: string
 }
 
 /** What the bundles log holds. A bundle's files come before it, and it before its activation. */

@@ -1,9 +1,9 @@
-import { loadPolicy } from '../../response/policy-file.ts'
 import { formatDiagnostic } from '../../sigma/problems.ts'
 import type { Config } from '../config.ts'
 import { connectResponders } from '../links.ts'
 import { loadRules } from '../rules/rules.ts'
 import { readInventory } from '../site.ts'
+import { policyOf } from '../trust/policy-of.ts'
 import { attempt, type Diagnosis, ok, problem, warning } from './diagnosis.ts'
 
 /** Milliseconds for a vendor to answer. */
@@ -16,7 +16,7 @@ export async function siteChecks(config: Config): Promise<readonly Diagnosis[]> 
   const found = await Promise.all([
     attempt('rules', () => rulesCheck(config)),
     attempt('policy', () => {
-      loadPolicy(config.policy)
+      policyOf(config)
       return [ok('policy', config.policy)]
     }),
     attempt('inventory', () => inventoryCheck(config)),

@@ -1,4 +1,4 @@
-import { statSync } from 'node:fs'
+import { existsSync, statSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { CordonError, messageOf } from '../../event/error.ts'
@@ -6,8 +6,10 @@ import type { Diagnostic, RuleSet } from '../../sigma/ast.ts'
 import { bundleOf } from '../../sigma/bundle.ts'
 import { fact } from '../audit/audit-stage.ts'
 import type { Trail } from '../audit/trail.ts'
+import type { Config } from '../config.ts'
 import { accountName } from '../door/orders.ts'
 import type { Parts } from '../parts.ts'
+import { read } from '../trust/signed-set.ts'
 import type { Bundles } from './bundles.ts'
 import { listRuleFiles, type RuleRoot, readPortableRuleFiles } from './rule-files.ts'
 import { detectorOf } from './rules.ts'
@@ -67,10 +69,10 @@ export async function startActivation({ config, bundles, metrics, observer, onCl
     const problem = bundles.problem()
     // What others have activated and cannot be read is not overruled by what happens to be on this disk.
     if (problem !== undefined) throw problem
-    await bundles.activate(readPortableRuleFiles(config.rules), localAccount())
+    await bundles.activate(readPortableRuleFiles(config.rules), localAccount(), read(config.trust.rules))
     return undefined
   }
-  const files = new WatchedRules(config.rules, bundles, (error) => observer.onError('rules', error))
+  const files = new WatchedRules(config, bundles, (error) => observer.onError('rules', error))
   await files.begin()
   metrics.observe('cordon_rule_files_refused', '1 while the rule files on disk are not in force', async () => [
     { value: files.problem() === undefined ? 0 : 1 },
@@ -87,6 +89,8 @@ export async function startActivation({ config, bundles, metrics, observer, onCl
 /** Activates rule files whenever they have changed and lie still. What must not be is refused, and said once for each change. */
 class WatchedRules implements RuleFiles {
   private readonly roots: readonly RuleRoot[]
+  /** The file of their signature. */
+  private readonly signature: string
   private readonly bundles: Bundles
   private readonly onProblem: (problem: unknown) => void
   private readonly stopping = new AbortController()
@@ -97,8 +101,9 @@ class WatchedRules implements RuleFiles {
   private taking: Promise<void> = Promise.resolve()
   private running: Promise<void> | undefined
 
-  constructor(roots: readonly RuleRoot[], bundles: Bundles, onProblem: (problem: unknown) => void) {
-    this.roots = roots
+  constructor({ rules, trust }: Pick<Config, 'rules' | 'trust'>, bundles: Bundles, onProblem: (problem: unknown) => void) {
+    this.roots = rules
+    this.signature = trust.rules
     this.bundles = bundles
     this.onProblem = onProblem
   }
@@ -133,7 +138,7 @@ class WatchedRules implements RuleFiles {
     while (!signal.aborted) {
       await sleep(EVERY, undefined, { signal }).catch(() => {})
       const before = this.seen
-      this.seen = stampOf(this.roots)
+      this.seen = stampOf(this.roots, this.signature)
       // A file that is being written, or a checkout that is under way, is not read half.
       if (!signal.aborted && this.seen !== this.read && this.seen === before) await this.look()
     }
@@ -141,7 +146,7 @@ class WatchedRules implements RuleFiles {
 
   private async take(): Promise<void> {
     const { bundles } = this
-    const stamp = stampOf(this.roots)
+    const stamp = stampOf(this.roots, this.signature)
     try {
       const files = readPortableRuleFiles(this.roots)
       const before = bundles.activation()?.bundle
@@ -149,7 +154,7 @@ class WatchedRules implements RuleFiles {
         const refusal = refusalOf(bundles.rulesOf(before), detectorOf(files).rules)
         if (refusal !== undefined) throw refusal
       }
-      await bundles.activate(files, localAccount())
+      await bundles.activate(files, localAccount(), read(this.signature))
       this.failure = undefined
       this.read = stamp
     } catch (error) {
@@ -167,9 +172,10 @@ function isRefusal(error: unknown): boolean {
 }
 
 /** Changes whenever a rule file does, comes or goes. */
-function stampOf(roots: readonly RuleRoot[]): string {
+function stampOf(roots: readonly RuleRoot[], signature: string): string {
   try {
-    const stamps = listRuleFiles(roots).map((path) => {
+    const paths = [...listRuleFiles(roots), ...(existsSync(signature) ? [signature] : [])]
+    const stamps = paths.map((path) => {
       const { ino, size, mtimeNs } = statSync(path, { bigint: true })
       return `${path}:${ino}:${size}:${mtimeNs}`
     })

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { Verifier } from '../../audit/note.ts'
 import type { Detector } from '../../detectors/detector.ts'
 import { CordonError, messageOf } from '../../event/error.ts'
 import { digest } from '../../event/id.ts'
@@ -15,6 +16,7 @@ import {
 } from '../../sigma/bundle.ts'
 import type { LogEntry, Streams } from '../../streams/log.ts'
 import { Recent } from '../detection/recent.ts'
+import { checkSet } from '../trust/signed-set.ts'
 import { detectorOf } from './rules.ts'
 
 /** What workers ask for: the rules that their records name. */
@@ -50,8 +52,13 @@ const DETECTORS_KEPT = 8
  *
  * @throws what reading the log throws
  */
-export async function openBundles(streams: Streams, timing: BundlesTiming = TIMING, compile = detectorOf): Promise<Bundles> {
-  const bundles = new Bundles(streams, timing, compile)
+export async function openBundles(
+  streams: Streams,
+  timing: BundlesTiming = TIMING,
+  compile = detectorOf,
+  keys: readonly Verifier[] = [],
+): Promise<Bundles> {
+  const bundles = new Bundles(streams, timing, compile, keys)
   await bundles.refresh()
   bundles.follow()
   return bundles
@@ -76,12 +83,18 @@ export class Bundles implements RuleSource {
   /** Asked for by records, and not in the log. */
   private readonly missing = new Set<string>()
   private failure: CordonError | undefined
+  private readonly keys: readonly Verifier[]
+  /** The counter of the newest signature, and why what came after it was refused. */
+  private counter = 0
+  private untrusted: CordonError | undefined
   private readonly listeners: ((activation: Activation) => void)[] = []
   private next = 0
   private reading: Promise<void> = Promise.resolve()
   private readonly closing = new AbortController()
 
-  constructor(streams: Streams, timing: BundlesTiming = TIMING, compile = detectorOf) {
+  /** @param keys those that may sign; where there are any, nothing else is put in force */
+  constructor(streams: Streams, timing: BundlesTiming = TIMING, compile = detectorOf, keys: readonly Verifier[] = []) {
+    this.keys = keys
     this.streams = streams
     this.timing = timing
     this.compile = compile
@@ -132,16 +145,24 @@ export class Bundles implements RuleSource {
    * has already are not written again; where they are active already, nothing is.
    *
    * @param by who does so, for the record: the requester of what the rules ask for
-   * @throws CordonError as `Streams.append`
+   * @param signature a signed note over the bundle
+   * @throws CordonError `SET_UNSIGNED`, `SET_ROLLED_BACK`; as `Streams.append`
    */
-  async activate(files: readonly RuleFile[], by: string): Promise<string> {
+  async activate(files: readonly RuleFile[], by: string, signature?: string): Promise<string> {
     await this.refresh()
     const bundle = bundleOf(files)
+    this.counterOf(bundle.id, signature)
     if (this.newest?.bundle === bundle.id && this.newest === this.current) return bundle.id
     const news = recordsOf(bundle).filter((record) =>
       record.kind === 'file' ? !this.texts.has(record.hash) : !this.manifests.has(record.id),
     )
-    const activation: Activation = { kind: 'activation', bundle: bundle.id, by, at: Date.now() }
+    const activation: Activation = {
+      kind: 'activation',
+      bundle: bundle.id,
+      by,
+      at: Date.now(),
+      ...(signature === undefined ? {} : { signature }),
+    }
     await this.streams.append<BundleRecord>(
       'bundles',
       [...news, activation].map((value) => ({ key: bundleKey(value), value })),
@@ -161,7 +182,7 @@ export class Bundles implements RuleSource {
         hint: 'activate the rules again with "cordon rules activate"; until then those from before stay in force',
       })
     }
-    return this.failure
+    return this.failure ?? this.untrusted
   }
 
   /** Reads what was added to the log before the call. */
@@ -220,12 +241,27 @@ export class Bundles implements RuleSource {
 
   /** Files and manifests that are not what their name says are passed over, as if they were not there. */
   private take(record: BundleRecord): void {
-    if (record.kind === 'activation') {
-      this.newest = record
-      this.activators.set(record.bundle, record.by)
-    } else if (record.kind === 'bundle') {
+    if (record.kind === 'activation') this.offer(record)
+    else if (record.kind === 'bundle') {
       if (bundleId(record.files) === record.id) this.manifests.set(record.id, record)
     } else if (digest(record.text) === record.hash) this.texts.set(record.hash, record.text)
+  }
+
+  /** An activation that nobody who is trusted has signed is passed over: what was in force stays. */
+  private offer(activation: Activation): void {
+    try {
+      this.counter = this.counterOf(activation.bundle, activation.signature)
+      this.newest = activation
+      this.activators.set(activation.bundle, activation.by)
+      this.untrusted = undefined
+    } catch (error) {
+      this.untrusted = error as CordonError
+    }
+  }
+
+  /** Of a signature, where there has to be one. @throws CordonError `SET_UNSIGNED`, `SET_ROLLED_BACK` */
+  private counterOf(bundle: string, signature: string | undefined): number {
+    return this.keys.length === 0 ? 0 : checkSet('rules', bundle, signature, this.keys, this.counter).counter
   }
 
   private isWhole(id: string): boolean {

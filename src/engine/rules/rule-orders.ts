@@ -1,10 +1,11 @@
 import type { CordonError } from '../../event/error.ts'
-import { loadPolicy } from '../../response/policy-file.ts'
 import type { RuleSet } from '../../sigma/ast.ts'
 import { type Activation, bundleOf } from '../../sigma/bundle.ts'
 import type { Streams } from '../../streams/log.ts'
 import type { Config } from '../config.ts'
 import { withStreams } from '../streams.ts'
+import { policyOf } from '../trust/policy-of.ts'
+import { read, trustedKeys } from '../trust/signed-set.ts'
 import { refusalOf } from './activation.ts'
 import { Bundles } from './bundles.ts'
 import { compareRules, type RuleChanges } from './rule-changes.ts'
@@ -31,7 +32,7 @@ export interface ActivationReview {
 
 /** The rules that are active now; undefined before the first activation. @throws CordonError as `withStreams` */
 export function activeRules(config: Config): Promise<ActiveRules | undefined> {
-  return withStreams(config, { append: false }, async (streams) => activeOf(await readBundles(streams)))
+  return withStreams(config, { append: false }, async (streams) => activeOf(await readBundles(streams, config)))
 }
 
 /**
@@ -47,9 +48,9 @@ export function reviewActivation<T>(
 ): Promise<T> {
   const files = readPortableRuleFiles(config.rules)
   const after = detectorOf(files)
-  const { grants } = loadPolicy(config.policy)
+  const { grants } = policyOf(config)
   return withStreams(config, { append }, async (streams) => {
-    const bundles = await readBundles(streams)
+    const bundles = await readBundles(streams, config)
     const active = activeOf(bundles)
     const before = active && bundles.detectorOf(active.bundle)
     return work({
@@ -58,14 +59,14 @@ export function reviewActivation<T>(
       rules: after.rules,
       changes: compareRules(before, after, grants),
       refusal: before && refusalOf(before.rules, after.rules),
-      activate: async (by) => void (await bundles.activate(files, by)),
+      activate: async (by) => void (await bundles.activate(files, by, read(config.trust.rules))),
     })
   })
 }
 
 /** As they are now. */
-async function readBundles(streams: Streams): Promise<Bundles> {
-  const bundles = new Bundles(streams)
+async function readBundles(streams: Streams, config: Config): Promise<Bundles> {
+  const bundles = new Bundles(streams, undefined, undefined, trustedKeys(config))
   await bundles.refresh()
   return bundles
 }
