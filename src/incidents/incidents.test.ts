@@ -3,7 +3,6 @@ import type { AlertRevision } from '../detectors/alert.ts'
 import { alertOn, device, grantFor, HOUR, MINUTE, policyWith, ruleWith, Site, START } from '../response/testbed.ts'
 import type { DetectionRule, Extension } from '../sigma/ast.ts'
 import { brief } from './brief.ts'
-import { shortId } from './incident.ts'
 
 const sites: Site[] = []
 afterEach(async () => {
@@ -146,16 +145,4 @@ test("an incident's title is the rule's wording, and its own title where a value
   const { site, rule } = siteOf({ response: [{ do: 'create_incident', title: 'Agent {{gen_ai.agent.name}} on {{device.id}}' }] })
   await site.alert(alertOn('d1', rule, { group: { 'gen_ai.agent.name': 'cl\naude{{x}}' } }), alertOn('d2', rule, { time: START - MINUTE }))
   expect((await incidents(site)).map(({ title }) => title)).toEqual(['Agent cl aude{{x}} on d1', 'Test rule'])
-})
-
-test('the brief says what happened, to whom, and how each action stands, in plain words', async () => {
-  const { site, rule } = siteOf({ response: [{ do: 'quarantine_device' }] })
-  await site.alert(alertOn('d1', rule, { entities: [device('d1', { 'device.name': 'ana-mac' })] }))
-  const incident = await only(site)
-  expect(brief(incident)).toMatchObject({
-    severity: 'high',
-    summary:
-      '"Test rule" on device ana-mac (d1), severity high, 1 alert. Recommended: quarantine_device (no responder for it is configured).',
-  })
-  expect(shortId(incident.id)).toMatch(/^[0-9a-f]{8}$/)
 })

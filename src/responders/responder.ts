@@ -35,7 +35,7 @@ export interface IncidentBrief {
   readonly openedAt: number
   readonly rule: string
   readonly entity: Entity
-  /** Plain sentences: what happened and what was done about it. */
+  /** One screen of plain words, a line each: what happened, to whom, why, what was done about it, what waits. */
   readonly summary: string
   readonly alerts: number
 }

@@ -57,6 +57,9 @@ export interface RunnerPorts extends RecordingPorts {
   readonly probe: (point: CrashPoint) => void | Promise<void>
 }
 
+/** Of an incident's latest actions so many are looked at to tell people how they stand. */
+const MOST_TOLD = 20
+
 /** How soon to look again at what waits for something else to end. */
 const LOOK_AGAIN = 1_000
 
@@ -320,7 +323,11 @@ export class Runner {
   async #briefOf(effect: Effect): Promise<IncidentBrief> {
     const incident = effect.incident === undefined ? undefined : await this.#ports.ledger.incident(effect.incident)
     if (incident === undefined) throw new Error(`effect ${effect.id} belongs to no incident`)
-    return brief(incident)
+    if (!isTelling(effect)) return brief(incident)
+    const { ledger } = this.#ports
+    const effects = await Promise.all(incident.effects.slice(-MOST_TOLD).map((id) => ledger.effect(id)))
+    const [alert] = await ledger.alerts({ incident: incident.id, limit: 1 })
+    return brief(incident, { effects: effects.filter((known) => known !== undefined), alert })
   }
 }
 

@@ -7,7 +7,7 @@ const description = z.strictObject({
   version: z.literal(1),
   content: z.array(
     z.strictObject({
-      type: z.literal('paragraph'),
+      type: z.literal('codeBlock'),
       content: z.array(z.strictObject({ type: z.literal('text'), text: z.string().min(1) })),
     }),
   ),
