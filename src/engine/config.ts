@@ -115,6 +115,8 @@ const elasticsearchStore = z.strictObject({
     .default('cordon-'),
 })
 
+const logLimits = z.strictObject({ age: duration.optional(), size: bytes.optional() }).prefault({})
+
 /** cordon.yml, as docs/reference/configuration.md has it. Unknown keys are refused: a typo must not switch off a quarantine. */
 export const configSchema = z.strictObject({
   /** Shown at start and on every line of the log, so that a lab or staging run is never taken for the real thing. */
@@ -177,8 +179,10 @@ export const configSchema = z.strictObject({
   retention: z
     .strictObject({
       events: z.strictObject({ age: duration.default(7 * 86_400_000), size: bytes.default(20e9) }).prefault({}),
-      /** Of records that could not be read, in the embedded log: as events, if left out. */
-      dead_letters: z.strictObject({ age: duration.optional() }).prefault({}),
+      /** Of the other embedded logs: as events, where it is left out. */
+      signals: logLimits,
+      alerts: logLimits,
+      dead_letters: logLimits,
       /** Of the daily indices in Elasticsearch, counted from the end of their day. */
       indices: z
         .strictObject({

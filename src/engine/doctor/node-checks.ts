@@ -25,13 +25,14 @@ export function folderChecks({ data, retention }: Config): readonly Diagnosis[] 
   const free = bavail * bsize
   const size = `${gigabytes(free)} free for ${data}`
   if (free < LITTLE_SPACE) return [problem('disk', size, 'free some space, or lower retention: what cannot be stored is not acknowledged')]
-  const wanted = retention.events.size
+  const { events, signals, alerts, dead_letters } = retention
+  const wanted = events.size + [signals, alerts, dead_letters].reduce((sum, { size = 0 }) => sum + size, 0)
   if (free < wanted)
     return [
       warning(
         'disk',
-        `${size}, while the events log may grow to ${gigabytes(wanted)}`,
-        'lower retention.events.size, or take a larger disk',
+        `${size}, while the logs may grow to ${gigabytes(wanted)}`,
+        'lower the sizes under retention, or take a larger disk',
       ),
     ]
   return [ok('disk', size)]

@@ -1,28 +1,34 @@
 import type { EmbeddedStreams } from '../../streams/embedded.ts'
-import { LOGS } from '../../streams/log.ts'
+import { LOGS, type LogName } from '../../streams/log.ts'
 import type { Config } from '../config.ts'
+import { startSchedule } from './schedule.ts'
 
-const EVERY = 60_000
+type Retention = Omit<Config['retention'], 'indices'>
+
+/** Which class of the configuration a log belongs to. The logs that are compacted keep what counts, whatever its age. */
+const CLASSES: Readonly<Record<LogName, keyof Retention>> = {
+  events: 'events',
+  signals: 'signals',
+  alerts: 'alerts',
+  'dead-letters': 'dead_letters',
+  bundles: 'events',
+  checkpoints: 'events',
+}
+
+const EVERY_MINUTE = '* * * * *'
+
+/** Looks every minute for what is kept too long. @returns how to stop it */
+export function startRetention(streams: EmbeddedStreams, retention: Retention, onError: (error: unknown) => void): () => Promise<void> {
+  return startSchedule(EVERY_MINUTE, async () => trimLogs(streams, retention, Date.now()), onError)
+}
 
 /**
- * Drops what is older than the configured age of its class, and the oldest events while their log is larger than the configured size.
- *
- * @returns how to stop it
+ * Drops from each log what is older than the age of its class, and some of its oldest entries if it is larger than its size; where the
+ * class says neither, those of events hold. What a worker has not taken yet stays, whatever its age.
  */
-export function startRetention(
-  streams: EmbeddedStreams,
-  { events: { age, size }, dead_letters: deadLetters }: Pick<Config['retention'], 'events' | 'dead_letters'>,
-  onError: (error: unknown) => void,
-): () => void {
-  const timer = setInterval(() => {
-    try {
-      for (const log of LOGS) {
-        const kept = log === 'dead-letters' ? (deadLetters.age ?? age) : age
-        streams.trim(log, { before: Date.now() - kept, maxBytes: log === 'events' ? size : Number.POSITIVE_INFINITY })
-      }
-    } catch (error) {
-      onError(error)
-    }
-  }, EVERY)
-  return () => clearInterval(timer)
+export function trimLogs(streams: EmbeddedStreams, retention: Retention, now: number): void {
+  for (const log of LOGS) {
+    const { age = retention.events.age, size = retention.events.size } = retention[CLASSES[log]]
+    streams.trim(log, { before: now - age, maxBytes: size })
+  }
 }

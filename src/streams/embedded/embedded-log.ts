@@ -12,7 +12,7 @@ const BATCH = 1_000
 export interface TrimLimits {
   /** Entries appended before this (milliseconds) go. */
   readonly before: number
-  /** While the file uses more than this, each call drops the oldest tenth. */
+  /** While the log takes more than this, about, each call drops the oldest tenth. */
   readonly maxBytes: number
 }
 
@@ -129,7 +129,7 @@ export class EmbeddedLog {
 
   /** @returns how many entries are gone; none from `keepFrom(partition)` on */
   trim({ before, maxBytes }: TrimLimits, keepFrom: (partition: number) => number): number {
-    const share = this.usedBytes() > maxBytes ? 0.1 : 0
+    const share = this.tables.reduce((sum, { bytes }) => sum + bytes, 0) > maxBytes ? 0.1 : 0
     let gone = 0
     this.transaction('cannot be trimmed', false, () => {
       for (const [partition, table] of this.tables.entries()) gone += table.trim(before, share, keepFrom(partition))
@@ -148,11 +148,6 @@ export class EmbeddedLog {
       this.waiting.add(wake)
       signal.addEventListener('abort', wake)
     })
-  }
-
-  private usedBytes(): number {
-    const pragma = (name: string) => Object.values(this.settings.database.prepare(`PRAGMA ${name}`).get() as Record<string, number>)[0]!
-    return (pragma('page_count') - pragma('freelist_count')) * pragma('page_size')
   }
 
   private partitionOf(key: string): number {

@@ -9,6 +9,10 @@ import type { Taken } from '../partition-worker.ts'
 const TAIL = 8_192
 /** Characters of JSON that they may have been written as, so that large events do not fill the memory. */
 const TAIL_SIZE = 64_000_000
+/** Entries that are looked at to tell how large a table is. */
+const SAMPLES = 200
+/** What an entry takes besides its value: its other columns, its id and that one's place in the index, and pages that are not full. */
+const ROW_BYTES = 200
 /** The value that removes a key from a compacted log. */
 const TOMBSTONE = 'null'
 
@@ -47,6 +51,7 @@ export class PartitionTable {
   private readonly insertRow: StatementSync
   private readonly range: StatementSync
   private readonly backwards: StatementSync
+  private readonly sizeFrom: StatementSync
   private readonly dropKey: (key: string) => number
   private readonly dropBefore: (offset: number) => number
   private readonly dropTombstones: (appended: number, offset: number) => number
@@ -68,6 +73,7 @@ export class PartitionTable {
     this.insertRow = database.prepare(`INSERT INTO ${name} VALUES (?, ?, ?, ?, ?, ?)`)
     this.range = database.prepare(`${columns} WHERE offset >= ? ORDER BY offset LIMIT ?`)
     this.backwards = database.prepare(`${columns} ORDER BY offset DESC`)
+    this.sizeFrom = database.prepare(`SELECT octet_length(value) AS size FROM ${name} WHERE offset >= ? ORDER BY offset LIMIT 1`)
     this.dropKey = this.dropping('key = ?')
     this.dropBefore = this.dropping('offset < ?')
     this.dropTombstones = this.dropping(`value = '${TOMBSTONE}' AND appended < ? AND offset < ?`)
@@ -110,6 +116,20 @@ export class PartitionTable {
   get first(): number {
     const { database, name } = this.settings
     return (database.prepare(`SELECT min(offset) AS first FROM ${name}`).get() as { first: number | null }).first ?? this.next
+  }
+
+  /** What the entries take in their file, about: some of them are looked at, at equal distances. Tombstones count as entries. */
+  get bytes(): number {
+    const { first, next } = this
+    const distance = Math.max(1, (next - first) / SAMPLES)
+    let [looked, sum] = [0, 0]
+    for (let at = first; at < next; at += distance) {
+      const row = this.sizeFrom.get(Math.floor(at)) as { size: number } | undefined
+      if (row === undefined) break
+      looked++
+      sum += row.size + ROW_BYTES
+    }
+    return looked === 0 ? 0 : (sum / looked) * (next - first)
   }
 
   /** Up to `limit` entries from offset `from` on, and the offset after the last one looked at. What is damaged or missing is passed over. */
