@@ -1,6 +1,5 @@
 import type { AuditFact } from '../audit/fact.ts'
-import { digest, identity } from '../event/id.ts'
-import { stringifyJson } from '../event/json.ts'
+import { identity } from '../event/id.ts'
 import { entityKey, type Incident, type Recommendation } from '../incidents/incident.ts'
 import type { Leave } from './approval.ts'
 import type { Effect } from './effect.ts'
@@ -18,7 +17,7 @@ const CORDON = 'cordon'
 export function effectFact(before: Effect | undefined, after: Effect, now: number): readonly AuditFact[] {
   const step = stepOf(before, after)
   if (step === undefined) return []
-  const { id, verb, class: kind, responder, target, epoch, version, revision, attempts, rule, incident, plan } = after
+  const { id, verb, class: kind, responder, target, epoch, version, revision, attempts, rule, incident } = after
   return [
     {
       id: identity('effect', id, version),
@@ -37,7 +36,6 @@ export function effectFact(before: Effect | undefined, after: Effect, now: numbe
         ...(incident === undefined ? {} : { incident }),
         state: after.state.toLowerCase(),
         ...(after.approval === undefined ? {} : { approval: after.approval.digest }),
-        ...(plan === undefined ? {} : { plan: digest(stringifyJson(plan)) }),
       },
       sealed: { by: whoDecided(before, after), why: after.reason, target: `${target.kind} ${target.id}` },
     },

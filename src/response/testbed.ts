@@ -255,6 +255,7 @@ export class Site {
   readonly folder = mkdtempSync(join(tmpdir(), 'cordon-response-'))
   now = START
   policy: Policy
+  audit: Audit = UNAUDITED
   assets = KNOWN
   fleetSize = FLEET
   /** When the inventory was brought up to date; just now by default. */
@@ -307,7 +308,7 @@ export class Site {
       fleet: () => ({ asset: (id) => this.assets(id), size: this.fleetSize, asOf: this.asOf ?? this.now }),
       approvalLinks: (responder, asked) => this.approvalLinks(responder, asked),
       ruleInForce: (id) => (id === this.#rule().id ? this.#rule().hash : undefined),
-      audit: UNAUDITED,
+      audit: { problem: () => this.audit.problem(), written: () => this.audit.written() },
       random: () => 0.5,
       onError: (error) => this.errors.push(error),
       probe: (point) => {
