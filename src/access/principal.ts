@@ -9,6 +9,8 @@ export type Permission =
   | 'alerts:read'
   | 'incidents:read'
   | 'actions:read'
+  /** Say that one looks after an incident. To resolve one lets go of its actions: that is `actions:operate`. */
+  | 'incidents:acknowledge'
   /** Approve and reject; which effects, by whom and how many, is the policy's: docs/reference/policy.md. */
   | 'actions:approve'
   /** Undo, and let go what a limit or the kill switch holds back. */
@@ -28,9 +30,9 @@ const READING = ['node:read', 'alerts:read', 'incidents:read', 'actions:read'] a
  */
 export const PERMISSIONS: Readonly<Record<Role, readonly Permission[]>> = {
   viewer: READING,
-  analyst: [...READING, 'actions:approve'],
+  analyst: [...READING, 'incidents:acknowledge', 'actions:approve'],
   'rule-author': [...READING, 'rules:activate'],
-  responder: [...READING, 'actions:approve', 'actions:operate', 'actions:stop', 'policy:grant'],
+  responder: [...READING, 'incidents:acknowledge', 'actions:approve', 'actions:operate', 'actions:stop', 'policy:grant'],
   admin: [...READING, 'actions:stop', 'keys:manage', 'privacy:erase'],
   auditor: READING,
 }

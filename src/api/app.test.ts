@@ -19,7 +19,7 @@ const app = createApi({
   metrics: async () => '',
   operations: {
     ...{ alerts: nothing, incidents: nothing, actions: nothing, alert: one, incident: one, action: one },
-    ...{ approve: one, reject: one, undo: one, release: one },
+    ...{ approve: one, reject: one, undo: one, release: one, acknowledge: one, resolve: one },
   },
   webhooks: { read: () => undefined, keep: async () => {} },
   links: undefined,

@@ -21,7 +21,7 @@ export interface ApiBackend extends Vitals {
 /** What people read and order here. */
 export type ApiOperations = Pick<Operations, 'alerts' | 'alert' | 'incidents' | 'incident' | 'actions' | 'action' | Decision | Order>
 type Decision = 'approve' | 'reject'
-type Order = 'undo' | 'release'
+type Order = 'undo' | 'release' | 'acknowledge' | 'resolve'
 
 /** What every node tells of itself, whatever its roles. */
 export interface Vitals {
@@ -202,6 +202,24 @@ function addOperations(app: OpenAPIHono<ApiEnv>, operations: ApiOperations): voi
       return c.json(plain(await operations.reject(c.req.valid('param').id, answer)), 200)
     },
   )
+  for (const [name, permission] of [
+    ['acknowledge', 'incidents:acknowledge'],
+    ['resolve', 'actions:operate'],
+  ] as const) {
+    app.openapi(
+      createRoute({
+        ...asks(permission),
+        method: 'post',
+        path: `/v1/incidents/{id}/${name}`,
+        request: { params: id, body: body(order) },
+        responses: { ...document('incident'), 409: error('It is resolved already') },
+      }),
+      async (c) => {
+        const found = await operations[name](c.req.valid('param').id, c.get('principal').name, c.req.valid('json').reason)
+        return c.json(plain(found), 200)
+      },
+    )
+  }
   for (const name of ['undo', 'release'] as const) {
     app.openapi(
       createRoute({
@@ -267,6 +285,7 @@ const STATUS: Readonly<Record<string, 403 | 404 | 409>> = {
   APPROVAL_NOT_ASKED: 409,
   APPROVAL_EXPIRED: 409,
   APPROVAL_CHANGED: 409,
+  INCIDENT_OVER: 409,
   EFFECT_OVER: 409,
   EFFECT_NOT_REVERSIBLE: 409,
   EFFECT_NOT_HELD: 409,

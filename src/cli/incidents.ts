@@ -2,7 +2,17 @@ import { Command, Option } from 'commander'
 import { INCIDENT_STATUSES, type IncidentStatus } from '../engine/operations.ts'
 import { alertText } from './alert-text.ts'
 import type { CommandFactory } from './io.ts'
-import { configOption, formatOption, limitOption, type NodeOptions, onNode, wantsJson } from './node-options.ts'
+import {
+  configOption,
+  formatOption,
+  keyOption,
+  limitOption,
+  type NodeOptions,
+  type OrderOptions,
+  onNode,
+  onNodeAs,
+  wantsJson,
+} from './node-options.ts'
 import { colourOf, table } from './table.ts'
 
 export const incidentsCommand: CommandFactory = (io) => {
@@ -60,5 +70,28 @@ export const incidentsCommand: CommandFactory = (io) => {
           io.out(`Actions: ${incident.effects.map((id) => id.slice(0, 8)).join(', ')} (cordon actions show ID, cordon actions undo ID)`)
       }),
     )
+  const orders = [
+    [
+      'acknowledge',
+      'incidents:acknowledge',
+      'Say that you look after an incident: no further people are told that a question about it waits.',
+    ],
+    ['resolve', 'actions:operate', 'End an incident. What only it holds is called off or undone.'],
+  ] as const
+  for (const [name, permission, description] of orders) {
+    command
+      .command(name)
+      .description(description)
+      .argument('<id>', 'its id, or the beginning of it')
+      .requiredOption('--reason <text>', 'why, for the record')
+      .addOption(configOption())
+      .addOption(keyOption())
+      .action((prefix: string, options: OrderOptions & { reason: string }) =>
+        onNodeAs(options, permission, async (node, principal) => {
+          const { short, title, status } = await node[name](prefix, principal.name, options.reason)
+          io.out(`${short} ${title}: ${status}`)
+        }),
+      )
+  }
   return command
 }

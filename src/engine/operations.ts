@@ -3,6 +3,7 @@ import { INCIDENT_STATUSES, type IncidentStatus } from '../incidents/incident.ts
 import { type AnswerPorts, approve, reject } from '../response/answers.ts'
 import type { Answer } from '../response/approval.ts'
 import { EFFECT_STATES, type EffectState } from '../response/effect.ts'
+import { acknowledge, resolve } from '../response/incident-orders.ts'
 import { fullId, requestRelease, requestUndo, startActions, stopActions } from '../response/operator.ts'
 import type { AlertQuery } from '../stores/ledger.ts'
 import type { Config } from './config.ts'
@@ -40,6 +41,16 @@ export class Operations {
 
   async incident(id: string): Promise<IncidentView> {
     return incidentView((await this.ports.ledger.incident(await fullId(this.ports.ledger, 'incident', id)))!)
+  }
+
+  /** @throws CordonError also `INCIDENT_OVER` */
+  async acknowledge(id: string, by: string, reason: string): Promise<IncidentView> {
+    return incidentView(await acknowledge(this.ports, await fullId(this.ports.ledger, 'incident', id), by, reason))
+  }
+
+  /** @throws CordonError also `INCIDENT_OVER` */
+  async resolve(id: string, by: string, reason: string): Promise<IncidentView> {
+    return incidentView(await resolve(this.ports, await fullId(this.ports.ledger, 'incident', id), by, reason))
   }
 
   /** @throws CordonError `STATE_UNKNOWN` */

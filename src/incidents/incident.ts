@@ -7,7 +7,17 @@ export type IncidentStatus = (typeof INCIDENT_STATUSES)[number]
 /** One line of an incident's story, in plain words. Alerts of one rule share a line, so a story stays short however many come. */
 export interface TimelineEntry {
   readonly at: number
-  readonly kind: 'opened' | 'alerts' | 'severity' | 'withdrawn' | 'reopened' | 'resolved' | 'action' | 'told' | 'recommended'
+  readonly kind:
+    | 'opened'
+    | 'alerts'
+    | 'severity'
+    | 'withdrawn'
+    | 'reopened'
+    | 'acknowledged'
+    | 'resolved'
+    | 'action'
+    | 'told'
+    | 'recommended'
   readonly text: string
   /** `action`: the effect on the world that it tells of; `told`: the effect by which people were told. */
   readonly effect?: string

@@ -83,7 +83,14 @@ export function reopen(incident: Incident, now: number): Incident {
   )
 }
 
-function resolveIncident(incident: Incident, reason: string, now: number): Incident {
+/** Someone looks after it: nobody further has to be woken. The same object where somebody does already, or it is over. */
+export function acknowledgeIncident(incident: Incident, by: string, reason: string, now: number): Incident {
+  if (incident.status !== 'open') return incident
+  return tell({ ...incident, status: 'acknowledged' }, { at: now, kind: 'acknowledged', text: `Acknowledged by ${by}: ${reason}.` })
+}
+
+/** It is over: what it holds is let go by whoever records this. */
+export function resolveIncident(incident: Incident, reason: string, now: number): Incident {
   const text = `Resolved: ${reason}.`
   return withNews(tell({ ...incident, status: 'resolved', resolved: { at: now, reason } }, { at: now, kind: 'resolved', text }))
 }

@@ -150,7 +150,9 @@ export function rejected(effect: Effect, answer: Answer, approvals: Approvals, n
   open(effect, answer, now)
   requireRole(answer.principal, termsFor(effect, approvals).approvers)
   const times = { ...effect.times, ended: now }
-  return apply(effect, 'reject', `rejected by ${answer.principal.name}: ${answer.reason}`, { dueAt: NEVER, times })
+  const { principal, reason } = answer
+  const undoRequested = { by: principal.name, reason, at: now }
+  return apply(effect, 'reject', `rejected by ${principal.name}: ${reason}`, { undoRequested, dueAt: NEVER, times })
 }
 
 /**

@@ -528,6 +528,21 @@ test('while nobody answers further people are told, and in the end it lapses and
   expect([pager.acts.length, leads.acts.length, sent()]).toEqual([6, 2, 0])
 })
 
+test('whoever acknowledges the incident is left to it, and whoever resolves it calls the action off', async () => {
+  start()
+  const effect = await asked()
+  const path = `/v1/incidents/${effect.incident}`
+  expect((await post(`${path}/acknowledge`, await keyOf('eve', 'viewer'), { reason: 'x' })).status).toBe(403)
+  expect((await post(`${path}/acknowledge`, await keyOf('eve', 'analyst'), { reason: 'on it' })).body.status).toBe('acknowledged')
+  await site.passTo(START + 30 * MINUTE)
+  expect([leads.acts.length, (await latest()).state]).toEqual([0, 'AWAITING_APPROVAL'])
+  expect((await post(`${path}/resolve`, await keyOf('eve', 'analyst'), { reason: 'x' })).status).toBe(403)
+  const bob = await keyOf('bob')
+  expect((await post(`${path}/resolve`, bob, { reason: 'a test' })).body.status).toBe('resolved')
+  expect((await post(`${path}/resolve`, bob, { reason: 'again' })).status).toBe(409)
+  expect([(await latest()).state, sent()]).toEqual(['REJECTED', 0])
+})
+
 test('however approvals, refusals and undoing race, each is counted once, and what is sent was approved by as many as it takes', async () => {
   const people = ['bob', 'carol', 'dave', 'ana'] as const
   const move = fc.record({
