@@ -29,11 +29,7 @@ export function folderChecks({ data, retention }: Config): readonly Diagnosis[] 
   const wanted = events.size + [signals, alerts, dead_letters].reduce((sum, { size = 0 }) => sum + size, 0)
   if (free < wanted)
     return [
-      warning(
-        'disk',
-        `${size}, while the logs may grow to ${gigabytes(wanted)}`,
-        'lower the sizes under retention, or take a larger disk',
-      ),
+      warning('disk', `${size}, while the logs may grow to ${gigabytes(wanted)}`, 'lower the sizes under retention, or take a larger disk'),
     ]
   return [ok('disk', size)]
 }
