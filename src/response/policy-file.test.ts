@@ -6,9 +6,9 @@ import { CordonError } from '../event/error.ts'
 import { NO_APPROVALS } from './approval.ts'
 import { loadPolicy, parsePolicy } from './policy-file.ts'
 
-const parse = (files: { grants?: string; limits?: string; protected?: string }) => {
+const parse = (files: { grants?: string; limits?: string; protected?: string; approvals?: string }) => {
   const file = (name: keyof typeof files) => (files[name] === undefined ? undefined : { file: `${name}.yml`, text: files[name] })
-  return parsePolicy({ grants: file('grants'), limits: file('limits'), protected: file('protected') })
+  return parsePolicy({ grants: file('grants'), limits: file('limits'), protected: file('protected'), approvals: file('approvals') })
 }
 
 function problemOf(files: Parameters<typeof parse>[0]): string {
@@ -88,6 +88,23 @@ describe('a mistake is named with its place', () => {
     ['a negative limit', { limits: 'limits:\n  - {verb: notify, most: -1, per: 1h}\n' }, /^limits\.yml:2:26 /],
     ['a period without a unit', { limits: 'limits:\n  - {verb: notify, most: 1, per: 60}\n' }, /^limits\.yml:2:34 /],
     ['a period of nothing', { limits: 'limits:\n  - {verb: notify, most: 1, per: 0h}\n' }, /^limits\.yml:2:34 .*such as 1h/],
+    [
+      'one pair of eyes for what cannot be taken back',
+      { approvals: 'approvals: [{class: destroy, approvers: [responder], people: 1, ttl: 1h}]\n' },
+      /^approvals\.yml:1:62 .*what cannot be taken back takes two people/,
+    ],
+    ['an approver of no role', { approvals: 'approvals: [{class: contain, approvers: [boss], ttl: 1h}]\n' }, /^approvals\.yml:1:/],
+    ['terms for nothing', { approvals: 'approvals: [{approvers: [responder], ttl: 1h}]\n' }, /names a verb or a class/],
+    [
+      'two people who read the same messages',
+      { approvals: 'people: [{name: a, role: responder, via: m}, {name: b, role: responder, via: m}]\n' },
+      /two people cannot be reached by one responder/,
+    ],
+    [
+      'an escalation that goes back',
+      { approvals: 'escalation: [{after: 10m, tell: [a]}, {after: 5m, tell: [b]}]\n' },
+      /each step comes later/,
+    ],
     ['a name that is no text', { protected: 'devices: [1]\n' }, /^protected\.yml:1:11 /],
   ])('%s', (_, files, expected) => {
     expect(problemOf(files)).toMatch(expected)
