@@ -146,7 +146,8 @@ test('every byte of a checkpoint counts', async () => {
   const { entries, checkpoints } = auditFiles(folder)
   writeFileSync(entries, Buffer.concat(original.lines))
   const bytes = Buffer.from(original.own)
-  for (let at = 0; at < bytes.length; at += MUTATIONS > 1_000 ? 1 : 29) {
+  // All but the newline behind the last one, which is no part of it.
+  for (let at = 0; at < bytes.length - 1; at += MUTATIONS > 1_000 ? 1 : 29) {
     const changed = Buffer.from(bytes)
     changed[at]! ^= 1
     writeFileSync(checkpoints, changed)
