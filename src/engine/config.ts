@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url'
 import { z } from 'zod'
 import { CordonError } from '../event/error.ts'
 import { KINDS } from '../privacy/kind.ts'
+import { ENCRYPTED_HINT, encrypted } from '../responders/endpoint.ts'
 import { type SecretRef, secretRef } from '../responders/secret.ts'
 import { duration } from '../settings/duration.ts'
 import { readSettings } from '../settings/settings-file.ts'
@@ -117,6 +118,23 @@ const elasticsearchStore = z.strictObject({
 
 const logLimits = z.strictObject({ age: duration.optional(), size: bytes.optional() }).prefault({})
 
+/** Shown what the grants allow, and may say no or ask people. */
+const policyAsCode = z.union(
+  [
+    z.strictObject({ wasm: z.string() }),
+    z
+      .strictObject({
+        /** Address of the decision in a running Open Policy Agent. */
+        opa: z.url({ protocol: /^https?$/ }),
+        allow_private: z.boolean().default(false),
+        token: secretRef.optional(),
+        timeout: duration.default(2_000),
+      })
+      .refine(({ opa, allow_private }) => encrypted({ url: opa, allow_private }), { ...ENCRYPTED_HINT, path: ['opa'] }),
+  ],
+  { error: 'expected wasm: FILE, or opa: URL' },
+)
+
 /** cordon.yml, as docs/reference/configuration.md has it. Unknown keys are refused: a typo must not switch off a quarantine. */
 export const configSchema = z.strictObject({
   /** Shown at start and on every line of the log, so that a lab or staging run is never taken for the real thing. */
@@ -133,6 +151,7 @@ export const configSchema = z.strictObject({
     .refine(haveOwnNames, 'two sources of the same index need a name each'),
   rules: z.array(z.union([z.string(), agentThreatRules])).default([BUILTIN, './rules']),
   policy: z.string().default('./policy'),
+  policy_as_code: policyAsCode.optional(),
   inventory: z.string().optional(),
   posture: z
     .strictObject({
@@ -263,6 +282,7 @@ function resolvePaths(config: z.infer<typeof configSchema>, folder: string): Con
       return { ...root, path: root.path === PACKAGED ? packagedAgentThreatRules() : resolve(folder, root.path) }
     }),
     policy: from(config.policy, 'policy'),
+    ...(config.policy_as_code === undefined ? {} : { policy_as_code: policyPaths(config.policy_as_code, folder, from) }),
     responder_files: config.responder_files.map((path) => from(path, 'responders')),
     streams: config.streams.kind === 'kafka' ? kafkaPaths(config.streams, folder) : config.streams,
     store: config.store.kind === 'elasticsearch' ? clusterPaths(config.store, folder) : config.store,
@@ -290,6 +310,15 @@ export function packagedAgentThreatRules(): string {
       cause,
     })
   }
+}
+
+function policyPaths(
+  policy: z.infer<typeof policyAsCode>,
+  folder: string,
+  from: (path: string, builtin: string) => string,
+): z.infer<typeof policyAsCode> {
+  if ('wasm' in policy) return { wasm: from(policy.wasm, 'policy/rego/policy.wasm') }
+  return policy.token === undefined ? policy : { ...policy, token: secretPath(policy.token, folder) }
 }
 
 function kafkaPaths(config: KafkaConfig, folder: string): KafkaConfig {

@@ -76,7 +76,7 @@ export async function startEngine(config: Config, observer: EngineObserver, role
 
 async function openParts(config: Config, roles: ReadonlySet<Role>, observer: EngineObserver, onClose: Parts['onClose']): Promise<Parts> {
   const paths = dataPaths(config.data)
-  const site = readSite(config, roles, (where, error) => observer.onError(where, error))
+  const site = await readSite(config, roles, (where, error) => observer.onError(where, error))
   const { store } = config
   const elasticsearch = store.kind === 'elasticsearch' ? connectElasticsearch(store, store.prefix, 'store') : undefined
   onClose(() => elasticsearch?.close())

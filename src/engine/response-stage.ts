@@ -31,7 +31,7 @@ export function recordingOf({ ledger, metrics, observer }: ResponseParts): Recor
 
 /** Alerts log → ledger → vendors. */
 export function createResponse({ audit, config, site, bundles, observer, probe }: ResponseParts, recording: RecordingPorts): ResponseStage {
-  const { policy, inventory, links } = site
+  const { policy, opinion, inventory, links } = site
   const ruleOf = (id: string, bundle: string) => {
     const { detections, correlations } = bundles.rulesOf(bundle)
     return detections.find((rule) => rule.id === id) ?? correlations.find((rule) => rule.id === id)
@@ -54,6 +54,7 @@ export function createResponse({ audit, config, site, bundles, observer, probe }
     ruleOf,
     requesterOf: (bundle) => bundles.activatorOf(bundle),
     policy: () => policy.current(),
+    opinion,
     responders: links,
     placing: { window: config.incidents.join_within },
     committed: () => dispatcher.wake(),

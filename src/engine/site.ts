@@ -2,11 +2,13 @@ import { readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { Inventory } from '../context/inventory.ts'
 import { Labels } from '../context/labels.ts'
+import type { AskOpinion } from '../response/opinion.ts'
 import type { Policy } from '../response/policy.ts'
 import type { Configured, Link } from '../response/vendor.ts'
 import type { Config } from './config.ts'
 import { type ApprovalLinks, approvalLinks } from './door/approval-links.ts'
 import { configuredResponders, connectResponders } from './links.ts'
+import { opinionOf } from './opinion/opinion.ts'
 import type { Role } from './roles.ts'
 import { policyOf } from './trust/policy-of.ts'
 import { POLICY_SIGNATURE } from './trust/signed-set.ts'
@@ -15,6 +17,7 @@ import { WatchedFiles } from './watched-file.ts'
 /** What the organisation wrote down besides its rules: policy, inventory, labels of files, and the vendors to act through. */
 export interface Site {
   readonly policy: WatchedFiles<Policy>
+  readonly opinion: AskOpinion | undefined
   readonly inventory: WatchedFiles<Inventory>
   readonly labels: WatchedFiles<Labels>
   readonly responders: readonly Configured[]
@@ -25,7 +28,7 @@ export interface Site {
 }
 
 /** @throws CordonError where policy, inventory, labels or a responder's settings do not load */
-export function readSite(config: Config, roles: ReadonlySet<Role>, onError: (where: string, error: unknown) => void): Site {
+export async function readSite(config: Config, roles: ReadonlySet<Role>, onError: (where: string, error: unknown) => void): Promise<Site> {
   const policyFiles = ['grants.yml', 'limits.yml', 'protected.yml', 'approvals.yml', POLICY_SIGNATURE].map((name) =>
     join(config.policy, name),
   )
@@ -46,6 +49,7 @@ export function readSite(config: Config, roles: ReadonlySet<Role>, onError: (whe
       () => readLabels(config.labels),
       (error) => onError('labels', error),
     ),
+    opinion: roles.has('respond') ? await opinionOf(config) : undefined,
     responders: configuredResponders(config),
     links: roles.has('respond') ? connectResponders(config) : [],
     approvalLinks: roles.has('respond') || roles.has('api') ? approvalLinks(config, () => wholePolicy({ policy }).approvals) : undefined,

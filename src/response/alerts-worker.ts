@@ -1,6 +1,7 @@
 import type { AlertRevision } from '../detectors/alert.ts'
 import { DEFAULT_PLACING, type PlacingOptions, place } from '../incidents/placing.ts'
 import type { Rule } from '../sigma/ast.ts'
+import { type AskOpinion, type Ruling, ruleOn } from './opinion.ts'
 import type { Policy } from './policy.ts'
 import { propose } from './propose.ts'
 import { type Recording, type RecordingPorts, record } from './recording.ts'
@@ -15,6 +16,8 @@ export interface AlertsWorkerPorts extends RecordingPorts {
   /** Whoever put a bundle in force: the requester of what its rules ask for. */
   readonly requesterOf: (bundle: string) => string
   readonly policy: () => Policy
+  /** A policy as code, asked about what the grants allow. */
+  readonly opinion?: AskOpinion | undefined
   readonly responders: readonly Configured[]
   readonly placing?: PlacingOptions
   /** See {@link ProposalContext.cooldown}; an hour by default. */
@@ -48,7 +51,10 @@ export function alertsWorker(ports: AlertsWorkerPorts): AlertsWorker {
     open: async (partition) => (await ports.ledger.offset(CONSUMER, partition)) ?? 0,
     handle: async (partition, entries) => {
       for (let at = 0; at < entries.length; at += AT_ONCE) {
-        await record(ports, (recording) => takeSome(recording, partition, entries.slice(at, at + AT_ONCE), ports))
+        const some = entries.slice(at, at + AT_ONCE)
+        // Before the transaction: whoever is asked may take time.
+        const judged = await Promise.all(some.map(async (entry) => ({ ...entry, rulings: await rulingsOn(entry.value, ports) })))
+        await record(ports, (recording) => takeSome(recording, partition, judged, ports))
         ports.committed?.()
       }
     },
@@ -56,17 +62,27 @@ export function alertsWorker(ports: AlertsWorkerPorts): AlertsWorker {
   }
 }
 
-async function takeSome(recording: Recording, partition: number, entries: readonly Entry[], ports: AlertsWorkerPorts): Promise<void> {
+/** An entry, and what becomes of all that its rule asks for. */
+interface Judged extends Entry {
+  readonly rulings: readonly Ruling[]
+}
+
+async function rulingsOn(revision: AlertRevision, ports: AlertsWorkerPorts): Promise<readonly Ruling[]> {
+  if (revision.state === 'withdrawn') return []
+  return ruleOn(revision, ports.ruleOf(revision.rule.id, revision.bundle), ports.policy(), ports.opinion)
+}
+
+async function takeSome(recording: Recording, partition: number, entries: readonly Judged[], ports: AlertsWorkerPorts): Promise<void> {
   const from = (await recording.read.offset(CONSUMER, partition)) ?? 0
   const news = entries.filter((entry) => entry.offset >= from)
   // Asked together, so that a store over the network answers them together; from now on it is known.
   await Promise.all(news.map(({ value }) => recording.read.standing(value.id)))
-  for (const { value } of news) await take(recording, value, ports)
+  for (const { value, rulings } of news) await take(recording, value, rulings, ports)
   const last = news.at(-1)
   if (last !== undefined) await recording.read.putOffset(CONSUMER, partition, last.offset + 1)
 }
 
-async function take(recording: Recording, revision: AlertRevision, ports: AlertsWorkerPorts): Promise<void> {
+async function take(recording: Recording, revision: AlertRevision, rulings: readonly Ruling[], ports: AlertsWorkerPorts): Promise<void> {
   const rule = ports.ruleOf(revision.rule.id, revision.bundle)
   await recording.read.addAlert(revision)
   const placement = await place(recording.read, revision, rule, ports.placing ?? DEFAULT_PLACING, recording.now)
@@ -75,7 +91,7 @@ async function take(recording: Recording, revision: AlertRevision, ports: Alerts
   await recording.read.putStanding(standing)
   if (after !== undefined) await recording.incident(before, after)
   if (revision.state === 'withdrawn') return
-  await propose(recording, revision, standing.incident, rule, fresh, {
+  await propose(recording, revision, standing.incident, rule, rulings, fresh, {
     policy: ports.policy(),
     responders: ports.responders,
     requester: ports.requesterOf(revision.bundle),

@@ -2,6 +2,7 @@ import { identity } from '../event/id.ts'
 import type { Attempt, EffectClass, Plan, Target } from '../responders/responder.ts'
 import type { Level, Verb } from '../sigma/ast.ts'
 import type { Approval } from './approval.ts'
+import type { Ruling } from './opinion.ts'
 
 /** States of an effect (docs/design.md section 6). */
 export const EFFECT_STATES = [
@@ -50,6 +51,8 @@ export interface Effect {
    * 1 for everything else.
    */
   readonly revision: number
+  /** What a policy as code was shown and said when this was proposed, where one was asked. */
+  readonly opinion?: Ruling['opinion']
   /** Where people were asked for leave: what they were asked, and how they answered. */
   readonly approval?: Approval
   readonly plan?: Plan

@@ -4,9 +4,10 @@ import { factsOf, recommend, render } from '../incidents/lifecycle.ts'
 import type { Target } from '../responders/responder.ts'
 import type { ResponseRequest, Rule } from '../sigma/ast.ts'
 import { asking } from './approval.ts'
-import { type Decision, decide } from './decide.ts'
+import type { Decision } from './decide.ts'
 import { type Effect, effectId, isTelling, NEVER, subjectOf } from './effect.ts'
 import { recommendationFact } from './facts.ts'
+import type { Ruling } from './opinion.ts'
 import type { Policy } from './policy.ts'
 import type { Recording } from './recording.ts'
 import { amend, apply, isEnding, isLive } from './transitions.ts'
@@ -29,12 +30,14 @@ interface Proposal {
   readonly fresh: boolean
   readonly decision: Exclude<Decision, 'recommend'>
   readonly reason: string
+  readonly opinion: Ruling['opinion']
   readonly context: ProposalContext
 }
 
 /**
  * Turns the response that a rule asks for into effects and recommendations, in the transaction that places the alert.
  *
+ * @param rulings what becomes of each of the rule's requests, in its order
  * @param incidentId absent for an alert in shadow mode: its effects are recorded as shadow, and nobody is told
  * @param fresh a new detection may open the next epoch of an effect; a mere revision of an answered one never does
  */
@@ -43,11 +46,12 @@ export async function propose(
   alert: AlertRevision,
   incidentId: string | undefined,
   rule: Rule | undefined,
+  rulings: readonly Ruling[],
   fresh: boolean,
   context: ProposalContext,
 ): Promise<void> {
-  for (const request of rule?.extension.response ?? []) {
-    const { decision, reason } = decide(request, alert, rule, context.policy)
+  for (const [index, request] of (rule?.extension.response ?? []).entries()) {
+    const { decision, reason, opinion } = rulings[index]!
     const later = context.policy.approvals.escalation.flatMap(({ tell }) => tell)
     const able = context.responders.filter(({ name, responder }) => responder.verb === request.do && !later.includes(name))
     if (able.length === 0) {
@@ -61,7 +65,15 @@ export async function propose(
       const target = typeof aim === 'string' ? '' : entityName(aim)
       if (typeof aim === 'string') await advise(recording, incidentId, request, target, aim, alert)
       else if (decision === 'recommend') await advise(recording, incidentId, request, target, reason, alert)
-      else await proposeOne(recording, configured, aim, { alert, incident, fresh, context, ...forClass(configured, decision, reason) })
+      else
+        await proposeOne(recording, configured, aim, {
+          alert,
+          incident,
+          fresh,
+          context,
+          opinion,
+          ...forClass(configured, decision, reason),
+        })
     }
   }
 }
@@ -125,7 +137,9 @@ async function proposeOne(recording: Recording, configured: Configured, target: 
   const { alert, incident } = proposal
   const rule = { id: alert.rule.id, title: alert.rule.title, hash: alert.rule.hash, level: alert.rule.level }
   const effect = newEffect(configured, target, epoch, { rule, event: alert.time, incident }, recording.now)
-  await recording.effect(undefined, decided(effect, proposal, recording.now))
+  const { opinion } = proposal
+  const recorded = opinion === undefined ? effect : { ...effect, opinion }
+  await recording.effect(undefined, decided(recorded, proposal, recording.now))
 }
 
 /** Whether a detection opens another epoch beside what there is. */

@@ -13,6 +13,7 @@ import { NO_APPROVALS } from './approval.ts'
 import { Dispatcher } from './dispatcher.ts'
 import type { Effect } from './effect.ts'
 import type { Asset } from './guards.ts'
+import type { AskOpinion } from './opinion.ts'
 import type { Grant, Policy } from './policy.ts'
 import type { Change, RecordingPorts } from './recording.ts'
 import type { Audit, CrashPoint, RunnerPorts } from './runner.ts'
@@ -262,6 +263,8 @@ export class Site {
   asOf: number | undefined
   errors: unknown[] = []
   approvalLinks: RunnerPorts['approvalLinks'] = () => []
+  /** Asked from the next start on. */
+  opinion: AskOpinion | undefined
   /** Crash at this point when it is reached. */
   crashAt: CrashPoint | undefined
   ledger!: Ledger
@@ -325,6 +328,7 @@ export class Site {
       ruleOf: (id) => (id === this.#rule().id ? this.#rule() : undefined),
       requesterOf: () => 'ana',
       policy: () => this.policy,
+      opinion: this.opinion,
       responders: this.links,
       ...(this.#placing === undefined ? {} : { placing: this.#placing }),
     })

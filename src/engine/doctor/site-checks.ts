@@ -1,6 +1,7 @@
 import { formatDiagnostic } from '../../sigma/problems.ts'
 import type { Config } from '../config.ts'
 import { connectResponders } from '../links.ts'
+import { opinionOf } from '../opinion/opinion.ts'
 import { loadRules } from '../rules/rules.ts'
 import { readInventory } from '../site.ts'
 import { policyOf } from '../trust/policy-of.ts'
@@ -18,6 +19,11 @@ export async function siteChecks(config: Config): Promise<readonly Diagnosis[]> 
     attempt('policy', () => {
       policyOf(config)
       return [ok('policy', config.policy)]
+    }),
+    attempt('policy as code', async () => {
+      const { policy_as_code: code } = config
+      await opinionOf(config)
+      return code === undefined ? [] : [ok('policy as code', 'wasm' in code ? code.wasm : code.opa)]
     }),
     attempt('inventory', () => inventoryCheck(config)),
     ...config.responders.map((entry) => responderCheck(config, entry)),
