@@ -2,8 +2,11 @@ import { parseArgs } from 'node:util'
 import { uninterrupted } from '../kits/fleet.ts'
 import { type RealElasticsearch, startElasticsearch } from '../real/servers/elasticsearch.ts'
 import { type RealKafka, startKafka } from '../real/servers/kafka.ts'
+import { actionsUnderFaults } from './actions.ts'
 import { arrivalsOnEmbeddedLogs } from './arrival.ts'
+import { expiriesAcrossRestarts } from './expiries.ts'
 import { killsOnEmbeddedLogs, killsOnKafka } from './kills.ts'
+import { limitsHold } from './limits.ts'
 import { rebalancesOnKafka } from './rebalances.ts'
 import type { Report, Say } from './report.ts'
 import { storeAway } from './store-away.ts'
@@ -12,7 +15,10 @@ type Item = (full: boolean, seed: number, say: Say, from: number) => Promise<Rep
 
 /** What can be proven, at the scale of minutes and at the full one: name → run. */
 const ITEMS: Readonly<Record<string, Item>> = {
+  actions: (full, seed, say) => actionsUnderFaults({ seed, actions: full ? 10_000 : 400, kills: full ? 50 : 5 }, say),
   arrival: (full, seed, say, from) => arrivalsOnEmbeddedLogs({ seed, events: 18_000, orders: (full ? 1_000 : 16) - from + 1, from }, say),
+  expiries: (full, seed, say) =>
+    expiriesAcrossRestarts({ seed, expiries: full ? 1_000 : 100, restarts: full ? 20 : 4, after: full ? 60_000 : 10_000 }, say),
   kills: (full, seed, say) => killsOnEmbeddedLogs({ seed, events: full ? 1_000_000 : 100_000, partitions: 3, kills: full ? 100 : 12 }, say),
   'kills-kafka': (full, seed, say) =>
     withKafka(({ broker }) =>
@@ -20,6 +26,7 @@ const ITEMS: Readonly<Record<string, Item>> = {
         killsOnKafka({ broker, store }, { seed, events: full ? 1_000_000 : 100_000, partitions: 4, kills: full ? 20 : 4 }, say),
       ),
     ),
+  limits: (full, _, say) => limitsHold({ devices: full ? 6_000 : 300, paced: full }, say),
   rebalances: (full, seed, say) =>
     withKafka(({ broker }) =>
       rebalancesOnKafka(
