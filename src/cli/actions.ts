@@ -1,5 +1,6 @@
 import { Command } from 'commander'
 import type { ActionView } from '../engine/operations.ts'
+import { actionsPlanCommand } from './actions-plan.ts'
 import type { CommandFactory } from './io.ts'
 import {
   configOption,
@@ -140,6 +141,7 @@ export const actionsCommand: CommandFactory = (io) => {
         io.out(`actions are on; ${released} held back try again, ${expired} are too old`)
       }),
     )
+  command.addCommand(actionsPlanCommand(io))
   return command
 }
 

@@ -81,7 +81,7 @@ function time(change: Change, metrics: Metrics): void {
   if (confirmed !== undefined) metrics.timeToContain.record(confirmed / 1_000, labels)
 }
 
-function fleetOf(inventory: Inventory): Fleet {
+export function fleetOf(inventory: Inventory): Fleet {
   return { asset: (id) => assetOf(inventory, id), size: inventory.devices.length, asOf: inventory.observed }
 }
 

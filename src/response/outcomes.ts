@@ -1,5 +1,6 @@
 import type { Failure, Observation, Responder } from '../responders/responder.ts'
 import { type Effect, isTelling, NEVER, neverSent } from './effect.ts'
+import type { Policy } from './policy.ts'
 import { backOff, failedOnceMore, isGivenUp } from './retry.ts'
 import { amend, apply, type EffectChanges, type EffectEvent } from './transitions.ts'
 
@@ -148,6 +149,12 @@ export function ended(
   changes: EffectChanges = {},
 ): Effect {
   return apply(effect, event, reason, { lease: undefined, dueAt: NEVER, times: { ...effect.times, ended: now }, ...changes })
+}
+
+/** What tells people ends with its incident, and what cannot be undone has no end. */
+export function expiryOf(effect: Effect, { expiries }: Policy): Effect['expiry'] {
+  const found = isTelling(effect) || !effect.reversible ? undefined : expiries.find(({ verb }) => verb === effect.verb)
+  return found && { after: found.after, renew: found.renew }
 }
 
 /** Kept back by a guard: a person, or a new detection, lets it go on. */

@@ -10,6 +10,7 @@ import {
   accepted,
   attempted,
   ended,
+  expiryOf,
   held,
   lost,
   mustSendUndo,
@@ -329,12 +330,6 @@ export class Runner {
     const [alert] = await ledger.alerts({ incident: incident.id, limit: 1 })
     return brief(incident, { effects: effects.filter((known) => known !== undefined), alert })
   }
-}
-
-/** What tells people ends with its incident, and what cannot be undone has no end. */
-function expiryOf(effect: Effect, { expiries }: Policy): Effect['expiry'] {
-  const found = isTelling(effect) || !effect.reversible ? undefined : expiries.find(({ verb }) => verb === effect.verb)
-  return found && { after: found.after, renew: found.renew }
 }
 
 /** What tells people tells the incident as it is now; a revision that was not told yet needs a plan of its own. */

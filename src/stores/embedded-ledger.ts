@@ -71,6 +71,13 @@ export function openEmbeddedLedger(file: string): Ledger {
   }
 }
 
+/** An empty ledger that is gone when it is closed. */
+export function openMemoryLedger(): Ledger {
+  const database = new DatabaseSync(':memory:')
+  database.exec(SCHEMA)
+  return new EmbeddedLedger(database, database)
+}
+
 /** A ledger of an earlier version lacks a column: none of its effects is urgent before it changes. */
 function upgrade(writer: DatabaseSync): void {
   const columns = writer.prepare('PRAGMA table_info(effects)').all()
@@ -335,7 +342,7 @@ class EmbeddedLedger extends Reader implements Ledger {
 
   async close(): Promise<void> {
     await this.#running
-    this.database.close()
+    if (this.database !== this.#writer) this.database.close()
     this.#writer.close()
   }
 

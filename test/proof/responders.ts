@@ -32,7 +32,7 @@ export class Responders {
   start(duty: Omit<Duty, 'folder'>): void {
     const given: Duty = { folder: this.folder, ...duty }
     const script = join(import.meta.dirname, 'responding.ts')
-    this.#running.set(duty.node, spawn(process.execPath, [script, JSON.stringify(given)], { stdio: ['ignore', 'ignore', 'inherit'] }))
+    this.#running.set(duty.node, spawn(process.execPath, [script, JSON.stringify(given)], { stdio: ['pipe', 'ignore', 'inherit'] }))
   }
 
   /** kill -9, and waits until it is dead. */

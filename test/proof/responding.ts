@@ -68,6 +68,7 @@ async function respond({ folder, node, vendor, takes, policy, devices, concurren
     policy: () => granted,
     fleet: () => fleet,
     ruleInForce: () => rule.hash,
+    approvalLinks: () => [],
     audit: UNAUDITED,
     random: Math.random,
     probe: () => {},
@@ -93,4 +94,8 @@ async function respond({ folder, node, vendor, takes, policy, devices, concurren
   }
 }
 
-if (process.argv[1] === import.meta.filename) await respond(JSON.parse(process.argv[2] ?? '{}') as Duty)
+if (process.argv[1] === import.meta.filename) {
+  // It ends with the process that started it, however that ends.
+  process.stdin.on('end', () => process.exit()).resume()
+  await respond(JSON.parse(process.argv[2] ?? '{}') as Duty)
+}
