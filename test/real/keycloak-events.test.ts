@@ -16,11 +16,13 @@ const { server, note } = await inFullForm('Keycloak', startKeycloak)
 
 describe.skipIf(server === undefined)(`Keycloak's events, polled as the guide says${note}`, () => {
   const keycloak = server!
-  const folder = mkdtempSync(join(tmpdir(), 'cordon-real-keycloak-'))
-  const data = join(folder, 'data')
+  let folder: string
+  let data: string
   let engine: Engine
   let ingest: { readonly url: string; readonly token: string }
   beforeAll(async () => {
+    folder = mkdtempSync(join(tmpdir(), 'cordon-real-keycloak-'))
+    data = join(folder, 'data')
     const port = await freePort()
     ingest = {
       url: `http://127.0.0.1:${port}/v1/events?source=keycloak.events`,

@@ -1,7 +1,7 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { opinionOf } from '../../src/engine/opinion/opinion.ts'
 import type { OpinionInput } from '../../src/response/opinion.ts'
 import { startOpa } from './servers/opa.ts'
@@ -12,7 +12,10 @@ const SOURCE = join(REGO, 'policy.rego')
 const { server: opa, note } = await inFullForm('Open Policy Agent', () => startOpa(SOURCE))
 
 describe.skipIf(opa === undefined)(`the policy as code that ships, by the Open Policy Agent itself${note}`, () => {
-  const folder = mkdtempSync(join(tmpdir(), 'cordon-opa-'))
+  let folder: string
+  beforeAll(() => {
+    folder = mkdtempSync(join(tmpdir(), 'cordon-opa-'))
+  })
   afterAll(async () => {
     rmSync(folder, { recursive: true })
     await opa?.stop()
