@@ -172,8 +172,9 @@ function watchedTransport(lookup: LookupFunction, progress: Progress, unconnecte
         clearTimeout(waiting)
       }
       outgoing.once('socket', (socket) => {
-        // One that waited for its turn gets a socket that is connected already, and Node does not call that reused.
-        if (!socket.connecting) connected()
+        // One that waited for its turn gets a socket that is connected already, and Node does not call that reused. One whose name
+        // was not found at once has no socket to speak of.
+        if (!socket.connecting && !socket.destroyed) connected()
         else socket.once(secure ? 'secureConnect' : 'connect', connected)
       })
       return outgoing

@@ -17,7 +17,7 @@ test('an action that can still be undone keeps its target; what is done and over
   const file = join(folder, 'ledger.db')
   await openEmbeddedLedger(file).close()
   const database = new DatabaseSync(file)
-  const put = database.prepare("INSERT INTO effects VALUES (?, 1, ?, 1, 'r', 'v', ?, 0, 0, ?)")
+  const put = database.prepare("INSERT INTO effects VALUES (?, 1, ?, 1, 'r', 'v', ?, 0, 0, 0, ?)")
   for (const [id, state, reversible] of [
     ['a', 'CONFIRMED', true],
     ['b', 'SENT', false],
