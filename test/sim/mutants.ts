@@ -116,8 +116,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'a revision lost on conflict',
     file: 'src/response/alerts-worker.ts',
-    find: 'await record(ports, (recording) => takeSome(recording, partition, entries.slice(at, at + AT_ONCE), ports))',
-    replace: `await record(ports, (recording) => takeSome(recording, partition, entries.slice(at, at + AT_ONCE), ports)).catch((error) => {
+    find: 'await record(ports, (recording) => takeSome(recording, partition, judged, ports))',
+    replace: `await record(ports, (recording) => takeSome(recording, partition, judged, ports)).catch((error) => {
         if (error.code !== 'LEDGER_CONFLICT') throw error
       })`,
   },

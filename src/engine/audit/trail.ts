@@ -8,7 +8,7 @@ import type { Ledger } from '../../stores/ledger.ts'
 /** Milliseconds. */
 const LOOK = 1_000
 const SIGN_AFTER = 60_000
-/** A log that cannot be opened is tried again, and not too often: where it is damaged, much of it is read. */
+/** A log that waits for a person is tried again, and not too often: where it is damaged, much of it is read. A full disk has space at any time. */
 const REOPEN_AFTER = 30_000
 const SIGN_AT = 1_000
 const PAGE = 500
@@ -141,8 +141,11 @@ export class Trail implements Audit {
   async #opened(): Promise<AuditLog> {
     if (this.#log !== undefined) return this.#log
     if (Date.now() < this.#reopenAt && this.#problem !== undefined) throw this.#problem
-    this.#reopenAt = Date.now() + REOPEN_AFTER
-    const log = await this.#ports.open()
+    const log = await this.#ports.open().catch((error: unknown) => {
+      const passes = error instanceof CordonError && error.code === 'AUDIT_UNWRITABLE'
+      if (!passes) this.#reopenAt = Date.now() + REOPEN_AFTER
+      throw error
+    })
     this.#own = [...this.#ports.onOpen(log), ...this.#own]
     this.#log = log
     return log
