@@ -41,7 +41,7 @@ export interface Found {
 export async function hunt(mutant: Mutant, seeds: number): Promise<Found> {
   const { folder, remove } = mutated(mutant)
   try {
-    const said = await output(join(folder, 'test/sim/main.ts'), ['--seeds', String(seeds), '--first'])
+    const said = await output(join(folder, 'test/sim/main.ts'), ['--from', String(mutant.from ?? 1), '--seeds', String(seeds), '--first'])
     const seed = /^seed (\d+)/m.exec(said)?.[1]
     return { mutant, seed: seed === undefined ? undefined : Number(seed), said }
   } finally {
