@@ -12,6 +12,7 @@ const [WIDTH, HEIGHT, MARGIN] = [900, 220, 60]
 export function plot(samples: readonly Sample[]): string {
   const curves = [curve(samples, 'lag', 'lag, entries', 0), curve(samples, 'memory', 'memory, MB', HEIGHT)]
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${2 * HEIGHT}" font-family="sans-serif" font-size="12">
+<title>Lag and memory over time</title>
 <rect width="100%" height="100%" fill="white"/>${curves.join('')}</svg>\n`
 }
 
