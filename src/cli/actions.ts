@@ -11,6 +11,7 @@ import {
   type OrderOptions,
   onNode,
   onNodeAs,
+  orderCommand,
   wantsJson,
 } from './node-options.ts'
 import { table } from './table.ts'
@@ -67,21 +68,18 @@ export const actionsCommand: CommandFactory = (io) => {
         if (action.approval !== undefined) for (const line of askedOf(action.approval)) io.out(line)
       }),
     )
-  command
-    .command('undo')
-    .description('Undo an action that is in force, or call off one that was not sent yet. Runs even if the node is restarted meanwhile.')
-    .argument('<id>', 'its id, or the beginning of it')
-    .requiredOption('--reason <text>', 'why, for the record')
-    .addOption(configOption())
-    .addOption(keyOption())
-    .action((prefix: string, options: OrderOptions & { reason: string }) =>
-      onNodeAs(options, 'actions:operate', async (node, { name }) => {
-        const { short, verb, target, state } = await node.undo(prefix, name, options.reason)
-        const done =
-          state === 'REJECTED' ? 'called off' : `undo asked for; a running node does it and reads it back (cordon actions show ${short})`
-        io.out(`${verb} ${target.kind} ${target.id}: ${done}`)
-      }),
-    )
+  orderCommand(
+    command,
+    'undo',
+    'Undo an action that is in force, or call off one that was not sent yet. Runs even if the node is restarted meanwhile.',
+  ).action((prefix: string, options: OrderOptions & { reason: string }) =>
+    onNodeAs(options, 'actions:operate', async (node, { name }) => {
+      const { short, verb, target, state } = await node.undo(prefix, name, options.reason)
+      const done =
+        state === 'REJECTED' ? 'called off' : `undo asked for; a running node does it and reads it back (cordon actions show ${short})`
+      io.out(`${verb} ${target.kind} ${target.id}: ${done}`)
+    }),
+  )
   const decisions = [
     ['approve', 'Approve an action that people are asked about. With the last approval that it takes, a running node sends it.'],
     ['reject', 'Say no to an action that people are asked about. It is over until a new detection.'],
@@ -105,19 +103,13 @@ export const actionsCommand: CommandFactory = (io) => {
       }),
     )
   }
-  command
-    .command('release')
-    .description('Send an action that a limit holds back: this one, beyond the limit.')
-    .argument('<id>', 'its id, or the beginning of it')
-    .requiredOption('--reason <text>', 'why, for the record')
-    .addOption(configOption())
-    .addOption(keyOption())
-    .action((prefix: string, options: OrderOptions & { reason: string }) =>
+  orderCommand(command, 'release', 'Send an action that a limit holds back: this one, beyond the limit.').action(
+    (prefix: string, options: OrderOptions & { reason: string }) =>
       onNodeAs(options, 'actions:operate', async (node, { name }) => {
         const { verb, target, reason } = await node.release(prefix, name, options.reason)
         io.out(`${verb} ${target.kind} ${target.id}: ${reason}; a running node sends it`)
       }),
-    )
+  )
   command
     .command('stop')
     .description('The kill switch: nothing that acts on the world is sent from now on. Incidents still open, and people are still told.')

@@ -5,12 +5,12 @@ import type { CommandFactory } from './io.ts'
 import {
   configOption,
   formatOption,
-  keyOption,
   limitOption,
   type NodeOptions,
   type OrderOptions,
   onNode,
   onNodeAs,
+  orderCommand,
   wantsJson,
 } from './node-options.ts'
 import { colourOf, table } from './table.ts'
@@ -79,19 +79,12 @@ export const incidentsCommand: CommandFactory = (io) => {
     ['resolve', 'actions:operate', 'End an incident. What only it holds is called off or undone.'],
   ] as const
   for (const [name, permission, description] of orders) {
-    command
-      .command(name)
-      .description(description)
-      .argument('<id>', 'its id, or the beginning of it')
-      .requiredOption('--reason <text>', 'why, for the record')
-      .addOption(configOption())
-      .addOption(keyOption())
-      .action((prefix: string, options: OrderOptions & { reason: string }) =>
-        onNodeAs(options, permission, async (node, principal) => {
-          const { short, title, status } = await node[name](prefix, principal.name, options.reason)
-          io.out(`${short} ${title}: ${status}`)
-        }),
-      )
+    orderCommand(command, name, description).action((prefix: string, options: OrderOptions & { reason: string }) =>
+      onNodeAs(options, permission, async (node, principal) => {
+        const { short, title, status } = await node[name](prefix, principal.name, options.reason)
+        io.out(`${short} ${title}: ${status}`)
+      }),
+    )
   }
   return command
 }

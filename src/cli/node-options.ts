@@ -1,4 +1,4 @@
-import { InvalidArgumentError, Option } from 'commander'
+import { type Command, InvalidArgumentError, Option } from 'commander'
 import type { Permission, Principal } from '../access/principal.ts'
 import { type Config, loadConfig } from '../engine/config.ts'
 import { whoOrders } from '../engine/door/orders.ts'
@@ -65,4 +65,15 @@ function positiveInteger(text: string): number {
   const value = Number(text)
   if (!Number.isInteger(value) || value < 1) throw new InvalidArgumentError('expected a whole number above 0')
   return value
+}
+
+/** A command that orders something about one item: its id, why, and who orders it. */
+export function orderCommand(parent: Command, name: string, description: string): Command {
+  return parent
+    .command(name)
+    .description(description)
+    .argument('<id>', 'its id, or the beginning of it')
+    .requiredOption('--reason <text>', 'why, for the record')
+    .addOption(configOption())
+    .addOption(keyOption())
 }

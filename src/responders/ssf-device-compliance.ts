@@ -2,8 +2,7 @@ import { z } from 'zod'
 import { ENCRYPTED_HINT, encrypted } from './endpoint.ts'
 import { classify } from './failure.ts'
 import type { ConnectedResponder, Observation, Responder } from './responder.ts'
-import { CAEP, factOf, type SecurityEvent, ssfStream, TIMEOUT, Transmitter } from './ssf.ts'
-import { oneLine } from './template.ts'
+import { askedBy, CAEP, factOf, type SecurityEvent, ssfStream, TIMEOUT, Transmitter } from './ssf.ts'
 
 const config = z
   .strictObject({
@@ -50,9 +49,7 @@ function connect(settings: Config): ConnectedResponder<SecurityEvent> {
     async plan(target, context) {
       const { subject: by, url } = settings
       const device = by === 'device.id' ? target.id : factOf(target, by)
-      const issuedAt = Math.floor(context.incident.openedAt / 1_000)
-      const reason = oneLine(context.incident.title).slice(0, 200)
-      const claims = { event_timestamp: issuedAt, initiating_entity: 'policy', reason_admin: { en: reason } }
+      const { issuedAt, claims } = askedBy(context.incident)
       return {
         summary: `Tell ${new URL(url).host} that device ${device} is not compliant`,
         calls: ['POST device-compliance-change'],
@@ -64,10 +61,7 @@ function connect(settings: Config): ConnectedResponder<SecurityEvent> {
       }
     },
 
-    async run(plan, context) {
-      await transmitter.push(plan.details, context.idempotencyKey, context)
-      return { jti: context.idempotencyKey }
-    },
+    run: (plan, context) => transmitter.send(plan.details, context),
 
     async verify(_plan, context): Promise<Observation> {
       const jti = context.attempt?.answer?.jti
@@ -84,8 +78,7 @@ function connect(settings: Config): ConnectedResponder<SecurityEvent> {
         previous_status: 'not-compliant',
         current_status: 'compliant',
       }
-      await transmitter.push({ subject, events: { [TYPE]: claims }, issuedAt }, context.idempotencyKey, context)
-      return { jti: context.idempotencyKey }
+      return transmitter.send({ subject, events: { [TYPE]: claims }, issuedAt }, context)
     },
 
     async verifyUndo(_plan, context): Promise<Observation> {

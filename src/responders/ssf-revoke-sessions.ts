@@ -2,8 +2,7 @@ import { z } from 'zod'
 import { ENCRYPTED_HINT, encrypted } from './endpoint.ts'
 import { classify } from './failure.ts'
 import type { ConnectedResponder, Observation, Responder } from './responder.ts'
-import { CAEP, factOf, type SecurityEvent, ssfStream, TIMEOUT, Transmitter } from './ssf.ts'
-import { oneLine } from './template.ts'
+import { askedBy, CAEP, factOf, type SecurityEvent, ssfStream, TIMEOUT, Transmitter } from './ssf.ts'
 
 const config = z
   .strictObject({
@@ -57,13 +56,7 @@ function connect(settings: Config): ConnectedResponder<SecurityEvent> {
         subject_issuer === undefined
           ? { format: 'email', email: factOf(target, 'user.email') }
           : { format: 'iss_sub', iss: subject_issuer, sub: user }
-      // The incident's own time: planned twice, the event is the same.
-      const issuedAt = Math.floor(context.incident.openedAt / 1_000)
-      const claims = {
-        event_timestamp: issuedAt,
-        initiating_entity: 'policy',
-        reason_admin: { en: oneLine(context.incident.title).slice(0, 200) },
-      }
+      const { issuedAt, claims } = askedBy(context.incident)
       return {
         summary: `Tell ${new URL(settings.url).host} that the sessions of ${user} are revoked`,
         calls: ['POST session-revoked'],
@@ -71,10 +64,7 @@ function connect(settings: Config): ConnectedResponder<SecurityEvent> {
       }
     },
 
-    async run(plan, context) {
-      await transmitter.push(plan.details, context.idempotencyKey, context)
-      return { jti: context.idempotencyKey }
-    },
+    run: (plan, context) => transmitter.send(plan.details, context),
 
     async verify(_plan, context): Promise<Observation> {
       const jti = context.attempt?.answer?.jti

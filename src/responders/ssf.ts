@@ -6,8 +6,9 @@ import { getText, isObject, type JsonObject, parseForeignJson } from '../event/j
 import { type Endpoint, endpoint } from './endpoint.ts'
 import { statusFailure, VendorError } from './failure.ts'
 import type { HttpResponse } from './http.ts'
-import type { Failure, ResponderContext, Target } from './responder.ts'
+import type { Failure, IncidentBrief, ResponderContext, Target } from './responder.ts'
 import { excerpt, readSecret, type SecretRef, secretRef } from './secret.ts'
+import { oneLine } from './template.ts'
 
 /** What the configuration of every responder says of the receiver that it pushes security events to. */
 export const ssfStream = {
@@ -57,6 +58,12 @@ export class Transmitter {
     const issuedAt = Math.floor(Date.now() / 1_000)
     const subject = { format: 'opaque', id: this.#stream.audience }
     await this.push({ subject, events: { [VERIFICATION]: { state: 'cordon' } }, issuedAt }, `verification-${issuedAt}`, context)
+  }
+
+  /** Pushes the event of an attempt, named by its key. Returns what is worth keeping. */
+  async send(event: SecurityEvent, context: ResponderContext): Promise<{ readonly jti: string }> {
+    await this.push(event, context.idempotencyKey, context)
+    return { jti: context.idempotencyKey }
   }
 
   /**
@@ -126,6 +133,15 @@ function rsaKey(pem: string): KeyObject {
   if (key.asymmetricKeyType !== 'rsa' || (key.asymmetricKeyDetails?.modulusLength ?? 0) < 2048)
     throw wrong('is no RSA key of 2048 bits or more')
   return key
+}
+
+/** What an event says of when and why a policy asked for it. The incident's own time: planned twice, the event is the same. */
+export function askedBy({ openedAt, title }: IncidentBrief) {
+  const issuedAt = Math.floor(openedAt / 1_000)
+  return {
+    issuedAt,
+    claims: { event_timestamp: issuedAt, initiating_entity: 'policy', reason_admin: { en: oneLine(title).slice(0, 200) } },
+  }
 }
 
 /** The subject by a fact of the target. @throws CordonError `RESPONDER_TARGET` if it is not known */
