@@ -161,7 +161,7 @@ export class Correlator {
     const key = groupKey(record.group)
     if (state.courses !== undefined) return this.follow(state, state.courses, key, record)
     const group = record.kind === 'signal' ? groupOf(state, key) : state.groups.get(key)
-    const inserted = record.kind === 'signal' ? group?.insert(record) : group?.retract(record)
+    const inserted = record.kind === 'signal' ? group?.insert(record, this.clock.at(state.unit.depth)) : group?.retract(record)
     if (group === undefined || inserted === undefined) return NOTHING
     const { entry, taken, released, changed, displaced } = inserted
     if (taken !== undefined) this.rules.hold(taken, 1)

@@ -39,16 +39,11 @@ export class Group {
     this.condition = condition
   }
 
-  /** Takes a signal in. Undefined: this very record is here already, and was sent again. */
-  insert(signal: Signal): Insertion | undefined {
+  /** Takes a signal in; nothing still to come was ingested before `clock`. Undefined: this very record is here already, and was sent again. */
+  insert(signal: Signal, clock: number): Insertion | undefined {
     const copies = this.copies.get(signal.eventId)
-    if (copies === undefined) {
-      const entry = newEntry(signal)
-      this.copies.set(signal.eventId, [entry])
-      const displaced = this.superseded(signal)
-      return this.insertion({ entry, taken: signal, released: undefined, displaced }, [...this.displace(displaced), this.place(entry)])
-    }
-    if (signal.depth > 0) return this.renew(copies[0]!, signal)
+    if (copies === undefined) return this.insertFirst(signal)
+    if (signal.depth > 0) return this.renew(copies[0]!, signal, clock)
     if (copies.some((copy) => copy.signal.partition === signal.partition && copy.signal.offset === signal.offset)) return undefined
     return this.insertCopy(signal, copies)
   }
@@ -82,9 +77,11 @@ export class Group {
     const gone: Entry[] = []
     for (const [id, copies] of this.copies) {
       if (copies[0]!.signal.ingested >= horizon) continue
-      // While a copy is left, so is the one that stands for the alert of both.
-      const spokesman = copies.at(-1)!.signal.ingested >= horizon ? copies.find(({ anchor }) => anchor) : undefined
-      const kept = copies.filter((copy) => copy.signal.ingested >= horizon || copy === spokesman)
+      const visible = copies.filter(({ signal }) => signal.ingested >= horizon)
+      // While a copy is left, so is one that stands for the alert of both.
+      const kept = copies.filter(
+        (copy) => visible.includes(copy) || (copy.anchor && visible.some(({ signal }) => !this.isPast(copy, signal))),
+      )
       if (kept.length === copies.length) continue
       for (const copy of copies) if (!kept.includes(copy)) gone.push(copy)
       if (kept.length === 0) this.copies.delete(id)
@@ -114,12 +111,9 @@ export class Group {
     return [...new Set([anchor.signal, ...this.condition.evidence(this.viewFrom(anchor))])].sort(byPlace)
   }
 
-  /** The anchors; of copies of one event that all are, the first, which stands for the alert that they all name. */
+  /** The anchors; of copies of one event that know of each other, the one that stands for the alert of all. */
   *anchors(): Iterable<Entry> {
-    for (const copies of this.copies.values()) {
-      const anchor = copies.find((copy) => copy.anchor)
-      if (anchor !== undefined) yield anchor
-    }
+    for (const copies of this.copies.values()) for (const copy of copies) if (this.stands(copy, copies)) yield copy
   }
 
   /**
@@ -129,6 +123,13 @@ export class Group {
   episodeOf(entry: Entry, horizon: number): Entry | undefined {
     for (let at: Entry | undefined = entry; at?.holds; at = this.before(at, this.entries.indexOf(at), horizon)) if (at.anchor) return at
     return undefined
+  }
+
+  private insertFirst(signal: Signal): Insertion {
+    const entry = newEntry(signal)
+    this.copies.set(signal.eventId, [entry])
+    const displaced = this.superseded(signal)
+    return this.insertion({ entry, taken: signal, released: undefined, displaced }, [...this.displace(displaced), this.place(entry)])
   }
 
   private insertCopy(signal: Signal, copies: Entry[]): Insertion {
@@ -146,9 +147,10 @@ export class Group {
   }
 
   /** What is said anew of an anchor of a correlation below counts from now on, whatever was said of it before. */
-  private renew(entry: Entry, signal: Signal): Insertion | undefined {
+  private renew(entry: Entry, signal: Signal, clock: number): Insertion | undefined {
     const { signal: released, counted } = entry
     if (released.offset >= signal.offset) return undefined
+    if (released.ingested < clock) return this.replace(entry, signal)
     // Its id stands for its time and group; of what else counts, only its ingestion can be another, by another copy of its event.
     const stays = counted && released.ingested === signal.ingested
     const displaced = [...(counted && !stays ? [entry] : []), ...this.superseded(signal)]
@@ -157,6 +159,15 @@ export class Group {
     entry.counted = true
     changes.push(stays ? this.conclude(signal) : this.place(entry))
     return this.insertion({ entry, taken: signal, released, displaced }, changes)
+  }
+
+  /**
+   * A far copy of its event makes an anchor below anew, which was final. What was concluded from it stays, as it does where the anchor
+   * is forgotten by now: what would be concluded anew without it is out of reach.
+   */
+  private replace(old: Entry, signal: Signal): Insertion {
+    if (old.counted) this.remove(old)
+    return { ...this.insertFirst(signal), released: old.signal }
   }
 
   /** Anchors of a correlation below whose place a signal takes. One step, so that never both count, nor neither. */
@@ -170,7 +181,7 @@ export class Group {
 
   /**
    * The alerts that a change opened, withdrew and left, where several copies of an event count because they came far apart: all name
-   * one alert, and the first of them that is an anchor stands for it.
+   * one alert, of which one thing is said.
    */
   private byEvent(change: Change): Change & Pick<Insertion, 'moved'> {
     if (!this.copied) return { ...change, moved: [] }
@@ -181,19 +192,39 @@ export class Group {
     const withdrawn = without(change.withdrawn)
     const kept = without(change.kept)
     const moved: { from: Entry; to: Entry }[] = []
+    const wasAnchor = (copy: Entry) => change.withdrawn.includes(copy) || (copy.anchor && !change.opened.includes(copy))
     for (const copies of new Set(copied.map((entry) => this.copiesOf(entry)))) {
-      const before = copies.find((copy) => change.withdrawn.includes(copy) || (copy.anchor && !change.opened.includes(copy)))
-      const now = copies.find(({ anchor }) => anchor)
-      if (now === undefined) withdrawn.push(before!)
-      else if (before === undefined) opened.push(now)
-      else if (before === now) kept.push(now)
-      else moved.push({ from: before, to: now })
+      // What came before the first that was concluded anew stands as it stood, and may have been evicted.
+      const reached = copies.slice(copies.findIndex((copy) => concluded.includes(copy)))
+      const stood = reached.filter((copy) => this.stands(copy, copies, wasAnchor))
+      const stand = reached.filter((copy) => this.stands(copy, copies))
+      const from = stood.find((copy) => !stand.includes(copy))
+      const to = stand.find((copy) => !stood.includes(copy))
+      const stays = stand.find((copy) => change.kept.includes(copy))
+      if (from !== undefined && to !== undefined) moved.push({ from, to })
+      else if (to !== undefined) opened.push(to)
+      else if (from !== undefined) withdrawn.push(from)
+      else if (stays !== undefined) kept.push(stays)
     }
+    for (const entries of [opened, withdrawn, kept]) entries.sort((a, b) => byEventTime(a.signal, b.signal))
     return { changed: change.changed, opened, withdrawn, kept, moved }
   }
 
   private copiesOf({ signal }: Entry): readonly Entry[] {
     return this.copies.get(signal.eventId)!
+  }
+
+  /**
+   * Whether a copy stands for the alert that all copies of its event name: it is an anchor, and none was in the 3G before it. Copies
+   * further apart do not know of each other: whether one that may have been evicted is still here must decide nothing.
+   */
+  private stands(copy: Entry, copies: readonly Entry[], isAnchor = ({ anchor }: Entry) => anchor): boolean {
+    return isAnchor(copy) && !copies.slice(0, copies.indexOf(copy)).some((other) => isAnchor(other) && !this.isPast(other, copy.signal))
+  }
+
+  /** Whether an entry may have been evicted by the time at which a signal came. */
+  private isPast({ signal }: Entry, next: Signal): boolean {
+    return next.ingested - signal.ingested > SIGHTS_KEPT * this.span.sight
   }
 
   private follows(copy: Entry | undefined, next: Entry): boolean {
@@ -208,8 +239,7 @@ export class Group {
   private displace(entries: readonly Entry[]): Change[] {
     return entries.map((entry) => {
       entry.counted = false
-      this.entries.splice(this.entries.indexOf(entry), 1)
-      this.tally(entry.signal, -1)
+      this.remove(entry)
       const wasAnchor = entry.anchor
       entry.anchor = false
       entry.holds = false
@@ -230,6 +260,11 @@ export class Group {
     }
     this.entries.splice(low, 0, entry)
     this.tally(entry.signal, 1)
+  }
+
+  private remove(entry: Entry): void {
+    this.entries.splice(this.entries.indexOf(entry), 1)
+    this.tally(entry.signal, -1)
   }
 
   private tally(signal: Signal, by: 1 | -1): void {
