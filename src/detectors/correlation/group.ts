@@ -194,10 +194,8 @@ export class Group {
     const moved: { from: Entry; to: Entry }[] = []
     const wasAnchor = (copy: Entry) => change.withdrawn.includes(copy) || (copy.anchor && !change.opened.includes(copy))
     for (const copies of new Set(copied.map((entry) => this.copiesOf(entry)))) {
-      // What came before the first that was concluded anew stands as it stood, and may have been evicted.
-      const reached = copies.slice(copies.findIndex((copy) => concluded.includes(copy)))
-      const stood = reached.filter((copy) => this.stands(copy, copies, wasAnchor))
-      const stand = reached.filter((copy) => this.stands(copy, copies))
+      const stood = copies.filter((copy) => this.stands(copy, copies, wasAnchor))
+      const stand = copies.filter((copy) => this.stands(copy, copies))
       const from = stood.find((copy) => !stand.includes(copy))
       const to = stand.find((copy) => !stood.includes(copy))
       const stays = stand.find((copy) => change.kept.includes(copy))
