@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import type { CheckpointImage } from './checkpoint.ts'
 import { EmbeddedStreams } from './embedded.ts'
-import { readGeneration, writeGeneration } from './generations.ts'
+import { readGeneration, type Writing, writeGeneration } from './generations.ts'
 
 let folder: string
 let streams: EmbeddedStreams
@@ -23,7 +23,7 @@ const state = (next: number, rows = 70): CheckpointImage => ({
   head: JSON.stringify({ at: next }),
   rows: Array.from({ length: rows }, (_, at) => [`row ${at}`, JSON.stringify(`${next} é "${'x'.repeat(10_000)}`)] as const),
 })
-const write = (next: number, rows?: number, beforeHead?: () => void) => writeGeneration(streams, 0, state(next, rows), beforeHead)
+const write = (next: number, rows?: number, writing: Writing = {}) => writeGeneration(streams, 0, state(next, rows), writing)
 const read = (next = -1) => readGeneration(streams, 0, next)
 const log = () => streams.read<{ kind: string; slot?: number; at?: number }>('checkpoints', 0, 0, 1_000)
 
@@ -47,11 +47,18 @@ test('there are three, and what a larger one left behind goes', async () => {
 
 test('one that is not finished counts for nothing, and harms none of the others', async () => {
   for (const next of [1, 2, 3]) await write(next)
-  const torn = () => {
-    throw new Error('planned')
+  const torn = {
+    beforeHead: () => {
+      throw new Error('planned')
+    },
   }
   for (let attempt = 0; attempt < 5; attempt++) await expect(write(4, 100, torn)).rejects.toThrow('planned')
   expect(await read()).toEqual(state(3))
+  for (let chunks = 0; chunks < 4; chunks++) {
+    let left = chunks
+    expect(await write(4, 100, { goesOn: () => left-- > 0 })).toBe(false)
+    expect(await read()).toEqual(state(3))
+  }
   await write(5)
   expect(await read()).toEqual(state(5))
 })

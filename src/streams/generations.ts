@@ -57,11 +57,17 @@ export async function readGeneration(streams: Streams, partition: number, next: 
   return undefined
 }
 
+export interface Writing {
+  /** Called when everything but the head is written. */
+  readonly beforeHead?: () => void
+  /** Asked before each chunk. */
+  readonly goesOn?: () => boolean
+}
+
 /**
  * Writes another generation, unless there is one that stands further on: then another member has the partition. Until the new one is
  * whole, the one before it counts.
  *
- * @param beforeHead called when everything but the head is written
  * @returns whether it was written
  * @throws as `Streams.append`
  */
@@ -69,7 +75,7 @@ export async function writeGeneration(
   streams: Streams,
   partition: number,
   { next, head, rows }: CheckpointImage,
-  beforeHead: () => void = () => {},
+  { beforeHead = () => {}, goesOn = () => true }: Writing = {},
 ): Promise<boolean> {
   const newest = (await newestHead(streams, partition))?.value ?? { generation: 0, next: -1, slots: Array.from({ length: SLOTS }, () => 0) }
   if (newest.next >= next) return false
@@ -83,6 +89,7 @@ export async function writeGeneration(
   const chunks: number[] = []
   let first = 0
   for (const some of chunked(rows)) {
+    if (!goesOn()) return false
     const chunk: Chunk = { kind: 'chunk', slot, at: chunks.length, rows: some }
     const [appended] = await append([{ key: keyOf(slot, chunk.at), value: chunk }])
     if (chunk.at === 0) first = appended!.offset

@@ -56,6 +56,11 @@ const UNCOMMITTED_ENTRIES = 20_000
 const UNCOMMITTED_MILLISECONDS = 1_000
 /** How much may be handled after a generation while no row changes: whoever begins there handles it again. */
 const UNSAVED_ENTRIES = 100_000
+/**
+ * Who gets the partition next waits until it is closed, and a group for a member that leaves. Without the last generation the next owner begins
+ * with the one before. Milliseconds.
+ */
+const LAST_GENERATION = 5_000
 /** Outputs that were not tried for so long are another member's by now. Milliseconds. */
 const TRIED_LATELY = 60_000
 
@@ -112,6 +117,8 @@ class Partition {
   /** What the newest generation of this node lacks, and when it was begun. */
   private readonly unsaved = { rows: false, from: 0, since: 0 }
   private saving: Promise<void> | undefined
+  /** When a generation that is not whole is given up. */
+  private savedBy = Number.POSITIVE_INFINITY
   private generationAt: number | undefined
 
   private constructor(settings: CorrelateSettings, partition: number, unsent: Map<number, Unsent>) {
@@ -181,6 +188,7 @@ class Partition {
 
   /** Commits what is handled, leaves a generation behind where one would help the next owner, and closes the checkpoint. */
   async close(): Promise<void> {
+    this.savedBy = this.now() + LAST_GENERATION
     try {
       await this.saving
       if (!this.sound) return
@@ -268,7 +276,8 @@ class Partition {
 
   private async write(): Promise<void> {
     const { streams, probe } = this.settings
-    const write = (image: CheckpointImage) => writeGeneration(streams, this.partition, image, () => probe('generation-chunks'))
+    const writing = { beforeHead: () => probe('generation-chunks'), goesOn: () => this.now() < this.savedBy }
+    const write = (image: CheckpointImage) => writeGeneration(streams, this.partition, image, writing)
     if (!(await this.checkpoint.image(write))) return
     probe('generation-written')
     this.generationAt = this.now()
