@@ -6,6 +6,8 @@ import type { Asset, Fleet } from '../response/guards.ts'
 import type { Change, RecordingPorts } from '../response/recording.ts'
 import { timings } from '../response/timings.ts'
 import type { PartitionHandler } from '../streams/log.ts'
+import { type CaseSources, caseFiles } from './evidence/case-files.ts'
+import { firstIn, inElasticsearch, inLog } from './evidence/stored-events.ts'
 import type { Metrics } from './metrics.ts'
 import type { ResponseParts } from './parts.ts'
 import { wholePolicy } from './site.ts'
@@ -30,7 +32,8 @@ export function recordingOf({ ledger, metrics, observer }: ResponseParts): Recor
 }
 
 /** Alerts log → ledger → vendors. */
-export function createResponse({ audit, config, site, bundles, observer, probe }: ResponseParts, recording: RecordingPorts): ResponseStage {
+export function createResponse(parts: ResponseParts, recording: RecordingPorts): ResponseStage {
+  const { audit, config, site, bundles, observer, probe } = parts
   const { policy, opinion, inventory, links } = site
   const ruleOf = (id: string, bundle: string) => {
     const { detections, correlations } = bundles.rulesOf(bundle)
@@ -43,6 +46,7 @@ export function createResponse({ audit, config, site, bundles, observer, probe }
     policy: () => wholePolicy(site),
     fleet: () => fleetOf(inventory.current()),
     approvalLinks: (responder, asked) => site.approvalLinks?.through(responder, asked) ?? [],
+    caseFiles: (incident) => caseFiles(incident, caseSources(parts)),
     ruleInForce: (id) => ruleOf(id, bundles.active())?.hash,
     audit,
     random: Math.random,
@@ -70,6 +74,25 @@ export function createResponse({ audit, config, site, bundles, observer, probe }
         await worker.handle(partition, entries)
       },
     },
+  }
+}
+
+/** Where an incident's files come from. The logs of Kafka are not looked into: their events are in Elasticsearch, or not to be had. */
+function caseSources({ config, ledger, streams, elasticsearch, bundles, site }: ResponseParts): CaseSources {
+  const places = [
+    ...(config.streams.kind === 'embedded' ? [inLog(streams)] : []),
+    ...(elasticsearch === undefined ? [] : [inElasticsearch(elasticsearch)]),
+  ]
+  return {
+    ledger,
+    events: places.length === 0 ? async () => new Map() : places.reduce(firstIn),
+    eventsLag: elasticsearch !== undefined && config.streams.kind !== 'embedded',
+    async rulesOf(bundle) {
+      await bundles.load([bundle])
+      return bundles.filesOf(bundle)
+    },
+    inventory: () => site.inventory.current(),
+    now: Date.now,
   }
 }
 

@@ -1,5 +1,6 @@
 import { alertmanagerIncident } from './alertmanager-incident.ts'
 import type { Endpoint } from './endpoint.ts'
+import { evidenceFolder } from './evidence-folder.ts'
 import { hostPauseAgent } from './host-pause-agent.ts'
 import { keycloakDisableUser } from './keycloak-disable-user.ts'
 import { keycloakRevokeSessions } from './keycloak-revoke-sessions.ts'
@@ -31,4 +32,5 @@ export const RESPONDERS: readonly Responder<Endpoint>[] = [
   ssfDeviceCompliance,
   nftablesBlockEgress,
   hostPauseAgent,
+  evidenceFolder,
 ]

@@ -75,6 +75,13 @@ export interface Receipt {
   readonly body: Readonly<Record<string, unknown>>
 }
 
+/** A file of what Cordon holds of an incident, to be kept elsewhere. */
+export interface CaseFile {
+  /** Letters, digits, `-`, `_` and dots. */
+  readonly name: string
+  readonly content: string | Uint8Array
+}
+
 /** One recorded attempt at an effect, or at its undo. */
 export interface Attempt {
   /** When it was recorded, just before anything was sent: what was read earlier says nothing about it. Milliseconds since the epoch. */
@@ -97,6 +104,8 @@ export interface ResponderContext {
   readonly incident: IncidentBrief
   /** For whoever reads the messages that go out through this responder, as the policy names them: only `run` may send them. */
   readonly approvals: readonly ApprovalLink[]
+  /** What Cordon holds of the incident: its alerts and their events, rules, posture, actions. Rejects where it cannot be read (yet). */
+  caseFiles(): Promise<readonly CaseFile[]>
   now(): number
 }
 

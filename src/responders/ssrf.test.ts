@@ -172,6 +172,7 @@ confirm: accepted
     http,
     receipts: () => [],
     approvals: [],
+    caseFiles: async () => [],
     incident,
     now: Date.now,
   }

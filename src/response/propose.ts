@@ -109,7 +109,8 @@ function aimAt(
   incident: Incident | undefined,
   rule: Rule | undefined,
 ): Target | string {
-  const kind = request.target ?? responder.target
+  // What is done about the incident covers whatever in it the rule aims at.
+  const kind = responder.target === 'incident' ? 'incident' : (request.target ?? responder.target)
   if (kind !== responder.target) return `${name} acts on a ${responder.target}, and the rule aims it at a ${kind}`
   if (kind === 'incident') {
     if (incident === undefined) return 'there is no incident in shadow mode'

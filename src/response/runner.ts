@@ -1,7 +1,7 @@
 import { type CordonError, messageOf } from '../event/error.ts'
 import { formatTime } from '../event/time.ts'
 import { brief } from '../incidents/brief.ts'
-import type { ApprovalLink, IncidentBrief, Observation, Plan } from '../responders/responder.ts'
+import type { ApprovalLink, CaseFile, IncidentBrief, Observation, Plan } from '../responders/responder.ts'
 import { approvalProblem } from './approval.ts'
 import { type Effect, effectId, isTelling, NEVER, subjectOf } from './effect.ts'
 import { unanswered } from './escalation.ts'
@@ -50,6 +50,8 @@ export interface RunnerPorts extends RecordingPorts {
   readonly links: readonly Link[]
   /** Links of the people who read what goes out through a responder, for an effect that waits for approval. */
   readonly approvalLinks: (responder: string, asked: Effect) => readonly ApprovalLink[]
+  /** What is held of the incident, for a responder that keeps it. */
+  readonly caseFiles: (incident: string) => Promise<readonly CaseFile[]>
   /** The hash of the rule as it is in force; undefined where it is not. */
   readonly ruleInForce: (rule: string) => string | undefined
   readonly audit: Audit
@@ -81,6 +83,7 @@ export class Runner {
       now: ports.now,
       incident: (effect) => this.#briefOf(effect),
       approvals: (effect) => this.#approvalsFor(effect),
+      caseFiles: async ({ incident }) => (incident === undefined ? [] : ports.caseFiles(incident)),
       receipts: (responder, keys) => ports.ledger.receipts(responder, keys),
       called,
     })

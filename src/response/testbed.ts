@@ -310,6 +310,7 @@ export class Site {
       policy: () => this.policy,
       fleet: () => ({ asset: (id) => this.assets(id), size: this.fleetSize, asOf: this.asOf ?? this.now }),
       approvalLinks: (responder, asked) => this.approvalLinks(responder, asked),
+      caseFiles: async () => [],
       ruleInForce: (id) => (id === this.#rule().id ? this.#rule().hash : undefined),
       audit: { problem: () => this.audit.problem(), written: () => this.audit.written() },
       random: () => 0.5,

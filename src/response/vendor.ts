@@ -3,6 +3,7 @@ import type { HttpClient } from '../responders/http.ts'
 import type {
   ApprovalLink,
   Attempt,
+  CaseFile,
   ConnectedResponder,
   Failure,
   IncidentBrief,
@@ -41,6 +42,7 @@ export interface VendorPorts {
   readonly now: () => number
   readonly incident: (effect: Effect) => Promise<IncidentBrief>
   readonly approvals: (effect: Effect) => Promise<readonly ApprovalLink[]>
+  readonly caseFiles: (effect: Effect) => Promise<readonly CaseFile[]>
   readonly receipts: (responder: string, keys: readonly string[]) => Promise<readonly Receipt[]>
   /** A call has ended: whether the vendor answered it, for its circuit breaker. */
   readonly called: (ok: boolean) => void
@@ -131,6 +133,7 @@ export class Vendor {
       receipts,
       incident: await this.#ports.incident(effect),
       approvals: await this.#ports.approvals(effect),
+      caseFiles: () => this.#ports.caseFiles(effect),
       now: this.#ports.now,
     }
     try {

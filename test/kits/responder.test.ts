@@ -6,6 +6,7 @@ import { startLabMdm } from '../../lab/servers/mdm.ts'
 import { startLabPaging } from '../../lab/servers/paging.ts'
 import { startLabTokens } from '../../lab/servers/tokens.ts'
 import { RESPONDERS } from '../../src/responders/index.ts'
+import { startCase } from './case-stand-in.ts'
 import { startFaultProxy } from './fault-proxy.ts'
 import { agentActs, egressActs, HOST_ANSWERS, startHostStandIn } from './host-stand-in.ts'
 import { startKeycloakStandIn } from './keycloak-stand-in.ts'
@@ -257,6 +258,24 @@ const benches: Readonly<Record<string, () => Promise<Bench>>> = {
       effect: ['stopped'],
       undo: ['continued'],
       answers: HOST_ANSWERS,
+      deliver,
+      stop: server.stop,
+    }
+  },
+
+  async 'evidence-folder'() {
+    const server = startCase()
+    return {
+      server,
+      config: { url: server.url },
+      secrets: {},
+      target: { kind: 'incident', id: 'inc-7f3a', facts: {} },
+      acts: 'caseFiles',
+      reads: /^$/,
+      effect: ['kept'],
+      answers: [],
+      caseFiles: server.caseFiles,
+      local: true,
       deliver,
       stop: server.stop,
     }

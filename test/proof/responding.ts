@@ -69,6 +69,7 @@ async function respond({ folder, node, vendor, takes, policy, devices, concurren
     fleet: () => fleet,
     ruleInForce: () => rule.hash,
     approvalLinks: () => [],
+    caseFiles: async () => [],
     audit: UNAUDITED,
     random: Math.random,
     probe: () => {},

@@ -9,6 +9,7 @@ import { afterAll, afterEach, describe, expect, test } from 'vitest'
 import type { AlertRevision } from '../../src/detectors/alert.ts'
 import { loadConfig } from '../../src/engine/config.ts'
 import { startEngine } from '../../src/engine/engine.ts'
+import { inElasticsearch } from '../../src/engine/evidence/stored-events.ts'
 import type { Health } from '../../src/engine/health.ts'
 import type { EngineObserver } from '../../src/engine/observer.ts'
 import { replayStore } from '../../src/engine/offline/replay-store.ts'
@@ -136,6 +137,8 @@ describe.skipIf(server === undefined)(`events in Elasticsearch 9.2.0${note}`, ()
       [event.id, undefined],
       [`${event.id}.0.1000000`, true],
     ])
+    const wanted = ['absent', event.id].map((eventId) => ({ eventId, time: NOON, ingested: NOON, line: 0, facts: [] }))
+    expect(await inElasticsearch(elasticsearch)(wanted)).toEqual(new Map([[event.id, event.document]]))
   })
 
   test('every document that can come is stored, and reads back as it was', async () => {

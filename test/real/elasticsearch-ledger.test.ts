@@ -372,6 +372,7 @@ describe.skipIf(server === undefined)(`on Elasticsearch 9.2.0${note}`, () => {
         policy: () => site.policy,
         fleet: () => ({ asset: (id) => ({ id }), size: 6_000, asOf: site.now }),
         approvalLinks: () => [],
+        caseFiles: async () => [],
         ruleInForce: () => rule.hash,
         audit: UNAUDITED,
         random: () => 0.5,

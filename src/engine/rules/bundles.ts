@@ -271,7 +271,8 @@ export class Bundles implements RuleSource {
     return whole
   }
 
-  private filesOf(id: string): readonly RuleFile[] {
+  /** @throws CordonError `BUNDLE_MISSING` where {@link load} was not waited for */
+  filesOf(id: string): readonly RuleFile[] {
     if (!this.isWhole(id)) throw absent(id)
     return this.manifests.get(id)!.files.map(({ path, hash }) => ({ path, text: this.texts.get(hash)! }))
   }
