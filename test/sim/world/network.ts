@@ -19,7 +19,8 @@ export const CALM: Odds = { refused: 0, unanswered: 0, torn: 0, slow: 0 }
 export class NetworkError extends Error {}
 
 /** What a process waits for that was killed where it stands. */
-const NEVER = new Promise<never>(() => {})
+/** A new one each time: one for all would keep all that ever waits for it. */
+const never = () => new Promise<never>(() => {})
 
 /** Everything between a process and a simulated server. Each message is a step of the scheduler, and each may fail. */
 export class Network {
@@ -54,7 +55,7 @@ export class Network {
    */
   call<T>(label: string, effect: () => T, torn?: () => void, earliest = 0): { readonly answer: Promise<T>; readonly arrives: number } {
     const process = this.running(label)
-    if (process.state === 'dead') return { answer: NEVER, arrives: earliest }
+    if (process.state === 'dead') return { answer: never(), arrives: earliest }
     const arrives = Math.max(earliest, this.scheduler.now + this.latency())
     const answer = new Promise<T>((resolve, reject) => {
       this.scheduler.after(arrives - this.scheduler.now, undefined, label, () => {
@@ -83,7 +84,7 @@ export class Network {
   /** A request that only reads. */
   ask<T>(label: string, effect: () => T): Promise<T> {
     const process = this.running(label)
-    if (process.state === 'dead') return NEVER
+    if (process.state === 'dead') return never()
     return new Promise((resolve, reject) => {
       this.scheduler.after(this.latency(), process, label, () => {
         if (this.down || this.random.chance(this.odds.refused)) reject(new NetworkError(`${label}: no answer`))
