@@ -22,6 +22,8 @@ export class Crew {
   private readonly members: readonly Member[]
   private readonly lives = new Map<number, Life>()
   private readonly frozen = new Set<number>()
+  /** Those that are to come to something, their end: they are not slowed down. */
+  private readonly bound = new Set<number>()
   /** Nothing beyond this is to be done for now: so many entries are to be left. */
   private floor = 0
   private ahead = false
@@ -59,21 +61,25 @@ export class Crew {
   async kill(at: number): Promise<void> {
     const life = this.lives.get(at)!
     this.checkAlive()
-    this.lives.delete(at)
+    this.lose(at)
     await life.kill()
   }
 
   /** Has a member leave in an orderly way. */
   async dismiss(at: number): Promise<void> {
-    await this.lives.get(at)!.stop()
-    this.lives.delete(at)
+    const life = this.lives.get(at)!
+    this.bound.add(at)
+    life.signal('SIGCONT')
+    await life.stop()
+    this.lose(at)
   }
 
   /** Starts a member that dies by itself at a named point, and waits for that. */
   async crash(at: number, point: string): Promise<void> {
+    this.bound.add(at)
     const life = this.start(at, point)
     const ended = await Promise.race([life.ended, sleep(180_000, 'late', { ref: false })])
-    this.lives.delete(at)
+    this.lose(at)
     if (ended === 'late') {
       await life.kill()
       throw new Error(`${point} was never reached, with ${(await this.standing()).left} entries left:\n${life.output}`)
@@ -129,9 +135,14 @@ export class Crew {
     for (const life of this.lives.values()) if (!life.alive) throw new Error(`a member ended by itself:\n${life.output}`)
   }
 
+  private lose(at: number): void {
+    this.lives.delete(at)
+    this.bound.delete(at)
+  }
+
   private async beat(): Promise<void> {
     const tell = (name: 'SIGSTOP' | 'SIGCONT', which: (life: Life) => boolean) => {
-      for (const [at, life] of this.lives) if (!this.frozen.has(at) && which(life)) life.signal(name)
+      for (const [at, life] of this.lives) if (!this.frozen.has(at) && !this.bound.has(at) && which(life)) life.signal(name)
     }
     for (let step = 0, looked = 0; !this.over; step++) {
       tell('SIGSTOP', () => true)

@@ -18,8 +18,7 @@ export const CALM: Odds = { refused: 0, unanswered: 0, torn: 0, slow: 0 }
 /** What a caller is told when something went wrong on the way. */
 export class NetworkError extends Error {}
 
-/** What a process waits for that was killed where it stands. */
-/** A new one each time: one for all would keep all that ever waits for it. */
+/** What a process waits for that was killed where it stands. A new one each time: one for all would keep all that ever waits for it. */
 const never = () => new Promise<never>(() => {})
 
 /** Everything between a process and a simulated server. Each message is a step of the scheduler, and each may fail. */
