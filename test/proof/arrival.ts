@@ -1,11 +1,12 @@
 import { loadConfig } from '../../src/engine/config.ts'
 import { startEngine } from '../../src/engine/engine.ts'
 import type { EngineObserver } from '../../src/engine/observer.ts'
+import { runThrough } from './finish.ts'
 import { difference, type Outcome, outcomeOf, withoutArrival } from './outcome.ts'
 import type { RecordPlan } from './record.ts'
 import type { Report, Say } from './report.ts'
 import { type ProofRules, proofRules } from './rules.ts'
-import { RecordedSite } from './site.ts'
+import { RecordedSite, type Run } from './site.ts'
 
 export interface ArrivalPlan {
   readonly seed: number
@@ -21,15 +22,32 @@ const PARTITIONS = 8
 const ENOUGH = 5
 
 /** The same events in any order within grace, some several times, over any number of partitions: the same alerts, of the same evidence. */
-export async function arrivalsOnEmbeddedLogs({ seed, events, orders, from }: ArrivalPlan, say: Say): Promise<Report> {
+export function arrivalsOnEmbeddedLogs(plan: ArrivalPlan, say: Say): Promise<Report> {
+  return arrivals('arrival on embedded logs', plan, throughEmbeddedLogs, say)
+}
+
+/** The same on a real Kafka broker: what is expected is what the embedded logs gave. */
+export function arrivalsOnKafka(broker: string, plan: ArrivalPlan, say: Say): Promise<Report> {
+  const through = async (site: RecordedSite) => {
+    const begun = await site.kafka(broker)
+    await runThrough(begun)
+    return begun
+  }
+  return arrivals('arrival on Kafka', plan, through, say)
+}
+
+/** Has a recorded log consumed to its end. */
+type Through = (site: RecordedSite) => Promise<Run>
+
+async function arrivals(item: string, { seed, events, orders, from }: ArrivalPlan, through: Through, say: Say): Promise<Report> {
   const rules = proofRules()
-  const expected = await run({ seed, events, partitions: 1, shuffle: 0 }, rules)
+  const expected = await outcome({ seed, events, partitions: 1, shuffle: 0 }, rules, throughEmbeddedLogs)
   const differences = [...expected.contradictions]
   let done = 0
   for (; done < orders && differences.length < ENOUGH; done++) {
     const shuffle = from + done
     const partitions = 1 + ((shuffle - 1) % PARTITIONS)
-    const found = await run({ seed, events, partitions, shuffle }, rules)
+    const found = await outcome({ seed, events, partitions, shuffle }, rules, through)
     const [first] = difference(expected, found, withoutArrival)
     if (first !== undefined) {
       differences.push(`order ${shuffle}, ${partitions} partitions: ${first}`)
@@ -38,7 +56,7 @@ export async function arrivalsOnEmbeddedLogs({ seed, events, orders, from }: Arr
     }
     if (done % 10 === 9) say(`${done + 1} orders, up to ${shuffle}`)
   }
-  return { item: 'arrival on embedded logs', figures: { seed, events, from, orders: done, alerts: expected.alerts.size }, differences }
+  return { item, figures: { seed, events, from, orders: done, alerts: expected.alerts.size }, differences }
 }
 
 const quiet: EngineObserver = {
@@ -50,15 +68,20 @@ const quiet: EngineObserver = {
   },
 }
 
-async function run(plan: RecordPlan, rules: ProofRules): Promise<Outcome> {
+/** In this process: a thousand orders would spend most of their time on starting others. */
+async function throughEmbeddedLogs(site: RecordedSite): Promise<Run> {
+  const begun = await site.embedded()
+  const { config } = await begun.member('proof')
+  const engine = await startEngine(loadConfig(config), quiet)
+  await engine.drained()
+  await engine.stop()
+  return begun
+}
+
+async function outcome(plan: RecordPlan, rules: ProofRules, through: Through): Promise<Outcome> {
   const site = await RecordedSite.create(plan, rules)
   try {
-    const begun = await site.embedded()
-    const { config } = await begun.member('proof')
-    const engine = await startEngine(loadConfig(config), quiet)
-    await engine.drained()
-    await engine.stop()
-    return await begun.look(outcomeOf)
+    return await (await through(site)).look(outcomeOf)
   } finally {
     await site.remove()
   }

@@ -3,7 +3,7 @@ import { uninterrupted } from '../kits/fleet.ts'
 import { type RealElasticsearch, startElasticsearch } from '../real/servers/elasticsearch.ts'
 import { type RealKafka, startKafka } from '../real/servers/kafka.ts'
 import { actionsUnderFaults } from './actions.ts'
-import { arrivalsOnEmbeddedLogs } from './arrival.ts'
+import { arrivalsOnEmbeddedLogs, arrivalsOnKafka } from './arrival.ts'
 import { expiriesAcrossRestarts } from './expiries.ts'
 import { killsOnEmbeddedLogs, killsOnKafka } from './kills.ts'
 import { limitsHold } from './limits.ts'
@@ -17,6 +17,8 @@ type Item = (full: boolean, seed: number, say: Say, from: number) => Promise<Rep
 const ITEMS: Readonly<Record<string, Item>> = {
   actions: (full, seed, say) => actionsUnderFaults({ seed, actions: full ? 10_000 : 400, kills: full ? 50 : 5 }, say),
   arrival: (full, seed, say, from) => arrivalsOnEmbeddedLogs({ seed, events: 18_000, orders: (full ? 1_000 : 16) - from + 1, from }, say),
+  'arrival-kafka': (full, seed, say, from) =>
+    withKafka(({ broker }) => arrivalsOnKafka(broker, { seed, events: 18_000, orders: (full ? 20 : 2) - from + 1, from }, say)),
   expiries: (full, seed, say) =>
     expiriesAcrossRestarts({ seed, expiries: full ? 1_000 : 100, restarts: full ? 20 : 4, after: full ? 60_000 : 10_000 }, say),
   kills: (full, seed, say) => killsOnEmbeddedLogs({ seed, events: full ? 1_000_000 : 100_000, partitions: 3, kills: full ? 100 : 12 }, say),

@@ -9,6 +9,8 @@ const CORDON = join(resolve(import.meta.dirname, '../..'), 'bin', 'cordon.mjs')
 const DAY = 86_400_000
 /** What was recorded is old, and has to stay. Milliseconds. */
 export const RETENTION = 36_500 * DAY
+/** How long a member that is to end may take for it, on a machine that has other things to do. Milliseconds. */
+const STOPPED_BY = 120_000
 /** How much of what a member wrote is kept for the message of a failed run. */
 const KEPT = 20_000
 
@@ -134,7 +136,7 @@ export class Life {
   /** Ends it in an orderly way. @throws Error if it does not stop, or not well */
   async stop(): Promise<void> {
     this.signal('SIGTERM')
-    const code = await Promise.race([this.ended, sleep(30_000, 'it does not stop')])
+    const code = await Promise.race([this.ended, sleep(STOPPED_BY, 'it does not stop', { ref: false })])
     // Very early in its life a process does not listen to signals yet, and just ends.
     if (code === 0 || this.child.signalCode === 'SIGTERM') return
     await this.kill()
