@@ -2,8 +2,8 @@ import { fileURLToPath } from 'node:url'
 import { z } from 'zod'
 import { messageOf } from '../event/error.ts'
 import { classify, VendorError } from './failure.ts'
-import type { ConnectedResponder, Observation, Responder } from './responder.ts'
-import { checkRoot, readSealed, sealFolder } from './sealed-folder.ts'
+import type { ConnectedResponder, Responder } from './responder.ts'
+import { checkRoot, observeSealed, sealFolder } from './sealed-folder.ts'
 
 const config = z.strictObject({
   url: z
@@ -61,15 +61,8 @@ function connect(settings: Config): ConnectedResponder<Details> {
       return { folder, ...(await sealFolder(root, folder, files, context.signal)) }
     },
 
-    async verify(plan, context): Promise<Observation> {
-      const { folder } = plan.details
-      const seen = await readSealed(root, folder)
-      if (seen === undefined) return { state: 'absent', proof: `there is no ${folder} in ${root}` }
-      if ('broken' in seen) return { state: 'failed', reason: seen.broken }
-      const written = context.attempt?.answer?.manifest ?? seen.manifest
-      if (written !== seen.manifest) return { state: 'failed', reason: `the manifest of ${folder} is not the one that was written` }
-      return { state: 'present', proof: `${folder}: ${seen.files} files, ${seen.bytes} bytes; SHA-256 of its manifest ${seen.manifest}` }
-    },
+    verify: (plan, context) =>
+      observeSealed(root, plan.details.folder, context.attempt, ({ files, bytes }) => `${files} files, ${bytes} bytes`),
 
     classify,
   }

@@ -1,21 +1,13 @@
 import { z } from 'zod'
-import { CordonError } from '../event/error.ts'
 import { isObject, type JsonObject } from '../event/json.ts'
 import { classify } from './failure.ts'
-import type { ConnectedResponder, Observation, Responder, ResponderContext, Target } from './responder.ts'
-import { checkSshHost, execute, sshHost } from './ssh-executor.ts'
+import type { ConnectedResponder, Observation, Responder, ResponderContext } from './responder.ts'
+import { addressBy, agentOf, checkSshHost, deviceUrl, execute, sshHost } from './ssh-executor.ts'
 
-const config = z.strictObject({
-  ...sshHost,
-  address_by: z
-    .enum(['url', 'device.name', 'device.ip'])
-    .default('url')
-    .describe('where the device is reached: at the host of url, or at this fact of the target'),
-})
+const config = z.strictObject({ ...sshHost, address_by: addressBy })
 type Config = z.infer<typeof config>
 
 const TIMEOUT = 20_000
-const HOST_NAME = /^[\w](?:[\w.:-]*[\w])?$/
 
 type Details = {
   readonly agent: string
@@ -72,8 +64,7 @@ function connect(settings: Config): ConnectedResponder<Details> {
     },
 
     async plan(target, context) {
-      const agent = target.facts['gen_ai.agent.name']
-      if (agent === undefined) throw new CordonError('RESPONDER_TARGET', `${target.kind} ${target.id} lacks gen_ai.agent.name`)
+      const agent = agentOf(target)
       const url = deviceUrl(settings, target)
       const { hostname } = new URL(url)
       return {
@@ -115,18 +106,6 @@ function connect(settings: Config): ConnectedResponder<Details> {
 
     classify,
   }
-}
-
-/** @throws CordonError `RESPONDER_TARGET` if the device has no usable name */
-function deviceUrl({ url, address_by }: Config, { kind, id, facts }: Target): string {
-  if (address_by === 'url') return url
-  const address = facts[address_by]?.split(', ')[0]
-  if (address === undefined || !HOST_NAME.test(address)) {
-    throw new CordonError('RESPONDER_TARGET', `${kind} ${id} has no usable ${address_by}`, { hint: 'give the device one in the inventory' })
-  }
-  const way = new URL(url)
-  way.hostname = address.includes(':') ? `[${address}]` : address
-  return way.href
 }
 
 function groupsOf({ groups }: JsonObject): Group[] {

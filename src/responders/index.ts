@@ -1,6 +1,7 @@
 import { alertmanagerIncident } from './alertmanager-incident.ts'
 import type { Endpoint } from './endpoint.ts'
 import { evidenceFolder } from './evidence-folder.ts'
+import { hostCollectEvidence } from './host-collect-evidence.ts'
 import { hostPauseAgent } from './host-pause-agent.ts'
 import { keycloakDisableUser } from './keycloak-disable-user.ts'
 import { keycloakRevokeSessions } from './keycloak-revoke-sessions.ts'
@@ -33,4 +34,5 @@ export const RESPONDERS: readonly Responder<Endpoint>[] = [
   nftablesBlockEgress,
   hostPauseAgent,
   evidenceFolder,
+  hostCollectEvidence,
 ]

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { CordonError, messageOf } from '../event/error.ts'
 import { digest } from '../event/id.ts'
 import { VendorError } from './failure.ts'
-import type { CaseFile } from './responder.ts'
+import type { Attempt, CaseFile, Observation } from './responder.ts'
 
 /** As `sha256sum -c` reads it: a line for each file. */
 const MANIFEST = 'SHA256SUMS'
@@ -90,6 +90,21 @@ export async function readSealed(root: string, name: string): Promise<SealedFold
   const strangers = (await readdir(folder)).length - lines.length - 1
   if (strangers > 0) return { broken: `${folder} holds something that is not in its ${MANIFEST}` }
   return { files: lines.length, bytes, manifest: digest(manifest) }
+}
+
+/** How a folder stands to the attempt that wrote it. @param about what is in it, of so many files and bytes */
+export async function observeSealed(
+  root: string,
+  name: string,
+  attempt: Attempt | undefined,
+  about: (sealed: SealedFolder) => string,
+): Promise<Observation> {
+  const seen = await readSealed(root, name)
+  if (seen === undefined) return { state: 'absent', proof: `there is no ${name} in ${root}` }
+  if ('broken' in seen) return { state: 'failed', reason: seen.broken }
+  const written = attempt?.answer?.manifest ?? seen.manifest
+  if (written !== seen.manifest) return { state: 'failed', reason: `the manifest of ${name} is not the one that was written` }
+  return { state: 'present', proof: `${name}: ${about(seen)}; SHA-256 of its manifest ${seen.manifest}` }
 }
 
 /** What an attempt that was killed has left. */

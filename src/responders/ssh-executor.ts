@@ -5,6 +5,7 @@ import { z } from 'zod'
 import { CordonError } from '../event/error.ts'
 import { getText, isObject, type JsonObject, parseForeignObject } from '../event/json.ts'
 import { VendorError } from './failure.ts'
+import type { Target } from './responder.ts'
 
 /** What the configuration of every responder that acts on a host says of the way there. */
 export const sshHost = {
@@ -23,10 +24,17 @@ export interface SshHost {
   readonly ssh: string
 }
 
+/** How a responder that acts on the device of its target finds it. */
+export const addressBy = z
+  .enum(['url', 'device.name', 'device.ip'])
+  .default('url')
+  .describe('where the device is reached: at the host of url, or at this fact of the target')
+
 /** An action of `host/cordon-host`, with its arguments: data, checked on the host. */
 export type HostRequest = { readonly do: string } & Readonly<Record<string, unknown>>
 
 const MAX_ANSWER = 1024 * 1024
+const HOST_NAME = /^[\w](?:[\w.:-]*[\w])?$/
 
 /** @throws CordonError `SECRET_MISSING` where the key or the known hosts are not there */
 export function checkSshHost({ key, known_hosts }: SshHost): void {
@@ -34,6 +42,28 @@ export function checkSshHost({ key, known_hosts }: SshHost): void {
     if (!existsSync(path))
       throw new CordonError('SECRET_MISSING', `there is no file ${path}`, { hint: 'docs/guides/responders/hosts.md says how to make it' })
   }
+}
+
+/** The way to the device of a target. @throws CordonError `RESPONDER_TARGET` if the device has no usable name */
+export function deviceUrl(
+  { url, address_by }: { readonly url: string; readonly address_by: z.infer<typeof addressBy> },
+  { kind, id, facts }: Target,
+): string {
+  if (address_by === 'url') return url
+  const address = facts[address_by]?.split(', ')[0]
+  if (address === undefined || !HOST_NAME.test(address)) {
+    throw new CordonError('RESPONDER_TARGET', `${kind} ${id} has no usable ${address_by}`, { hint: 'give the device one in the inventory' })
+  }
+  const way = new URL(url)
+  way.hostname = address.includes(':') ? `[${address}]` : address
+  return way.href
+}
+
+/** The agent that the target names. @throws CordonError `RESPONDER_TARGET` */
+export function agentOf({ kind, id, facts }: Target): string {
+  const agent = facts['gen_ai.agent.name']
+  if (agent === undefined) throw new CordonError('RESPONDER_TARGET', `${kind} ${id} lacks gen_ai.agent.name`)
+  return agent
 }
 
 /**

@@ -2,6 +2,7 @@ import { afterEach, describe, expect, test } from 'vitest'
 import type { AlertRevision } from '../detectors/alert.ts'
 import type { Responder } from '../responders/responder.ts'
 import type { Extension } from '../sigma/ast.ts'
+import { resolve } from './incident-orders.ts'
 import { requestUndo, stopActions } from './operator.ts'
 import {
   alertOn,
@@ -65,6 +66,25 @@ describe('an effect', () => {
     expect([...effect!.holds].sort()).toEqual(incidents.map(({ id }) => id).sort())
     for (const { timeline } of incidents) expect(timeline.filter(({ text }) => text.startsWith('Quarantined: device d1'))).toHaveLength(1)
     expect(mdm.acts).toHaveLength(1)
+  })
+
+  test('that cannot be undone is done again after a while, and at once for the next incident when that of before is over', async () => {
+    const { site, rule, mdm } = recordSite({ response: [{ do: 'quarantine_device' }] }, { effect: 'revoke', reversible: false })
+    await site.alert(alertOn('d1', rule))
+    await site.run()
+    await site.alert(alertOn('d1', rule, { key: 'more of it' }))
+    await site.run()
+    expect(await effectsOf(site)).toEqual(['quarantine_device 1 CONFIRMED'])
+    await resolve(site.ports, (await onlyIncident(site)).id, 'ana', 'over')
+    await site.alert(alertOn('d1', rule, { key: 'days later' }))
+    await site.run()
+    expect(await effectsOf(site)).toEqual(['quarantine_device 1 CONFIRMED', 'quarantine_device 2 CONFIRMED'])
+    await site.alert(alertOn('d1', rule, { key: 'more of that' }))
+    site.now += HOUR
+    await site.alert(alertOn('d1', rule, { key: 'an hour later' }))
+    await site.run()
+    expect(await effectsOf(site)).toHaveLength(3)
+    expect(mdm.acts).toHaveLength(3)
   })
 
   test('is undone when the last incident lets go of it, and not before', async () => {

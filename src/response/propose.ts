@@ -147,8 +147,14 @@ async function proposeOne(recording: Recording, configured: Configured, target: 
 function opensNext(latest: Effect, { fresh, decision, context }: Proposal, now: number): boolean {
   if (!fresh) return false
   // What comes while it is being undone is answered by an epoch of its own, which waits for the undo to end.
+  if (isDone(latest)) return latest.holds.length === 0 || now - (latest.times.confirmed ?? 0) >= context.cooldown
   if (isLive(latest)) return isEnding(latest)
   return latest.state === 'REVERTED' || (latest.state === 'SHADOWED' && decision !== 'shadow') || cooled(latest, now, context.cooldown)
+}
+
+/** It was done and nothing of it stays in force that could be undone: tokens are revoked, and new ones may have been given out since. */
+function isDone(effect: Effect): boolean {
+  return effect.state === 'CONFIRMED' && !effect.reversible && !isTelling(effect)
 }
 
 function cooled({ times }: Effect, now: number, cooldown: number): boolean {

@@ -2,6 +2,7 @@ import { type AddressInfo, createServer, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Fault, LabEffect, LabServer } from '../../lab/servers/server.ts'
+import { digest } from '../../src/event/id.ts'
 
 export interface StandInHost extends LabServer {
   /** Way to it, for a responder's settings. */
@@ -104,5 +105,19 @@ export function agentActs(): Act {
       return { result: look(), did: 'continued' }
     }
     return { result: look() }
+  }
+}
+
+/** A device that packs what an agent is doing, once for each key. */
+export function evidenceActs(): Act {
+  const packed = new Map<string, Buffer>()
+  return (request) => {
+    const key = String(request.key)
+    if (request.do !== 'evidence.collect') return { result: { operations: ['evidence.collect', 'evidence.look'] } }
+    const known = packed.get(key)
+    const archive = known ?? Buffer.from(`what ${String(request.agent)} did until ${packed.size}`)
+    packed.set(key, archive)
+    const result = { collected: true, bytes: archive.length, sha256: digest(archive), archive: archive.toString('base64') }
+    return known === undefined ? { result, did: 'collected' } : { result }
   }
 }

@@ -8,7 +8,7 @@ import { startLabTokens } from '../../lab/servers/tokens.ts'
 import { RESPONDERS } from '../../src/responders/index.ts'
 import { startCase } from './case-stand-in.ts'
 import { startFaultProxy } from './fault-proxy.ts'
-import { agentActs, egressActs, HOST_ANSWERS, startHostStandIn } from './host-stand-in.ts'
+import { agentActs, egressActs, evidenceActs, HOST_ANSWERS, startHostStandIn } from './host-stand-in.ts'
 import { startKeycloakStandIn } from './keycloak-stand-in.ts'
 import { CLIENT, startOAuthServer } from './oauth-server.ts'
 import { startOpenbaoStandIn } from './openbao-stand-in.ts'
@@ -260,6 +260,26 @@ const benches: Readonly<Record<string, () => Promise<Bench>>> = {
       answers: HOST_ANSWERS,
       deliver,
       stop: server.stop,
+    }
+  },
+
+  async 'host-collect-evidence'() {
+    const server = await startHostStandIn(evidenceActs())
+    const folder = mkdtempSync(join(tmpdir(), 'cordon-host-'))
+    return {
+      server,
+      config: { ...server.host, folder },
+      secrets: {},
+      target: { kind: 'device', id: 'mac-1', facts: { 'gen_ai.agent.name': 'cowork' } },
+      acts: 'evidence.collect',
+      reads: /^ping$/,
+      effect: ['collected'],
+      answers: HOST_ANSWERS,
+      deliver,
+      async stop() {
+        await server.stop()
+        rmSync(folder, { recursive: true })
+      },
     }
   },
 

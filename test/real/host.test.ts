@@ -1,11 +1,14 @@
 import { spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
 import { copyFile, mkdtemp, rm } from 'node:fs/promises'
+import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, describe, expect, test } from 'vitest'
 import { identity } from '../../src/event/id.ts'
 import type { Endpoint } from '../../src/responders/endpoint.ts'
+import { hostCollectEvidence } from '../../src/responders/host-collect-evidence.ts'
 import { hostPauseAgent } from '../../src/responders/host-pause-agent.ts'
 import { nftablesBlockEgress } from '../../src/responders/nftables-block-egress.ts'
 import type { Responder, Target } from '../../src/responders/responder.ts'
@@ -115,13 +118,14 @@ async function startDevice() {
   const folder = await mkdtemp(join(tmpdir(), 'cordon-agent-'))
   const agent = `agent-${process.pid}`
   await copyFile('/bin/sh', join(folder, agent))
-  const sshd = await startSshd(`${join(HOST, 'cordon-host')} agents=${agent} state=${folder}/state`)
+  const sshd = await startSshd(`${join(HOST, 'cordon-host')} agents=${agent} evidence=${agent} state=${folder}/state`)
   const leaders: number[] = []
   return {
     agent,
+    folder,
     host: sshd.host,
-    start(): number {
-      const { pid } = spawn(join(folder, agent), ['-c', 'sleep 300; true'], { detached: true, stdio: 'ignore' })
+    start(script = 'sleep 300; true'): number {
+      const { pid } = spawn(join(folder, agent), ['-c', script], { detached: true, stdio: 'ignore' })
       leaders.push(pid!)
       return pid!
     },
@@ -175,6 +179,41 @@ test.skipIf(device.server === undefined)(
   },
 )
 
+test.skipIf(device.server === undefined)(
+  `host-collect-evidence: the agent's processes, their open files and sockets, once, and as they were sent${device.note}`,
+  async () => {
+    const { agent, folder, host, start } = device.server!
+    const listener = createServer().listen(0, '127.0.0.1')
+    await once(listener, 'listening')
+    const { port } = listener.address() as AddressInfo
+    const leader = start(
+      `exec 7<${HOST}/cordon-host; setsid bash -c 'exec 8<>/dev/tcp/127.0.0.1/${port}; sleep 300; true' & sleep 300; true`,
+    )
+    await once(listener, 'connection')
+    const trial = new Trial(hostCollectEvidence as Responder<Endpoint>, { ...host, folder })
+    await trial.connected.check(trial.context(key))
+    const plan = await trial.connected.plan({ kind: 'device', id: 'd', facts: { 'gen_ai.agent.name': agent } }, trial.context(key))
+    const attempt = await trial.run(plan, key)
+    expect((await trial.run(plan, key)).answer).toEqual(attempt.answer)
+    expect(await trial.settle(plan, key, attempt)).toMatchObject({ state: 'present' })
+    const unpacked = async (name: string) =>
+      JSON.parse((await run('tar', ['-xzOf', join(folder, `host-${key}`, 'host.tar.gz'), name])).stdout)
+    const processes = (await unpacked('processes.json')) as { pid: number; parent: number; group: number; open: Record<string, string> }[]
+    expect(processes.find(({ pid }) => pid === leader)?.open['7']).toBe(join(HOST, 'cordon-host'))
+    // In a session of its own, and still a descendant.
+    const child = processes.find(({ parent, group }) => parent === leader && group !== leader)!
+    const sockets = (await unpacked('sockets.json')) as { pid: number; table: string; line: string }[]
+    const remote = `0100007F:${port.toString(16).toUpperCase().padStart(4, '0')}`
+    expect(sockets).toContainEqual({ pid: child.pid, table: 'tcp', line: expect.stringContaining(remote) })
+    expect(JSON.stringify(processes)).not.toContain(`"pid":${process.pid},`)
+    process.kill(-child.pid, 'SIGKILL')
+    listener.close()
+
+    const another = await trial.connected.plan({ kind: 'device', id: 'd', facts: { 'gen_ai.agent.name': 'sshd' } }, trial.context(key))
+    await expect(trial.run(another, key)).rejects.toMatchObject({ code: 'RESPONDER_REFUSED' })
+  },
+)
+
 test('cordon-host takes nothing on trust', () => {
   const block = { do: 'egress.block', address: '10.77.1.9', seconds: 600, key }
   const bad = [
@@ -187,6 +226,7 @@ test('cordon-host takes nothing on trust', () => {
     { ...block, seconds: 1e12 },
     { ...block, key: '$(reboot)' },
     { do: 'agent.pause', agent: 'claude' },
+    { do: 'evidence.collect', agent: 'claude', key },
     { do: '__import__' },
     {},
   ]
