@@ -41,7 +41,7 @@ const ITEMS: Readonly<Record<string, Item>> = {
     withKafka((kafka) =>
       withElasticsearch(async (elasticsearch) => {
         const start = Date.now() - 200_000
-        const plan = { start, seconds: full ? 600 : 20, rate: 200 }
+        const plan = { start, seconds: full ? 600 : 120, rate: 200 }
         return storeAway({ kafka, elasticsearch }, plan, await uninterrupted(start), say)
       }),
     ),
