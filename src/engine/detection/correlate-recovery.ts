@@ -51,7 +51,7 @@ interface Recovering extends Looking {
  * back and counts a copy there by what came up to 6G back. One more for what was on its way between partitions (docs/decisions/0014).
  */
 const SIGHTS = 7
-const PAGE = 500
+const PAGE = 2_000
 
 /**
  * Puts into the checkpoint what its worker goes on from: what this node has kept, or the newest generation off the node where that stands

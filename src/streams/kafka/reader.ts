@@ -50,10 +50,11 @@ const { createLogger } = require('kafkajs/src/loggers') as { createLogger: (opti
 const createSocketFactory = require('kafkajs/src/network/socketFactory') as () => object
 
 const READ_COMMITTED = 1
-const FETCH_BYTES = 4 * 1024 * 1024
+/** How much is asked for at once: what the entries wanted may come to, since all that comes is unpacked. */
+const FETCH = { perEntry: 2 * 1024, least: 64 * 1024, most: 4 * 1024 * 1024 }
 const METADATA_AGE = 30_000
 /** Reading backwards begins with a few records, since what is wanted is mostly near the end, and some are large. */
-const BACKWARDS = { first: 4, most: 512 }
+const BACKWARDS = { first: 4, most: 2_048 }
 
 /** Where a partition begins, and the offset after its newest record. */
 export interface Extent {
@@ -115,7 +116,8 @@ export class PartitionReader {
 
   private async range(topic: string, partition: number, from: number, end: number, limit: number): Promise<LogEntry<unknown>[]> {
     const found: LogEntry<unknown>[] = []
-    for (let at = from, bytes = FETCH_BYTES; at < end && found.length < limit; ) {
+    const fetched = Math.min(FETCH.most, Math.max(FETCH.least, Math.min(limit, end - from) * FETCH.perEntry))
+    for (let at = from, bytes = fetched; at < end && found.length < limit; ) {
       const { messages, lastStableOffset } = await this.fetch(topic, partition, at, bytes)
       const records = messages.filter(({ offset, isControlRecord }) => Number(offset) >= at && Number(offset) < end && !isControlRecord)
       // Look-ups tell nobody of foreign records: whoever consumes the log does.
@@ -124,7 +126,7 @@ export class PartitionReader {
       if (after === at && at >= Number(lastStableOffset)) break
       // Nothing came: the batch at `at` has lost all its records to compaction, and the next did not fit behind it. The first of an
       // answer comes whole, however large: so step by step through the empty one.
-      ;[at, bytes] = after > at ? [after, FETCH_BYTES] : [at + 1, 1]
+      ;[at, bytes] = after > at ? [after, fetched] : [at + 1, 1]
     }
     return found.slice(0, limit)
   }
