@@ -60,7 +60,7 @@ const UNSAVED_ENTRIES = 100_000
  * Who gets the partition next waits until it is closed, and a group for a member that leaves. Without the last generation the next owner begins
  * with the one before. Milliseconds.
  */
-const LAST_GENERATION = 5_000
+const LAST_GENERATION = 10_000
 /** Outputs that were not tried for so long are another member's by now. Milliseconds. */
 const TRIED_LATELY = 60_000
 
