@@ -10,7 +10,7 @@ interface Installed {
 
 /**
  * A simulated Apple device: its installed profiles, and its answers to MDM commands as property lists, after Apple's Device Management
- * documentation (InstallProfile, ProfileList, RemoveProfile, SecurityInfo). It says nothing of how commands reach it: in the lab by a call, in the
+ * documentation (InstallProfile, ProfileList, RemoveProfile, DeviceLock, SecurityInfo). It says nothing of how commands reach it: in the lab by a call, in the
  * tests against a real MDM server over HTTP.
  */
 export class AppleDevice {
@@ -20,7 +20,9 @@ export class AppleDevice {
   encrypted = true
   /** By PayloadIdentifier. */
   readonly profiles = new Map<string, Installed>()
-  /** What it did, oldest first: `installed <identifier>`, `removed <identifier>`. */
+  /** What opens it again, while it is locked. */
+  pin: string | undefined
+  /** What it did, oldest first: `installed <identifier>`, `removed <identifier>`, `locked`. */
   readonly history: string[] = []
 
   constructor(udid: string) {
@@ -45,6 +47,7 @@ export class AppleDevice {
     if (this.mood === 'refuses') return failure(4001, 'MCInstallationErrorDomain', 'Profile Installation Failed')
     if (command.RequestType === 'InstallProfile') return this.#install(command.Payload)
     if (command.RequestType === 'RemoveProfile') return this.#remove(String(command.Identifier))
+    if (command.RequestType === 'DeviceLock') return this.#lock(command.PIN)
     return failure(12_021, 'MCMDMErrorDomain', `Unknown command: ${String(command.RequestType)}`)
   }
 
@@ -63,6 +66,16 @@ export class AppleDevice {
   #remove(identifier: string): Record<string, PlistValue> {
     if (!this.profiles.delete(identifier)) return failure(12_034, 'MCMDMErrorDomain', `The profile “${identifier}” is not installed`)
     this.history.push(`removed ${identifier}`)
+    return { Status: 'Acknowledged' }
+  }
+
+  /** A Mac takes a PIN of six digits, and no second one. */
+  #lock(pin: PlistValue | undefined): Record<string, PlistValue> {
+    if (typeof pin !== 'string' || !/^\d{6}$/.test(pin))
+      return failure(12_078, 'MCMDMErrorDomain', 'The PIN is missing or not of six digits')
+    if (this.pin !== undefined) return failure(12_079, 'MCMDMErrorDomain', 'The device is locked already')
+    this.pin = pin
+    this.history.push('locked')
     return { Status: 'Acknowledged' }
   }
 

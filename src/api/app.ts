@@ -256,21 +256,21 @@ function addWebhooks(app: OpenAPIHono<ApiEnv>, webhooks: Webhooks, door: Pick<Do
     async (c) => {
       const { responder } = c.req.valid('param')
       const body = new Uint8Array(await c.req.arrayBuffer())
-      let receipts: ReturnType<Webhooks['read']>
+      let heard: ReturnType<Webhooks['read']>
       try {
-        receipts = webhooks.read(responder, body, Object.fromEntries(c.req.raw.headers))
+        heard = webhooks.read(responder, body, Object.fromEntries(c.req.raw.headers))
       } catch (error) {
         door.refused('webhook')
         return c.json({ error: error instanceof Error ? error.message : 'refused' }, 403)
       }
-      if (receipts === undefined) return c.json({ error: 'no responder of this name takes webhooks' }, 404)
+      if (heard === undefined) return c.json({ error: 'no responder of this name takes webhooks' }, 404)
       try {
-        await webhooks.keep(responder, receipts, body)
+        await webhooks.keep(heard, body)
       } catch {
         // The vendor keeps it and sends it again: it is our store that is out of reach.
         return c.json({ error: 'cannot be recorded now; send it again' }, 503)
       }
-      return c.json({ receipts: receipts.length }, 200)
+      return c.json({ receipts: heard[0]?.receipts.length ?? 0 }, 200)
     },
   )
 }

@@ -1,4 +1,6 @@
 import { Command } from 'commander'
+import { tellCode } from '../engine/code.ts'
+import { loadConfig } from '../engine/config.ts'
 import type { ActionView } from '../engine/operations.ts'
 import { actionsPlanCommand } from './actions-plan.ts'
 import type { CommandFactory } from './io.ts'
@@ -12,6 +14,7 @@ import {
   onNode,
   onNodeAs,
   orderCommand,
+  ordering,
   wantsJson,
 } from './node-options.ts'
 import { table } from './table.ts'
@@ -110,6 +113,16 @@ export const actionsCommand: CommandFactory = (io) => {
         io.out(`${verb} ${target.kind} ${target.id}: ${reason}; a running node sends it`)
       }),
   )
+  orderCommand(
+    command,
+    'code',
+    'What opens again what an action locked, such as the PIN of a Mac. That you asked for it is on the record.',
+  ).action(async (prefix: string, options: OrderOptions & { reason: string }) => {
+    const config = loadConfig(options.config)
+    const { name } = ordering(config, options, 'actions:approve')
+    const { code, action } = await tellCode(config, prefix, name, options.reason)
+    io.out(`${action.verb} ${action.target.kind} ${action.target.id}: ${code}`)
+  })
   command
     .command('stop')
     .description('The kill switch: nothing that acts on the world is sent from now on. Incidents still open, and people are still told.')

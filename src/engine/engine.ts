@@ -140,10 +140,10 @@ async function startStages(parts: Parts): Promise<Omit<Engine, 'stop'>> {
     // Whoever checks a vendor's signature holds its key: that is for a node that responds.
     webhooks:
       recording && dispatcher
-        ? webhooks(site.links, async (responder, receipts, body) => {
-            await keepReceipts(recording, responder, receipts)
+        ? webhooks(site.links, async (heard, body) => {
+            for (const { responder, receipts } of heard) await keepReceipts(recording, responder, receipts)
             dispatcher.wake()
-            const link = site.links.find(({ name }) => name === responder)
+            const link = site.links.find(({ name }) => name === heard[0]?.responder)
             if (ingest) await takeReports(ingest.intake, link, body)
           })
         : undefined,

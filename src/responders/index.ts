@@ -5,6 +5,7 @@ import { hostCollectEvidence } from './host-collect-evidence.ts'
 import { hostPauseAgent } from './host-pause-agent.ts'
 import { keycloakDisableUser } from './keycloak-disable-user.ts'
 import { keycloakRevokeSessions } from './keycloak-revoke-sessions.ts'
+import { nanomdmLockDevice } from './nanomdm-lock-device.ts'
 import { nanomdmQuarantine } from './nanomdm-quarantine.ts'
 import { nftablesBlockEgress } from './nftables-block-egress.ts'
 import { oauthRevokeTokens } from './oauth-revoke-tokens.ts'
@@ -35,4 +36,5 @@ export const RESPONDERS: readonly Responder<Endpoint>[] = [
   hostPauseAgent,
   evidenceFolder,
   hostCollectEvidence,
+  nanomdmLockDevice,
 ]

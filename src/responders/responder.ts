@@ -154,6 +154,8 @@ export interface ConnectedResponder<D extends PlanDetails = PlanDetails> {
   /** Reads whether the reverse has happened: `absent` means it has. */
   verifyUndo?(plan: Plan<D>, context: ResponderContext): Promise<Observation>
   classify(error: unknown): Failure
+  /** What opens again what it locked. It derives from a secret of the configuration and is kept nowhere: for whoever asks by name, and for no log. */
+  codeOf?(plan: Plan<D>): string
   /** Takes the vendor's webhook apart. Throws if the signature is wrong. */
   receive?(body: Uint8Array, headers: Readonly<Record<string, string>>): readonly Receipt[]
 }

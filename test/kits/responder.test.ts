@@ -49,6 +49,33 @@ const benches: Readonly<Record<string, () => Promise<Bench>>> = {
     }
   },
 
+  async 'nanomdm-lock-device'() {
+    const [apiKey, webhookKey, pinKey] = [`${CANARY}-api`, `${CANARY}-hook`, `${CANARY}-${'0123456789'.repeat(3)}`]
+    const receiver = await startReceiver()
+    // A locked Mac is asked nothing more, so what it said while nobody listened is lost: here it wakes when a killed Cordon is back.
+    const server = await startLabMdm({ apiKey, devices: ['UDID-1'], webhook: { url: receiver.url, key: webhookKey }, wake: [700, 750] })
+    return {
+      server,
+      config: {
+        url: server.url,
+        allow_private: true,
+        api_key: { env: 'KIT_API_KEY' },
+        webhook_key: { env: 'KIT_HOOK_KEY' },
+        pin_key: { env: 'KIT_PIN_KEY' },
+      },
+      secrets: { KIT_API_KEY: apiKey, KIT_HOOK_KEY: webhookKey, KIT_PIN_KEY: pinKey },
+      target: { kind: 'device', id: 'mac-1', facts: { 'device.mdm.id': 'UDID-1', 'device.name': 'mac-1' } },
+      acts: 'PUT /v1/enqueue/UDID-1',
+      reads: /^PUT \/v1\/enqueue\/cordon-check$/,
+      effect: ['queued DeviceLock'],
+      deliver: receiver.deliverTo,
+      async stop() {
+        await server.stop()
+        await receiver.stop()
+      },
+    }
+  },
+
   async 'openbao-revoke-tokens'() {
     const rootToken = `${CANARY}-root`
     const server = await startLabTokens({ rootToken })

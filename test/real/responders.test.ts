@@ -4,6 +4,7 @@ import { identity } from '../../src/event/id.ts'
 import { alertmanagerIncident } from '../../src/responders/alertmanager-incident.ts'
 import { command } from '../../src/responders/apple-mdm.ts'
 import type { Endpoint } from '../../src/responders/endpoint.ts'
+import { nanomdmLockDevice } from '../../src/responders/nanomdm-lock-device.ts'
 import { nanomdmQuarantine } from '../../src/responders/nanomdm-quarantine.ts'
 import { openbaoRevokeTokens } from '../../src/responders/openbao-revoke-tokens.ts'
 import type { Responder, Target } from '../../src/responders/responder.ts'
@@ -43,16 +44,15 @@ async function enqueueQuestion(server: RealMdm, udid: string): Promise<void> {
 
 describe.skipIf(mdm.server === undefined)(`nanomdm-quarantine against nanomdm v0.9.0${mdm.note}`, () => {
   const server = mdm.server!
+  const settingsOf = () => ({
+    url: server.url,
+    allow_private: true,
+    api_key: { env: 'REAL_API_KEY' },
+    webhook_key: { env: 'REAL_HOOK_KEY' },
+    organization: 'Example',
+  })
   const begin = (settings: Record<string, unknown> = {}) => {
-    const config = {
-      url: server.url,
-      allow_private: true,
-      api_key: { env: 'REAL_API_KEY' },
-      webhook_key: { env: 'REAL_HOOK_KEY' },
-      organization: 'Example',
-      ...settings,
-    }
-    const trial = new Trial(nanomdmQuarantine as Responder<Endpoint>, config)
+    const trial = new Trial(nanomdmQuarantine as Responder<Endpoint>, { ...settingsOf(), ...settings })
     receiver.deliverTo(trial)
     return trial
   }
@@ -99,6 +99,23 @@ describe.skipIf(mdm.server === undefined)(`nanomdm-quarantine against nanomdm v0
     const undone = await trial.run(plan, undoKey, 'undo')
     expect(await trial.settle(plan, undoKey, undone, 'verifyUndo')).toMatchObject({ state: 'absent' })
     expect(enrolled.device.history).toEqual([`installed org.cordon.quarantine.${key}`, `removed org.cordon.quarantine.${key}`])
+  })
+
+  test('a lock: acknowledged, once, with a PIN that nothing but its key tells', async () => {
+    process.env.REAL_PIN_KEY = 'a key of thirty-two characters..'
+    const { organization: _, ...config } = { ...settingsOf(), pin_key: { env: 'REAL_PIN_KEY' } }
+    const locking = new Trial(nanomdmLockDevice as Responder<Endpoint>, config)
+    receiver.deliverTo(locking)
+    const plan = await locking.connected.plan(targetOf(enrolled.device.udid), locking.context(key))
+    await locking.run(plan, key)
+    const attempt = await locking.run(plan, key)
+    enrolled.start(100)
+    const seen = await locking.settle(plan, key, attempt)
+    expect(seen).toMatchObject({ state: 'present', proof: expect.stringContaining('acknowledged DeviceLock') })
+    expect(enrolled.device.history).toEqual(['locked'])
+    const code = locking.connected.codeOf!(plan)
+    expect(enrolled.device.pin).toBe(code)
+    expect(JSON.stringify([plan, attempt, seen, [...locking.receipts.values()].map((some) => some.map(({ body }) => body))])).not.toContain(`"${code}"`)
   })
 
   test('trap 1: a device that nobody enrolled is accepted, and never said to be contained', async () => {

@@ -4,17 +4,48 @@ import type { Link } from '../../response/vendor.ts'
 import { linesOf } from '../../sources/lines.ts'
 import type { Intake } from '../../sources/source.ts'
 
-/** Where the vendors' webhooks go. */
-export interface Webhooks {
-  /** What a webhook holds; undefined if no responder of this name takes any. Throws if it is not the vendor's. */
-  read(responder: string, body: Uint8Array, headers: Readonly<Record<string, string>>): readonly Receipt[] | undefined
-  /** Resolves when the receipts, and what the body reports besides, are durable, so that the vendor may forget them. */
-  keep(responder: string, receipts: readonly Receipt[], body: Uint8Array): Promise<void>
+/** What a responder learns from a webhook. */
+export interface Heard {
+  readonly responder: string
+  readonly receipts: readonly Receipt[]
 }
 
-/** Webhooks are read by the responder that they are for. */
+/** Where the vendors' webhooks go. */
+export interface Webhooks {
+  /**
+   * What a webhook holds, for the responder that it is addressed to and then for every other that it is good for; undefined if no responder of
+   * this name takes any. Throws if it is not the vendor's.
+   */
+  read(responder: string, body: Uint8Array, headers: Readonly<Record<string, string>>): readonly Heard[] | undefined
+  /** Resolves when the receipts, and what the body reports besides, are durable, so that the vendor may forget them. */
+  keep(heard: readonly Heard[], body: Uint8Array): Promise<void>
+}
+
+/**
+ * A webhook is read by the responder that it is addressed to. A server with one webhook serves several responders: those whose webhooks report
+ * the same, and whose key signs this one, hear of it, too.
+ */
 export function webhooks(links: readonly Link[], keep: Webhooks['keep']): Webhooks {
-  return { read: (name, body, headers) => links.find((link) => link.name === name)?.connected.receive?.(body, headers), keep }
+  return {
+    keep,
+    read(name, body, headers) {
+      const named = links.find((link) => link.name === name)
+      const receipts = named?.connected.receive?.(body, headers)
+      if (named === undefined || receipts === undefined) return undefined
+      const { reports } = named.responder
+      const others = reports === undefined ? [] : links.filter((link) => link !== named && link.responder.reports === reports)
+      return [{ responder: name, receipts }, ...others.flatMap((link) => overhears(link, body, headers))]
+    },
+  }
+}
+
+function overhears({ name, connected }: Link, body: Uint8Array, headers: Readonly<Record<string, string>>): Heard[] {
+  try {
+    return [{ responder: name, receipts: connected.receive?.(body, headers) ?? [] }]
+  } catch {
+    // Another server's.
+    return []
+  }
 }
 
 /**
