@@ -14,11 +14,23 @@ beforeEach(() => {
 })
 afterEach(() => rmSync(folder, { recursive: true }))
 
-function effect(id: string, responder: string, details: object): Effect {
+function effect(id: string, responder: string, details: Record<string, unknown>): Effect {
   const target = { kind: 'device', id: 'd1', facts: {} }
   const rule = { id: 'r', title: 'Rule', hash: 'h' }
   const fixed = { verb: 'lock_device', class: 'destroy', reversible: false, epoch: 1, state: 'CONFIRMED', reason: '', holds: [] } as const
-  return { ...fixed, id, responder, target, rule, version: 1, revision: 1, attempts: 1, dueAt: 0, times: { event: 0, proposed: 0 }, plan: { summary: '', calls: [], details } }
+  return {
+    ...fixed,
+    id,
+    responder,
+    target,
+    rule,
+    version: 1,
+    revision: 1,
+    attempts: 1,
+    dueAt: 0,
+    times: { event: 0, proposed: 0 },
+    plan: { summary: '', calls: [], details },
+  }
 }
 
 test('the code of a lock is told with its key alone, the same each time, and that it was asked for is on the record', async () => {

@@ -15,7 +15,12 @@ import { actionView } from './views.ts'
  * @param by who asks, and why, for the record
  * @throws CordonError `EFFECT_NO_CODE`, `ID_NOT_FOUND`, `ID_AMBIGUOUS`, `LEDGER_MISSING`, and as {@link connectResponders}
  */
-export function tellCode(config: Config, id: string, by: string, reason: string): Promise<{ readonly code: string; readonly action: ActionView }> {
+export function tellCode(
+  config: Config,
+  id: string,
+  by: string,
+  reason: string,
+): Promise<{ readonly code: string; readonly action: ActionView }> {
   return withLedger(config, async (ledger) => {
     const effect = (await ledger.effect(await fullId(ledger, 'effect', id)))!
     const responders = config.responders.filter(({ use, name = use }) => name === effect.responder)
@@ -27,7 +32,11 @@ export function tellCode(config: Config, id: string, by: string, reason: string)
       })
     }
     const { verb, responder, target } = effect
-    const told = fact('effect.code_told', { effect: effect.id, verb, responder }, { by, why: reason, target: `${target.kind} ${target.id}` })
+    const told = fact(
+      'effect.code_told',
+      { effect: effect.id, verb, responder },
+      { by, why: reason, target: `${target.kind} ${target.id}` },
+    )
     await record({ ledger, now: Date.now, observe: () => {} }, async ({ facts }) => void facts.push(told))
     return { code, action: actionView(effect) }
   })

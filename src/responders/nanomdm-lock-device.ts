@@ -85,7 +85,8 @@ function connect(settings: Config): ConnectedResponder<Details> {
     async verify(plan, context): Promise<Observation> {
       const { answer } = commandOf(LOCK, context, plan.details.udid)
       if (answer !== undefined && isFinal(answer)) {
-        if (answer.status !== 'Acknowledged') return { state: 'failed', reason: `the device refused ${LOCK}: ${answer.error ?? answer.status}` }
+        if (answer.status !== 'Acknowledged')
+          return { state: 'failed', reason: `the device refused ${LOCK}: ${answer.error ?? answer.status}` }
         return { state: 'present', proof: `the device acknowledged ${LOCK} ${answer.uuid} at ${new Date(answer.at).toISOString()}` }
       }
       if (answer === undefined && context.attempt?.answer === undefined) return notKnownToBeQueued(LOCK)

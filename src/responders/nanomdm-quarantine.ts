@@ -138,7 +138,8 @@ async function observe(plan: Plan<Details>, context: ResponderContext, act: Act,
     const { state, proof } = notKnownToBeQueued(act)
     return { state: act === 'InstallProfile' ? state : 'present', proof }
   }
-  if (waits > 0 || answer?.status === 'Acknowledged') await server.enqueue(context, udid, command(question, 'ProfileList', { ManagedOnly: false }))
+  if (waits > 0 || answer?.status === 'Acknowledged')
+    await server.enqueue(context, udid, command(question, 'ProfileList', { ManagedOnly: false }))
   return { state: 'pending', reason: waitingFor(act, answer), retryAfter: nextLook(context, answer) }
 }
 

@@ -115,7 +115,9 @@ describe.skipIf(mdm.server === undefined)(`nanomdm-quarantine against nanomdm v0
     expect(enrolled.device.history).toEqual(['locked'])
     const code = locking.connected.codeOf!(plan)
     expect(enrolled.device.pin).toBe(code)
-    expect(JSON.stringify([plan, attempt, seen, [...locking.receipts.values()].map((some) => some.map(({ body }) => body))])).not.toContain(`"${code}"`)
+    expect(JSON.stringify([plan, attempt, seen, [...locking.receipts.values()].map((some) => some.map(({ body }) => body))])).not.toContain(
+      `"${code}"`,
+    )
   })
 
   test('trap 1: a device that nobody enrolled is accepted, and never said to be contained', async () => {

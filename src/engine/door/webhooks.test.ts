@@ -12,7 +12,12 @@ afterAll(() => {
 })
 
 test('whoever shares a server hears what its one webhook says, and nobody else does', () => {
-  const mdm = (key: string) => ({ url: 'http://127.0.0.1:9', allow_private: true, api_key: { env: 'HOOKS_ONE' }, webhook_key: { env: key } })
+  const mdm = (key: string) => ({
+    url: 'http://127.0.0.1:9',
+    allow_private: true,
+    api_key: { env: 'HOOKS_ONE' },
+    webhook_key: { env: key },
+  })
   const links = connectResponders({
     responders: [
       { use: 'nanomdm-quarantine', organization: 'Example', ...mdm('HOOKS_ONE') },
