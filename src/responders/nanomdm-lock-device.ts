@@ -79,7 +79,8 @@ function connect(settings: Config): ConnectedResponder<Details> {
       const { udid, message, key } = plan.details
       const { uuid } = commandOf(LOCK, context, udid)
       const pin = pinOf(pinKey, key)
-      return { command: uuid, ...(await server.enqueue(context, udid, command(uuid, LOCK, { PIN: pin, Message: message }), [pin])) }
+      const body = command(uuid, LOCK, { PIN: pin, Message: message })
+      return { command: uuid, ...(await server.enqueue(context, udid, body, [pin, pinKey])) }
     },
 
     async verify(plan, context): Promise<Observation> {
