@@ -145,6 +145,8 @@ function deviceFields(
     if (own !== undefined) return { fields: { ...claimed, id: own.id }, source: own.from }
     return Object.keys(claimed).length === 0 ? undefined : { fields: claimed, source: 'event' }
   }
+  // A vendor may know devices by their names: that of a known device is the inventory's to say.
+  delete claimed.name
   const fields: JsonObject = { ...claimed, id: device.id, protected: device.protected }
   if (device.name !== undefined) fields.name = device.name
   if (device.mdm_id !== undefined) fields.mdm = { id: device.mdm_id }

@@ -111,11 +111,12 @@ export function fleetOf(inventory: Inventory): Fleet {
 function assetOf(inventory: Inventory, id: string): Asset | undefined {
   const device = inventory.deviceNamed(id)
   if (device === undefined) return undefined
-  const { name, owner, groups, protected: isProtected } = device
+  const { name, owner, groups, protected: isProtected, mdm_id: mdm } = device
   return {
     id: device.id,
     groups,
     protected: isProtected,
+    known: { 'device.mdm.id': mdm, 'device.name': name },
     ...(name === undefined ? {} : { name }),
     ...(owner === undefined ? {} : { owner }),
   }

@@ -37,6 +37,8 @@ export interface Asset {
   readonly groups?: readonly string[]
   readonly owner?: string
   readonly protected?: boolean
+  /** What responders find it by, under the names of the facts that targets have. */
+  readonly known?: Readonly<Record<'device.mdm.id' | 'device.name', string | undefined>>
 }
 
 /** What the inventory says of the fleet. */
@@ -87,6 +89,9 @@ function protectedBy(effect: Effect, list: Protected, fleet: Fleet, now: number)
     if (list.staleAfter !== undefined && now - fleet.asOf > list.staleAfter)
       return `the inventory was last brought up to date at ${formatTime(fleet.asOf)}: that is too long ago to know what is protected`
   }
+  const renamed = Object.entries(asset?.known ?? {}).find(([fact, value]) => facts[fact] !== undefined && facts[fact] !== value)
+  if (renamed !== undefined)
+    return `device ${id} was detected with ${renamed[0]} ${facts[renamed[0]]}, and the inventory says ${renamed[1] ?? 'none'} now: that may be another device`
   if (asset?.protected === true) return `device ${id} is marked protected in the inventory`
   const hit =
     (kind === 'device' && among(list.devices, id, asset?.name)) ||

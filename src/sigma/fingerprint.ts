@@ -1,6 +1,6 @@
 import { digest } from '../event/id.ts'
 import { canonicalJson, type JsonObject } from '../event/json.ts'
-import type { Condition, RulePart } from './ast.ts'
+import type { Condition, CorrelationRule, RuleExpression, RulePart } from './ast.ts'
 import type { Label } from './attributes.ts'
 import type { Filter } from './filter.ts'
 import type { ValueList } from './list.ts'
@@ -39,6 +39,25 @@ export function filterPart(filter: Filter): RulePart {
   const exclusions = exclusionsOf(condition)
   if (exclusions === undefined) return { kind: 'filter', id, title, hash: digest(canonicalJson(shape(condition))) }
   return { kind: 'filter', id, title, hash: digest(id), exclusions: [...new Set(exclusions)].sort() }
+}
+
+/**
+ * A part of a rule that fires on more where an event is left out ({@link firesOnLess}): there an added exclusion is a change like any other.
+ */
+export function strictPart(part: RulePart): RulePart {
+  const { exclusions, ...rest } = part
+  return exclusions === undefined ? part : { ...rest, hash: digest(canonicalJson(exclusions)) }
+}
+
+/** Whether a correlation can only fire on less where events are left out: not where it asks for few of them, for none, or for the first. */
+export function firesOnLess({ bounds, expression, extension }: Pick<CorrelationRule, 'bounds' | 'expression' | 'extension'>): boolean {
+  const lowest = bounds.every(({ operator }) => operator === 'gt' || operator === 'gte')
+  return lowest && !negates(expression) && extension.silence === undefined && extension.firstSeen === undefined
+}
+
+function negates(expression: RuleExpression): boolean {
+  if (expression.op === 'rule') return false
+  return expression.op === 'not' || expression.operands.some(negates)
 }
 
 export function listPart({ name, title, entries }: ValueList): RulePart {

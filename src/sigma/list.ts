@@ -3,6 +3,9 @@ import { optionalText } from './attributes.ts'
 import { didYouMean, fail, type Problems } from './problems.ts'
 import { get, type YamlMap, type YamlNode, type YamlScalar } from './yaml.ts'
 
+/** The list that says which processes are AI agents: `rules/lists/agents.yml`. */
+export const AGENTS_LIST = 'agents'
+
 /** A list file: what fills the placeholder of its name. */
 export interface ValueList {
   readonly name: string

@@ -1,6 +1,8 @@
+import type { LogSource } from '../event/event.ts'
 import { digest } from '../event/id.ts'
+import { AGENT_PRODUCT } from '../event/logsource.ts'
 import { isAgentThreatRule, readAgentThreatRule, type TranslatedRule } from './agent-threat-rule.ts'
-import type { CorrelationRule, DetectionRule, Rule, RulePart, RuleSet } from './ast.ts'
+import type { Condition, CorrelationRule, DetectionRule, Rule, RulePart, RuleSet } from './ast.ts'
 import { readAttributes, readLogSource, section } from './attributes.ts'
 import { readCorrelation, referencesOf, type WrittenCorrelation } from './correlation.ts'
 import { checkCourse } from './course.ts'
@@ -8,9 +10,9 @@ import { combine, compileDetection, type DetectionContext, leaves } from './dete
 import { type Document, type RuleFile, RuleIndex, readDocuments, settleIdentities } from './documents.ts'
 import { readAccounts, readExtension } from './extension.ts'
 import { compileFilter, covers, type Filter } from './filter.ts'
-import { filterPart, hashOf, listPart, rulePart } from './fingerprint.ts'
+import { filterPart, firesOnLess, hashOf, listPart, rulePart, strictPart } from './fingerprint.ts'
 import { lintCorrelation, lintDetection, lintFilter, lintList, lintRule } from './lint.ts'
-import { type Account, readList, type ValueList } from './list.ts'
+import { type Account, AGENTS_LIST, readList, type ValueList } from './list.ts'
 import type { Expiry } from './modifiers.ts'
 import { postureCondition } from './posture.ts'
 import { fail, type Problems } from './problems.ts'
@@ -195,7 +197,8 @@ function loadDetection(document: Document, lists: Lists, filters: readonly Loade
     ...(posture === undefined ? [] : [postureCondition(posture, root.position)]),
     ...applied.map((filter) => filter.condition),
   ])
-  const used = new Set([...written.lists, ...applied.flatMap((filter) => [...filter.lists])])
+  const agents = isAboutAgents(logsource, condition) && lists.get(AGENTS_LIST) !== undefined ? [AGENTS_LIST] : []
+  const used = new Set([...written.lists, ...applied.flatMap((filter) => [...filter.lists]), ...agents])
   const parts = [written.part, ...applied.map((filter) => filter.part), ...[...used].map((name) => listPart(lists.get(name)!))]
   const expiries = leaves(condition).flatMap(({ expires }) =>
     expires === undefined ? [] : [{ list: expires.list, value: expires.value, expires: expires.at }],
@@ -214,6 +217,11 @@ function loadDetection(document: Document, lists: Lists, filters: readonly Loade
     ...(silent ? { silent } : {}),
     ...(written.partial ? { partial: true } : {}),
   }
+}
+
+/** Whose acts these are is written into the events by the list of agents: it is a part of a rule that asks, whether or not its searches use it. */
+function isAboutAgents({ product }: LogSource, condition: Condition): boolean {
+  return product === AGENT_PRODUCT || leaves(condition).some(({ field }) => field === 'gen_ai.agent.name')
 }
 
 function readRule(document: Document, lists: Lists): WrittenRule | undefined {
@@ -281,7 +289,8 @@ function loadCorrelation(
   )
   if (problems.failed || extension === undefined || written === undefined) return undefined
   const rules = children as Rule[]
-  const parts = distinct([rulePart(root, document), ...rules.flatMap((child) => child.parts)])
+  const under = rules.flatMap((child) => child.parts)
+  const parts = distinct([rulePart(root, document), ...(firesOnLess({ ...written, extension }) ? under : under.map(strictPart))])
   const { type, groupBy, timespan, bounds, fields, expression, generate } = written
   const rule: CorrelationRule = {
     kind: 'correlation',
@@ -348,6 +357,12 @@ function aliasesOf({ aliases, rules: references }: WrittenCorrelation, rules: re
   )
 }
 
+/** Each part once: as the strictest of those has it that bring it. */
 function distinct(parts: readonly RulePart[]): RulePart[] {
-  return [...new Map(parts.map((part) => [`${part.kind} ${part.id}`, part])).values()]
+  const strictLast = [
+    ...parts.filter(({ exclusions }) => exclusions !== undefined),
+    ...parts.filter(({ exclusions }) => exclusions === undefined),
+  ]
+  const strictest = new Map(strictLast.map((part) => [`${part.kind} ${part.id}`, part]))
+  return [...new Map(parts.map(({ kind, id }) => [`${kind} ${id}`, strictest.get(`${kind} ${id}`)!])).values()]
 }

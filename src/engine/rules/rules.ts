@@ -3,11 +3,9 @@ import { ProcessTree } from '../../context/process-tree.ts'
 import { compileDetector, type Detector } from '../../detectors/detector.ts'
 import type { Rule, RuleSet } from '../../sigma/ast.ts'
 import type { RuleFile } from '../../sigma/bundle.ts'
+import { AGENTS_LIST } from '../../sigma/list.ts'
 import { type LoadOptions, loadRuleSet } from '../../sigma/load.ts'
 import { type RuleRoot, readRuleFiles } from './rule-files.ts'
-
-/** The list that says which processes are AI agents: `rules/lists/agents.yml`. */
-const AGENTS_LIST = 'agents'
 
 /**
  * Reads and loads the rules, filters and lists under the given paths; what does not load is in `diagnostics`.
