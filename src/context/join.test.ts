@@ -79,6 +79,13 @@ describe('joining context', () => {
     expect(join({ context: { device: { source: 'me' } } }).ecs.context).toBeUndefined()
   })
 
+  it('takes the name of a known device from the inventory, or from nobody', () => {
+    const nameless = Inventory.parse('devices: [{id: laptop-8}]', 'inventory.yml', OBSERVED)
+    const claim = { device: { id: 'laptop-8', name: 'ana-macbook' } }
+    expect(join(claim, { inventory: nameless }).ecs.device).toEqual({ id: 'laptop-8', protected: false })
+    expect(join(claim, { inventory: nameless, recorded: true }).ecs.device).toMatchObject({ name: 'ana-macbook' })
+  })
+
   it('holds what a recorded event was joined with', () => {
     const recorded = {
       device: { id: 'x', mdm: { id: 'UDID-X' }, protected: true },

@@ -146,7 +146,7 @@ function deviceFields(
     return Object.keys(claimed).length === 0 ? undefined : { fields: claimed, source: 'event' }
   }
   // A vendor may know devices by their names: that of a known device is the inventory's to say.
-  delete claimed.name
+  if (recorded !== true) delete claimed.name
   const fields: JsonObject = { ...claimed, id: device.id, protected: device.protected }
   if (device.name !== undefined) fields.name = device.name
   if (device.mdm_id !== undefined) fields.mdm = { id: device.mdm_id }

@@ -390,6 +390,11 @@ describe('the guards', () => {
   test.each([
     ['an unknown device', {}, () => undefined],
     ['a device that the inventory marks', {}, (id: string) => ({ id, protected: true })],
+    [
+      'a device that is another in the MDM now',
+      {},
+      (id: string) => ({ id, known: { 'device.mdm.id': 'another', 'device.name': undefined } }),
+    ],
     ['a device by name, whatever the case', { devices: ['CEO-Laptop'] }, (id: string) => ({ id, name: 'ceo-laptop' })],
     ['a group', { groups: ['domain-controllers'] }, (id: string) => ({ id, groups: ['Domain-Controllers'] })],
     ['an owner', { owners: ['carol'] }, (id: string) => ({ id, owner: 'carol' })],

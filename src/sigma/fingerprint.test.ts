@@ -84,6 +84,43 @@ test('an exclusion that is taken out, or that ends earlier, is another', () => {
   expect(before.filter((text) => earlier.includes(text))).toHaveLength(1)
 })
 
+const NEEDED = `title: S
+id: 00000000-0000-4000-8000-000000000003
+name: s
+logsource: {category: test}
+detection: {s: {k: v}, condition: s}
+`
+const over = (correlation: string, filter = FILTER) =>
+  loadClean([
+    RULE,
+    LIST,
+    filter,
+    NEEDED,
+    `title: C\nid: 00000000-0000-4000-8000-000000000004\nlevel: high\ncorrelation: {rules: [r, s], group-by: [u], timespan: 1m, ${correlation}}\n`,
+  ]).correlations[0]!
+
+test.each([
+  ['that another rule did not match', 'type: temporal, condition: s and not r', true],
+  ['for few events', 'type: event_count, condition: {lte: 3}', true],
+  ['for just so many', 'type: value_count, condition: {field: f, eq: 2}', true],
+  ['for many events', 'type: event_count, condition: {gte: 3}', false],
+  ['that both matched', 'type: temporal', false],
+])('an exclusion added under a correlation that asks %s', (_, correlation, isChange) => {
+  const added = FILTER.replace('[1, 2]', '[1, 2, 3]')
+  const hashes = [over(correlation), over(correlation, added)].map(({ parts }) => parts.find(({ kind }) => kind === 'filter')!.hash)
+  expect(hashes[0] !== hashes[1]).toBe(isChange)
+})
+
+test.each([
+  ['its log source is theirs', RULE.replace('category: test', 'category: test, product: ai_agent')],
+  ['it asks who acts', RULE.replace('g: [x, y]', 'gen_ai.agent.name: gemini')],
+])('the list of agents is a part of a rule where %s', (_, text) => {
+  const agents = 'name: agents\nentries: [{value: gemini, owner: o, reason: r}]\n'
+  const lists = (rule: DetectionRule) => rule.parts.flatMap(({ kind, id }) => (kind === 'list' ? [id] : []))
+  expect(lists(only(text, LIST, agents))).toContain('agents')
+  expect(lists(only(RULE, LIST, agents))).not.toContain('agents')
+})
+
 test('a filter that keeps is pinned whole', () => {
   const keep = part(only(RULE, LIST, FILTER.replace('not selection', 'selection')), 'filter')
   expect(keep.exclusions).toBeUndefined()
