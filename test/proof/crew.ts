@@ -147,11 +147,13 @@ export class Crew {
     for (let step = 0, looked = 0; !this.over; step++) {
       tell('SIGSTOP', () => true)
       await sleep(STOPPED)
+      if (Date.now() - looked >= LOOK) {
+        // A look takes long on a busy machine: what would be done meanwhile could be all that there is.
+        this.ahead = (await this.standing()).left <= this.floor
+        looked = Date.now()
+      }
       tell('SIGCONT', ({ serves }) => !this.ahead || !serves || step % SELDOM === 0)
       await sleep(RUNNING)
-      if (Date.now() - looked < LOOK) continue
-      looked = Date.now()
-      this.ahead = (await this.standing()).left <= this.floor
     }
     tell('SIGCONT', () => true)
   }
