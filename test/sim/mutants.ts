@@ -71,8 +71,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'duplicate counted',
     file: GROUP,
-    find: 'if (copies === undefined) {',
-    replace: 'if (copies === undefined || signal.ingested > copies.at(-1)!.signal.ingested) {',
+    find: 'if (copies === undefined) return this.insertFirst(signal)',
+    replace: 'if (copies === undefined || signal.ingested > copies.at(-1)!.signal.ingested) return this.insertFirst(signal)',
   },
   {
     name: 'eviction on the progress of one partition instead of the minimum',
