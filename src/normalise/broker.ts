@@ -17,7 +17,7 @@ import {
   type Unwrapped,
   userFields,
 } from './record.ts'
-import { ECS_VERSION, numberOf, some } from './shape.ts'
+import { ECS_VERSION, entryOf, numberOf, some } from './shape.ts'
 
 /**
  * A broker of capability tokens: what was issued to which agent, for what, and what it was used for. There is no vendor's standard; this is
@@ -75,7 +75,7 @@ function draftOf(unwrapped: Unwrapped): Draft {
     event: some({
       kind: 'event',
       category: ['iam'],
-      type: [TYPES[action ?? ''] ?? 'info'],
+      type: [entryOf(TYPES, action) ?? 'info'],
       action,
       code: action,
       outcome: outcomeOf(action, decision),

@@ -20,7 +20,7 @@ import {
   type Unwrapped,
   userFields,
 } from './record.ts'
-import { ECS_VERSION, firstNumber, numberOf, some } from './shape.ts'
+import { ECS_VERSION, entryOf, firstNumber, numberOf, some } from './shape.ts'
 
 /**
  * Microsoft Entra ID: sign-ins, directory audit, risk detections and risky users; as Microsoft Graph answers them, as diagnostic settings
@@ -105,7 +105,7 @@ function draftOf(unwrapped: Unwrapped): Draft {
     event: some({
       kind: kind === 'risk' ? 'alert' : 'event',
       category: [CLASSES[kind].category],
-      type: [kind === 'audit' ? (AUDIT_TYPES[operation.toLowerCase()] ?? 'info') : CLASSES[kind].type],
+      type: [kind === 'audit' ? (entryOf(AUDIT_TYPES, operation.toLowerCase()) ?? 'info') : CLASSES[kind].type],
       action: textAt(record, 'operationName') ?? said('activityDisplayName') ?? CLASSES[kind].action,
       code: kind === 'sign-in' ? error : kind === 'risk' ? said('riskEventType', 'riskType') : said('operationType'),
       outcome,

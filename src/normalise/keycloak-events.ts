@@ -16,7 +16,7 @@ import {
   type Unwrapped,
   userFields,
 } from './record.ts'
-import { ECS_VERSION, some } from './shape.ts'
+import { ECS_VERSION, entryOf, some } from './shape.ts'
 
 /**
  * Keycloak's user and admin events: as its admin REST API lists them, as event listeners send them (the server's own classes as JSON, or with
@@ -86,7 +86,7 @@ function adminDraft(unwrapped: Unwrapped): Draft {
     category: /^(?:USER|GROUP|ROLE|REALM_ROLE|CLIENT_ROLE|.*_MEMBERSHIP|.*_MAPPING|.*_SESSION)/.test(resource ?? '')
       ? 'iam'
       : 'configuration',
-    type: ADMIN_TYPES[operation] ?? 'info',
+    type: entryOf(ADMIN_TYPES, operation) ?? 'info',
     logsource: { product: 'keycloak', service: 'admin_events' },
     failed: false,
   })

@@ -5,7 +5,7 @@ import { jsonFramer } from './json-framer.ts'
 import type { Normaliser } from './normaliser.ts'
 import { readPlist } from './plist.ts'
 import { foreignRecord, objectAt, recordId, relatedFields, textAt } from './record.ts'
-import { ECS_VERSION, numberOf, some } from './shape.ts'
+import { ECS_VERSION, entryOf, numberOf, some } from './shape.ts'
 
 /** The two kinds of report: a device enrols or leaves, or it asks for a command and answers the last one. */
 const HOLDERS = ['checkin_event', 'acknowledge_event'] as const
@@ -89,7 +89,7 @@ function draftOf(record: JsonObject): Draft {
     event: some({
       kind: posture === undefined ? 'event' : 'state',
       category: ['host'],
-      type: [TYPES[topic] ?? 'info'],
+      type: [entryOf(TYPES, topic) ?? 'info'],
       action: topic,
       code: status ?? textAt(payload, 'MessageType'),
       outcome: outcomeOf(status),

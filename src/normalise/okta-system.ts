@@ -19,7 +19,7 @@ import {
   type Unwrapped,
   userFields,
 } from './record.ts'
-import { ECS_VERSION, firstNumber, numberOf, some } from './shape.ts'
+import { ECS_VERSION, entryOf, firstNumber, numberOf, some } from './shape.ts'
 
 /** Where log events stand in what delivers them: event hooks, EventBridge log streams, Kafka Connect. */
 const HOLDERS = ['data.events', 'detail', 'payload', 'value', 'event', 'events', 'records']
@@ -69,7 +69,7 @@ function draftOf(unwrapped: Unwrapped): Draft {
       reason: textAt(record, 'outcome.reason'),
       provider: 'okta',
       dataset: 'okta.system',
-      severity: SEVERITIES[textAt(record, 'severity') ?? ''],
+      severity: entryOf(SEVERITIES, textAt(record, 'severity')),
     }),
     message: textAt(record, 'displayMessage'),
     user: some({ ...userFields(actor), target: people[0] === undefined ? undefined : userFields(people[0]), mfa: posture.mfa }),

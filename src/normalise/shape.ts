@@ -49,3 +49,8 @@ export function oneOrList(values: readonly string[]): string | string[] | undefi
   const distinct = [...new Set(values)]
   return distinct.length > 1 ? distinct : distinct[0]
 }
+
+/** What a table of ours says of a name of theirs. One that every object has, such as `toString`, is in no table. */
+export function entryOf<T>(table: Readonly<Record<string, T>>, name: string | undefined): T | undefined {
+  return name !== undefined && Object.hasOwn(table, name) ? table[name] : undefined
+}

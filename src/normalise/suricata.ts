@@ -5,7 +5,7 @@ import { jsonFramer } from './json-framer.ts'
 import { countOf, distinct, endpoint, networkType } from './network-fields.ts'
 import type { Normaliser } from './normaliser.ts'
 import { foreignRecord } from './record.ts'
-import { ECS_VERSION, some, textOf } from './shape.ts'
+import { ECS_VERSION, entryOf, some, textOf } from './shape.ts'
 import { partOf, suricataEvent } from './suricata-events.ts'
 
 /** Suricata's EVE log: one JSON object a line, told apart by `event_type`. */
@@ -115,6 +115,6 @@ const CATEGORIES: Readonly<Record<string, readonly string[]>> = {
 
 function tagsOf(type: string): readonly LogSource[] {
   const tag = { product: 'suricata', service: type }
-  const categories = Object.hasOwn(CATEGORIES, type) ? CATEGORIES[type]! : []
+  const categories = entryOf(CATEGORIES, type) ?? []
   return categories.length === 0 ? [tag] : categories.map((category) => ({ ...tag, category }))
 }

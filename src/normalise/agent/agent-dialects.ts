@@ -1,5 +1,5 @@
 import type { JsonObject } from '../../event/json.ts'
-import { firstText, textOf } from '../shape.ts'
+import { entryOf, firstText, textOf } from '../shape.ts'
 
 /** How one vendor's agent telemetry differs from the others'. */
 export interface AgentDialect {
@@ -81,5 +81,5 @@ export function dialectOf(resource: JsonObject, scopes: readonly string[]): Agen
 }
 
 function renamed(name: string | undefined, names: Readonly<Record<string, string>>): string | undefined {
-  return name !== undefined && Object.hasOwn(names, name) ? names[name] : name
+  return entryOf(names, name) ?? name
 }

@@ -50,6 +50,16 @@ const codex = (fields: Readonly<Record<string, Plain>>, given?: Given) =>
 const gemini = (fields: Readonly<Record<string, Plain>>, given?: Given) =>
   eventOf('agent.gemini_cli', fields, { resource: { 'service.name': 'gemini-cli' }, ...given })
 
+it.each(['toString', 'hasOwnProperty', '__proto__', 'constructor'])(
+  'an event of the name %s, which every object has, is one of no known kind',
+  (name) => {
+    const { at, categories } = claude({ 'event.name': name })
+    expect(at('event.action')).toBe(name)
+    expect(at('event.category')).toBeUndefined()
+    expect(categories).toEqual([undefined])
+  },
+)
+
 describe('agent telemetry', () => {
   it('has what was said, and what a tool gave back, where the conventions have them', () => {
     const said = (role: string, content: string) => [{ role, parts: [{ type: 'text', content }] }]

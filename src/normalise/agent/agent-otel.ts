@@ -6,7 +6,7 @@ import { baseName, fileFields } from '../file-fields.ts'
 import { jsonFramer } from '../json-framer.ts'
 import type { Normaliser } from '../normaliser.ts'
 import { isOtlp, type OtlpItem, readOtlp, resourcesOf } from '../otlp.ts'
-import { ECS_VERSION, firstNumber, firstText, oneOrList, some, textOf } from '../shape.ts'
+import { ECS_VERSION, entryOf, firstNumber, firstText, oneOrList, some, textOf } from '../shape.ts'
 import { type AgentDialect, DIALECTS, dialectOf } from './agent-dialects.ts'
 import { inputMessages, outputMessages, toolResult } from './agent-messages.ts'
 import { readTool, type ToolKind, type ToolUse } from './agent-tools.ts'
@@ -74,7 +74,8 @@ function draftOf(item: OtlpItem, fallback: AgentDialect | undefined): Draft {
     parseTime(record.timeUnixNano ?? record.startTimeUnixNano) ??
     parseTime(attributes['event.timestamp']) ??
     parseTime(record.observedTimeUnixNano)
-  const [, category, type] = tool !== undefined && isTool ? [undefined, ...TOOL_CLASSES[tool.kind]] : (ACTION_CLASSES[action ?? ''] ?? [])
+  const [, category, type] =
+    tool !== undefined && isTool ? [undefined, ...TOOL_CLASSES[tool.kind]] : (entryOf(ACTION_CLASSES, action) ?? [])
 
   const ecs: JsonObject = { ecs: { version: ECS_VERSION } }
   if (time !== null) ecs['@timestamp'] = formatTime(time)
@@ -145,7 +146,7 @@ function tagsOf(
   if (dialect === undefined) return [{ service: item.signal === 'span' ? 'otlp_traces' : 'otlp_logs' }]
   // A span tells again what a log record told: under the log's categories it would count twice.
   if (item.signal === 'span') return [{ product: AGENT_PRODUCT, service: `${dialect.service}_traces` }]
-  const categories: (string | undefined)[] = [ACTION_CLASSES[action ?? '']?.[0]]
+  const categories: (string | undefined)[] = [entryOf(ACTION_CLASSES, action)?.[0]]
   if (action === 'tool_result' && tool !== undefined) {
     categories.push('tool_call')
     if (tool.mcpServer !== undefined) categories.push('mcp')

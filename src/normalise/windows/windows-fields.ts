@@ -1,7 +1,7 @@
 import { isIP } from 'node:net'
 import type { Json, JsonObject } from '../../event/json.ts'
 import { baseName, fileFields } from '../file-fields.ts'
-import { numberOf, some, textOf } from '../shape.ts'
+import { entryOf, numberOf, some, textOf } from '../shape.ts'
 import { actOf, isSysmon } from './windows-acts.ts'
 import type { WindowsRecord } from './windows-record.ts'
 
@@ -222,7 +222,7 @@ function networkOf(value: Reader): { source: Side | undefined; destination: Side
     destination,
     network: connection
       ? some({
-          transport: protocol === undefined ? undefined : (PROTOCOLS[protocol] ?? protocol),
+          transport: entryOf(PROTOCOLS, protocol) ?? protocol,
           type: ip === undefined ? undefined : isIP(ip) === 6 ? 'ipv6' : 'ipv4',
           direction: directionOf(value('Initiated')?.toLowerCase() ?? value('Direction')),
         })
@@ -268,7 +268,7 @@ function dnsOf(value: Reader): { readonly question: JsonObject | undefined; read
   const resolved = parts.filter((part) => isIP(part) !== 0)
   const type = textOf(value('QueryType', 'QTYPE'))
   return {
-    question: some({ name: name.replace(/\.$/, ''), type: type === undefined ? undefined : (DNS_TYPES[type] ?? type) }),
+    question: some({ name: name.replace(/\.$/, ''), type: entryOf(DNS_TYPES, type) ?? type }),
     resolved_ip: resolved.length === 0 ? undefined : [...new Set(resolved)],
   }
 }
