@@ -4,7 +4,7 @@ import { getText } from '../event/json.ts'
 import { classify, VendorError } from './failure.ts'
 import type { ConnectedResponder, Responder } from './responder.ts'
 import { checkRoot, observeSealed, sealFolder } from './sealed-folder.ts'
-import { addressBy, agentOf, checkSshHost, deviceUrl, execute, sshHost } from './ssh-executor.ts'
+import { addressBy, agentOf, checkDevices, checkSshHost, deviceUrl, execute, sshHost } from './ssh-executor.ts'
 
 const config = z.strictObject({
   ...sshHost,
@@ -59,8 +59,7 @@ function connect(settings: Config): ConnectedResponder<Details> {
   return {
     async check({ signal }) {
       await checkRoot(root)
-      // With an address for each device there is no one host to ask.
-      if (settings.address_by === 'url') await execute(settings, { do: 'ping' }, TIMEOUT, signal)
+      await checkDevices(settings, TIMEOUT, signal)
     },
 
     async plan(target, context) {

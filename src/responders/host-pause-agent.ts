@@ -2,7 +2,7 @@ import { z } from 'zod'
 import { isObject, type JsonObject } from '../event/json.ts'
 import { classify } from './failure.ts'
 import type { ConnectedResponder, Observation, Responder, ResponderContext } from './responder.ts'
-import { addressBy, agentOf, checkSshHost, deviceUrl, execute, sshHost } from './ssh-executor.ts'
+import { addressBy, agentOf, checkDevices, checkSshHost, deviceUrl, execute, sshHost } from './ssh-executor.ts'
 
 const config = z.strictObject({ ...sshHost, address_by: addressBy })
 type Config = z.infer<typeof config>
@@ -58,10 +58,7 @@ function connect(settings: Config): ConnectedResponder<Details> {
   }
 
   return {
-    async check({ signal }) {
-      // With an address for each device there is no one host to ask.
-      if (settings.address_by === 'url') await execute(settings, { do: 'ping' }, TIMEOUT, signal)
-    },
+    check: ({ signal }) => checkDevices(settings, TIMEOUT, signal),
 
     async plan(target, context) {
       const agent = agentOf(target)

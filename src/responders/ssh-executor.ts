@@ -59,6 +59,15 @@ export function deviceUrl(
   return way.href
 }
 
+/** Asks the one host that there is. With an address for each device there is none to ask. @throws as {@link execute} */
+export async function checkDevices(
+  host: SshHost & { readonly address_by: z.infer<typeof addressBy> },
+  timeout: number,
+  signal: AbortSignal,
+): Promise<void> {
+  if (host.address_by === 'url') await execute(host, { do: 'ping' }, timeout, signal)
+}
+
 /** The agent that the target names. @throws CordonError `RESPONDER_TARGET` */
 export function agentOf({ kind, id, facts }: Target): string {
   const agent = facts['gen_ai.agent.name']

@@ -1,4 +1,4 @@
-import type { Condition, MatchNode } from './ast.ts'
+import type { Condition, MatchNode, RuleExpression } from './ast.ts'
 import { type Expression, mentions, parseCondition, select } from './condition.ts'
 import {
   type Alternatives,
@@ -174,4 +174,9 @@ export function combine(op: 'and' | 'or', operands: readonly Condition[]): Condi
 export function leaves(condition: Condition): MatchNode[] {
   if (condition.op === 'match') return [condition]
   return condition.op === 'not' ? leaves(condition.operand) : condition.operands.flatMap(leaves)
+}
+
+/** Some part of it takes something out: a `not` anywhere, the modifier `neq` included. */
+export function negates(tree: Condition | RuleExpression): boolean {
+  return tree.op === 'not' || ('operands' in tree && tree.operands.some(negates))
 }

@@ -1,7 +1,8 @@
 import { digest } from '../event/id.ts'
 import { canonicalJson, type JsonObject } from '../event/json.ts'
-import type { Condition, CorrelationRule, RuleExpression, RulePart } from './ast.ts'
+import type { Condition, CorrelationRule, RulePart } from './ast.ts'
 import type { Label } from './attributes.ts'
+import { negates } from './detection.ts'
 import type { Filter } from './filter.ts'
 import type { ValueList } from './list.ts'
 import { toData, type YamlMap } from './yaml.ts'
@@ -53,11 +54,6 @@ export function strictPart(part: RulePart): RulePart {
 export function firesOnLess({ bounds, expression, extension }: Pick<CorrelationRule, 'bounds' | 'expression' | 'extension'>): boolean {
   const lowest = bounds.every(({ operator }) => operator === 'gt' || operator === 'gte')
   return lowest && !negates(expression) && extension.silence === undefined && extension.firstSeen === undefined
-}
-
-function negates(expression: RuleExpression): boolean {
-  if (expression.op === 'rule') return false
-  return expression.op === 'not' || expression.operands.some(negates)
 }
 
 export function listPart({ name, title, entries }: ValueList): RulePart {

@@ -1,6 +1,6 @@
-import { askedFor, type Condition, type CorrelationRule, type Extension, LEVELS, type Rule } from './ast.ts'
+import { askedFor, type CorrelationRule, type Extension, LEVELS, type Rule } from './ast.ts'
 import { mentions, select } from './condition.ts'
-import { type Detection, leaves } from './detection.ts'
+import { type Detection, leaves, negates } from './detection.ts'
 import { SECTION } from './extension.ts'
 import type { Filter } from './filter.ts'
 import type { Account, ValueList } from './list.ts'
@@ -227,11 +227,6 @@ const scalar = (map: YamlMap, key: string): YamlScalar | undefined => {
 }
 
 const oneOf = (word: string, known: readonly string[]) => didYouMean(word, known) ?? `known are ${known.join(', ')}`
-
-/** Some part of it takes events out: a `not` anywhere, the modifier `neq` included. */
-function negates(condition: Condition): boolean {
-  return condition.op === 'not' || (condition.op !== 'match' && condition.operands.some(negates))
-}
 
 function literalsOf(node: YamlNode): YamlScalar[] {
   if (node.kind === 'list') return node.items.flatMap(literalsOf)

@@ -21,60 +21,56 @@ const CANARY = 'canary-9b1f44'
 const deliver = () => {}
 const SESSION = { kind: 'agent_session', id: 'mac-1/cowork', facts: { 'device.id': 'mac-1', 'gen_ai.agent.name': 'cowork' } }
 
+/** One Mac that answers through nanomdm's webhook, so long after it was woken. */
+async function nanomdmBench({
+  wake,
+  config,
+  secrets,
+  ...expected
+}: Pick<Bench, 'config' | 'secrets' | 'effect' | 'undo'> & { readonly wake: readonly [number, number] }): Promise<Bench> {
+  const [apiKey, webhookKey] = [`${CANARY}-api`, `${CANARY}-hook`]
+  const receiver = await startReceiver()
+  const server = await startLabMdm({ apiKey, devices: ['UDID-1'], webhook: { url: receiver.url, key: webhookKey }, wake })
+  return {
+    server,
+    config: {
+      url: server.url,
+      allow_private: true,
+      api_key: { env: 'KIT_API_KEY' },
+      webhook_key: { env: 'KIT_HOOK_KEY' },
+      ...config,
+    },
+    secrets: { KIT_API_KEY: apiKey, KIT_HOOK_KEY: webhookKey, ...secrets },
+    target: { kind: 'device', id: 'mac-1', facts: { 'device.mdm.id': 'UDID-1', 'device.name': 'mac-1' } },
+    acts: 'PUT /v1/enqueue/UDID-1',
+    reads: /^PUT \/v1\/enqueue\/cordon-check$/,
+    ...expected,
+    deliver: receiver.deliverTo,
+    async stop() {
+      await server.stop()
+      await receiver.stop()
+    },
+  }
+}
+
 const benches: Readonly<Record<string, () => Promise<Bench>>> = {
-  async 'nanomdm-quarantine'() {
-    const [apiKey, webhookKey] = [`${CANARY}-api`, `${CANARY}-hook`]
-    const receiver = await startReceiver()
-    const server = await startLabMdm({ apiKey, devices: ['UDID-1'], webhook: { url: receiver.url, key: webhookKey }, wake: [10, 40] })
-    return {
-      server,
-      config: {
-        url: server.url,
-        allow_private: true,
-        api_key: { env: 'KIT_API_KEY' },
-        webhook_key: { env: 'KIT_HOOK_KEY' },
-        organization: 'Example',
-      },
-      secrets: { KIT_API_KEY: apiKey, KIT_HOOK_KEY: webhookKey },
-      target: { kind: 'device', id: 'mac-1', facts: { 'device.mdm.id': 'UDID-1', 'device.name': 'mac-1' } },
-      acts: 'PUT /v1/enqueue/UDID-1',
-      reads: /^PUT \/v1\/enqueue\/cordon-check$/,
+  'nanomdm-quarantine': () =>
+    nanomdmBench({
+      wake: [10, 40],
+      config: { organization: 'Example' },
+      secrets: {},
       effect: ['queued InstallProfile'],
       undo: ['queued RemoveProfile'],
-      deliver: receiver.deliverTo,
-      async stop() {
-        await server.stop()
-        await receiver.stop()
-      },
-    }
-  },
+    }),
 
-  async 'nanomdm-lock-device'() {
-    const [apiKey, webhookKey, pinKey] = [`${CANARY}-api`, `${CANARY}-hook`, `${CANARY}-${'0123456789'.repeat(3)}`]
-    const receiver = await startReceiver()
-    // A locked Mac is asked nothing more, so what it said while nobody listened is lost: here it wakes when a killed Cordon is back.
-    const server = await startLabMdm({ apiKey, devices: ['UDID-1'], webhook: { url: receiver.url, key: webhookKey }, wake: [700, 750] })
-    return {
-      server,
-      config: {
-        url: server.url,
-        allow_private: true,
-        api_key: { env: 'KIT_API_KEY' },
-        webhook_key: { env: 'KIT_HOOK_KEY' },
-        pin_key: { env: 'KIT_PIN_KEY' },
-      },
-      secrets: { KIT_API_KEY: apiKey, KIT_HOOK_KEY: webhookKey, KIT_PIN_KEY: pinKey },
-      target: { kind: 'device', id: 'mac-1', facts: { 'device.mdm.id': 'UDID-1', 'device.name': 'mac-1' } },
-      acts: 'PUT /v1/enqueue/UDID-1',
-      reads: /^PUT \/v1\/enqueue\/cordon-check$/,
+  'nanomdm-lock-device': () =>
+    nanomdmBench({
+      // A locked Mac is asked nothing more, so what it said while nobody listened is lost: here it wakes when a killed Cordon is back.
+      wake: [700, 750],
+      config: { pin_key: { env: 'KIT_PIN_KEY' } },
+      secrets: { KIT_PIN_KEY: `${CANARY}-${'0123456789'.repeat(3)}` },
       effect: ['queued DeviceLock'],
-      deliver: receiver.deliverTo,
-      async stop() {
-        await server.stop()
-        await receiver.stop()
-      },
-    }
-  },
+    }),
 
   async 'openbao-revoke-tokens'() {
     const rootToken = `${CANARY}-root`
