@@ -12,8 +12,8 @@ export function withoutRefused(rules: RuleSet, refused: Matcher['refused']): Rul
   const gone = new Map(refused.map(({ rule }) => [rules.detections[rule]!.id, rules.detections[rule]!.title]))
   const diagnostics = [...rules.diagnostics, ...refused.map(({ error }) => diagnosticOf(error))]
   // Correlations stand after those that they refer to, so one pass finds all that are built on one another.
-  const correlations = rules.correlations.filter(({ id, title, where, rules: parts }) => {
-    const broken = parts.find((part) => gone.has(part))
+  const correlations = rules.correlations.filter(({ id, title, where, rules: parts, reliesOn = [] }) => {
+    const broken = [...parts, ...reliesOn].find((part) => gone.has(part))
     if (broken === undefined) return true
     gone.set(id, title)
     diagnostics.push({

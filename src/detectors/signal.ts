@@ -41,6 +41,10 @@ export interface Signal {
   readonly unknownPosture?: readonly string[]
   /** The list or filter entry without whose expiry the event would not have matched. */
   readonly expiredEntry?: string
+  /** Of a silence rule, to every partition: nothing came of the group after this signal, or this one came after nothing was known of it. */
+  readonly silence?: 'begins' | 'ends'
+  /** Where a silence that began is kept: the stamp at which its group was heard again. */
+  readonly until?: number
 }
 
 /** An anchor that was sent as a signal is none any more: more events have shown so. */

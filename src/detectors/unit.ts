@@ -7,15 +7,17 @@ import type { CorrelationRule } from '../sigma/ast.ts'
  * there make other anchors (docs/design.md section 5, "Rule changes").
  *
  * @param keyOf the key of the correlation that has an id; undefined for a detection rule
+ * @param heard the keys of the silence rules that it relies on
  */
-export function unitKey(rule: CorrelationRule, keyOf: (id: string) => string | undefined): string {
+export function unitKey(rule: CorrelationRule, keyOf: (id: string) => string | undefined, heard: readonly string[] = []): string {
   const { id, type, rules, groupBy, aliases, timespan, bounds, fields, expression, extension } = rule
   const { firstSeen, silence, gaps } = extension
   const children = rules.map((child) => keyOf(child) ?? child)
+  const reliesOn = heard.length === 0 ? undefined : heard.toSorted()
   return identity(
     id,
     type,
-    JSON.stringify({ rules: children, groupBy, aliases, timespan, bounds, fields, expression, firstSeen, silence, gaps }),
+    JSON.stringify({ rules: children, groupBy, aliases, timespan, bounds, fields, expression, firstSeen, silence, gaps, reliesOn }),
     extension.grace,
   )
 }

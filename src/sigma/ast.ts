@@ -121,6 +121,8 @@ export interface CorrelationRule extends RuleHead {
   readonly fields: readonly string[]
   /** temporal types: which of the rules must have matched. Default: all of them. */
   readonly expression: RuleExpression
+  /** Ids of the silence rules that watch what it must have heard: where one of their groups was silent, what is absent is unknown. */
+  readonly reliesOn?: readonly string[]
   /** The referenced rules also alert by themselves. */
   readonly generate: boolean
   /** Only feeds correlations that refer to it, and does not alert by itself. */

@@ -108,6 +108,10 @@ const EXAMPLES: Readonly<Record<Code, Example>> = {
     '  {type: value_count, rules: [a], timespan: 1d, condition: {field: x, gte: 3}}',
     'x-cordon: {first_seen: ⟦{learn: 1h}}\n',
   ),
+  'CORDON-RELIANCE': correlation(
+    '  {type: temporal, rules: [a, bb], timespan: 1m, condition: a and not bb}',
+    'x-cordon: {relies_on: [⟦a]}\n',
+  ),
   'CORDON-ENTITY-UNKNOWN': { ...extension('  mode: enforce\n  response: [{do: notify, target: ⟦devise}]\n'), also: [] },
   'CORDON-TEST': extension('  tests: [{name: t, like: ⟦other, expect: {alerts: 1}}]\n'),
   'ATR-CONDITION': agentRule('  conditions: [{field: ⟦wat, operator: regex, value: x}]\n  condition: any'),
@@ -160,6 +164,11 @@ const EXAMPLES: Readonly<Record<Code, Example>> = {
     "x-cordon: {list: {owner: o, entries: {'1': ⟦{reason: r, expires: 2026-12-01}}}}\n",
   ),
   'LINT-ALIAS-PARTIAL': correlation('  {type: temporal, rules: [a, bb], group-by: [x], timespan: 1m, aliases: {x: ⟦{a: y}}}'),
+  'LINT-RELIANCE-OFF': {
+    files: [
+      `${base('a')}---\ntitle: S\nid: 00000000-0000-4000-8000-000000000008\nname: s\nlevel: low\ncorrelation: {type: event_count, rules: [a], timespan: 1m, condition: {lt: 1}}\nx-cordon: {mode: off, silence: true}\n---\ntitle: C\nid: 00000000-0000-4000-8000-000000000009\nlevel: low\ncorrelation: {type: event_count, rules: [a], timespan: 1m, condition: {lt: 2}}\nx-cordon: {relies_on: [⟦s]}\n`,
+    ],
+  },
   'LINT-RESPONSE-MODE': extension(
     '  response: ⟦[{do: notify}, {do: lock_device}]\n  tests: [{name: t, events: [{a: 1}], expect: {alerts: 1, actions: [notify, lock_device]}}]\n',
   ),

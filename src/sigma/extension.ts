@@ -59,6 +59,7 @@ const ruleSchema = z.strictObject({
   first_seen: z.strictObject({ learn: duration, values: z.int().min(2).default(VALUES_REMEMBERED) }).optional(),
   silence: z.literal(true).optional(),
   gaps: z.strictObject({ wait: duration }).optional(),
+  relies_on: z.array(text).min(1).optional(),
   suppress: z.strictObject({ by: z.union([text.transform((by) => [by]), z.array(text).min(1)]), for: duration }).optional(),
   response: z.array(responseSchema).default([]),
   tests: z.array(testSchema).default([]),
@@ -89,7 +90,7 @@ export function readExtension(root: YamlMap, kind: 'detection' | 'correlation', 
       checkEntity(name, entities, nodeAt(section, ['tests', index, 'expect', 'entities', name]), problems)
   }
   const { posture, first_seen: firstSeen, silence, gaps } = written
-  for (const key of kind === 'detection' ? (['first_seen', 'silence', 'gaps'] as const) : [])
+  for (const key of kind === 'detection' ? (['first_seen', 'silence', 'gaps', 'relies_on'] as const) : [])
     if (written[key] !== undefined)
       problems.error(
         'CORDON-KEY-MISPLACED',

@@ -16,6 +16,7 @@ import { type Account, AGENTS_LIST, readList, type ValueList } from './list.ts'
 import type { Expiry } from './modifiers.ts'
 import { postureCondition } from './posture.ts'
 import { fail, type Problems } from './problems.ts'
+import { asSilence, checkReliance, reliedOn } from './reliance.ts'
 import type { YamlScalar } from './yaml.ts'
 
 /** `now` (milliseconds) is for lint alone: it warns of entries that have expired or soon will. Loading never asks the clock. */
@@ -287,10 +288,15 @@ function loadCorrelation(
       return child
     }),
   )
+  const relied = reliedOn(root).map((reference) =>
+    problems.attempt(() => asSilence(reference, childOf(reference, document, index, ruleOf))),
+  )
   if (problems.failed || extension === undefined || written === undefined) return undefined
   const rules = children as Rule[]
+  const silences = relied as CorrelationRule[]
   const under = rules.flatMap((child) => child.parts)
-  const parts = distinct([rulePart(root, document), ...(firesOnLess({ ...written, extension }) ? under : under.map(strictPart))])
+  const below = firesOnLess({ ...written, extension }) ? under : under.map(strictPart)
+  const parts = distinct([rulePart(root, document), ...below, ...silences.flatMap((silence) => silence.parts)])
   const { type, groupBy, timespan, bounds, fields, expression, generate } = written
   const rule: CorrelationRule = {
     kind: 'correlation',
@@ -307,10 +313,12 @@ function loadCorrelation(
     bounds,
     fields,
     expression,
+    ...(silences.length === 0 ? {} : { reliesOn: silences.map(({ id }) => id) }),
     generate,
     ...(silent ? { silent } : {}),
   }
   checkCourse(root, rule, rules, problems)
+  checkReliance(root, rule, rules, silences, problems)
   if (problems.failed) return undefined
   lintCorrelation(root, rule, rules, problems)
   return rule
@@ -347,7 +355,8 @@ function reaches(from: Document, to: Document, index: RuleIndex, seen: Set<Docum
   if (from === to) return true
   if (from.kind !== 'correlation' || seen.has(from)) return false
   seen.add(from)
-  return referencesOf(from.root).references.some((reference) => index.all(reference).some((next) => reaches(next, to, index, seen)))
+  const references = [...referencesOf(from.root).references, ...reliedOn(from.root).map(({ text }) => text)]
+  return references.some((reference) => index.all(reference).some((next) => reaches(next, to, index, seen)))
 }
 
 function aliasesOf({ aliases, rules: references }: WrittenCorrelation, rules: readonly Rule[]): CorrelationRule['aliases'] {

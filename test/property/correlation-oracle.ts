@@ -49,6 +49,8 @@ export interface SetAlert {
   readonly posture: readonly string[]
   /** The rule was changed, so that not all events went to it that its condition depends on. */
   readonly partial: boolean
+  /** The sources that do, which it relies on and which were silent. */
+  readonly silent: readonly string[]
   /** Ids of the events that it rests on. */
   readonly evidence: readonly string[]
 }
@@ -60,6 +62,7 @@ export function expectedAlerts(recorded: Recorded): SetAlert[] {
     const rule = rulesOf(hit.bundle).correlations.find(({ id }) => id === hit.rule)
     return rule === undefined ? [] : [{ ...hit, unit: unitOf(rule, rulesOf(hit.bundle)), events: [hit.eventId] }]
   })
+  const silences: Silence[] = []
   const alerts = hits.flatMap((hit) => (rulesOf(hit.bundle).detections.some(({ id }) => id === hit.rule) ? [single(hit)] : []))
   const sets = [...new Set(hits.map(({ bundle }) => bundle))].map(rulesOf)
   const deepest = Math.max(0, ...sets.flatMap((set) => set.correlations.map((rule) => depth(rule, set))))
@@ -68,10 +71,12 @@ export function expectedAlerts(recorded: Recorded): SetAlert[] {
       const { unit } = placed[0]!
       if (unit.depth !== level) continue
       const found = isCourse(unit.rule) ? seenTurns(unit, placed, recorded) : anchorsOf(unit, placed)
-      for (const { anchor, past, until } of found) {
+      for (const { anchor, past, until, again = Number.POSITIVE_INFINITY } of found) {
+        const { group, ingested } = anchor
+        if (unit.rule.extension.silence === true) silences.push({ unit, group, from: ingested, to: Math.min(again, ingested + GIVEN_UP) })
         const rule = rulesOf(anchor.bundle).correlations.find((candidate) => candidate.id === unit.rule.id)!
         const evidence = [anchor, ...(until === undefined ? evidenceOf(rule, past) : [])]
-        const alert = alertOf(unit, rule, anchor, evidence, recorded, until)
+        const alert = alertOf(unit, rule, anchor, evidence, recorded, until, silences)
         if (rule.silent !== true) alerts.push(alert)
         queue.push(...passedOn(unit, alert, anchor, rulesOf))
       }
@@ -79,6 +84,17 @@ export function expectedAlerts(recorded: Recorded): SetAlert[] {
   }
   return byId(alerts)
 }
+
+/** A group of a silence rule of which nothing came, from its last hit to the next. */
+interface Silence {
+  readonly unit: Unit
+  readonly group: readonly string[]
+  readonly from: number
+  readonly to: number
+}
+
+/** A source that is silent for longer is missed by nobody: 30 days. */
+const GIVEN_UP = 30 * 24 * 3_600_000
 
 /** The fold of the alerts log, in the oracle's words: the newest revision of each alert, without those that were withdrawn. */
 export function foldedAlerts(revisions: readonly AlertRevision[], rulesOf: Recorded['rulesOf']): SetAlert[] {
@@ -100,6 +116,16 @@ export function foldedAlerts(revisions: readonly AlertRevision[], rulesOf: Recor
         nodes: sorted((unknown ?? []).flatMap((one) => ('node' in one ? [one.node] : []))),
         posture: sorted((unknown ?? []).flatMap((one) => (one.why === 'posture' ? [one.field] : []))),
         partial: (unknown ?? []).some(({ why }) => why === 'rules'),
+        silent: sorted(
+          (unknown ?? []).flatMap((one) =>
+            one.why === 'silence'
+              ? [
+                  silentSource(one.rule, Object.keys(one.group), Object.values(one.group), one.from, one.to),
+                  ...(one.more === undefined ? [] : [`and ${one.more}`]),
+                ]
+              : [],
+          ),
+        ),
         evidence: sorted(evidence.map(({ eventId }) => eventId)),
       })),
   )
@@ -112,6 +138,8 @@ interface Unit {
   readonly depth: number
   /** The correlations right under it. */
   readonly children: readonly Unit[]
+  /** The silence rules that it relies on itself. */
+  readonly reliesOn: readonly Unit[]
   /** G. */
   readonly sight: number
   readonly falsifiable: boolean
@@ -129,24 +157,30 @@ type Rules = Pick<RuleSet, 'detections' | 'correlations'>
 
 const childrenOf = (rule: CorrelationRule, set: Rules) =>
   rule.rules.flatMap((child) => set.correlations.find(({ id }) => id === child) ?? [])
-const depth = (rule: CorrelationRule, set: Rules): number => 1 + Math.max(0, ...childrenOf(rule, set).map((child) => depth(child, set)))
+const reliedOn = ({ reliesOn = [] }: CorrelationRule, set: Rules) => set.correlations.filter(({ id }) => reliesOn.includes(id))
+/** What it relies on speaks before it, like what is under it. */
+const depth = (rule: CorrelationRule, set: Rules): number =>
+  1 + Math.max(0, ...[...childrenOf(rule, set), ...reliedOn(rule, set)].map((other) => depth(other, set)))
 
 function unitOf(rule: CorrelationRule, set: Rules): Unit {
   const children = childrenOf(rule, set).map((child) => unitOf(child, set))
   const { firstSeen, silence, gaps, grace } = rule.extension
   const sight = isCourse(rule) ? stepOf(rule) + grace + (gaps?.wait ?? 0) + (silence === true ? rule.timespan : 0) : rule.timespan + grace
   const { id, type, rules, groupBy, aliases, timespan, bounds, fields, expression } = rule
+  const silences = reliedOn(rule, set).map((silence) => unitOf(silence, set))
+  const reliesOn = silences.length === 0 ? undefined : silences.map(({ key }) => key).sort()
   const under = rules.map((child) => children.find((unit) => unit.rule.id === child)?.key ?? child)
   return {
     key: hash(
       id,
       type,
-      JSON.stringify({ rules: under, groupBy, aliases, timespan, bounds, fields, expression, firstSeen, silence, gaps }),
+      JSON.stringify({ rules: under, groupBy, aliases, timespan, bounds, fields, expression, firstSeen, silence, gaps, reliesOn }),
       String(grace),
     ),
     rule,
     depth: depth(rule, set),
     children,
+    reliesOn: silences,
     sight,
     falsifiable: falsifiable(rule) || children.some((child) => child.falsifiable),
     // A child's anchor depends on the condition at the signal before it, too, which it sees.
@@ -192,6 +226,8 @@ interface Anchored {
   readonly past: readonly Placed[]
   /** Of a course: the stamp at which it was decided. */
   readonly until?: number
+  /** Of a silence: the stamp at which the group was heard again, if it was. */
+  readonly again?: number | undefined
 }
 
 const isCourse = ({ extension }: CorrelationRule) =>
@@ -211,7 +247,7 @@ function seenTurns(unit: Unit, all: readonly Placed[], recorded: Recorded): Anch
 function isPartial(unit: Unit, first: number, last: number, recorded: Recorded): boolean {
   const { tenures = [], rulesOf } = recorded
   return (
-    unit.children.some((child) => isPartial(child, first, last, recorded)) ||
+    [...unit.children, ...unit.reliesOn].some((other) => isPartial(other, first, last, recorded)) ||
     tenures.some((all) => {
       const versions = all.map(({ id, since, last: named, left = Number.POSITIVE_INFINITY }) => {
         const set = rulesOf(id)
@@ -244,7 +280,7 @@ function turnsOf({ rule, depth }: Unit, all: readonly Placed[], { clock = () => 
       const until = (stepAt(s) + 1) * step + rule.timespan
       const next = judged.find((other) => stepAt(other) > stepAt(s))
       const isSilent = next === undefined ? now > until : next.ingested > until
-      return isFirstOfStep && isSilent ? [{ anchor: s, past: [], until }] : []
+      return isFirstOfStep && isSilent ? [{ anchor: s, past: [], until, again: next?.ingested }] : []
     })
   }
   const { gaps } = rule.extension
@@ -319,6 +355,7 @@ function alertOf(
   evidence: readonly Placed[],
   recorded: Recorded,
   until: number | undefined,
+  silences: readonly Silence[],
 ): SetAlert {
   const { gaps = [], clock = () => Number.POSITIVE_INFINITY } = recorded
   const { ingested } = anchor
@@ -329,6 +366,7 @@ function alertOf(
     ? sorted(missed.map(({ node }) => node))
     : []
   const partial = until === undefined && unit.falsifiable && closed && isPartial(unit, first, last, recorded)
+  const silent = until === undefined && unit.falsifiable && closed && !partial ? silentSources(unit, anchor, silences, first, last) : []
   const posture = sorted(evidence.flatMap(({ posture = [] }) => posture))
   return {
     id: hash('alert', rule.id, unit.key, ...anchor.group, String(until === undefined ? anchor.time : anchor.ingested), anchor.eventId),
@@ -336,13 +374,50 @@ function alertOf(
     bundle: anchor.bundle,
     time: anchor.time,
     group: Object.fromEntries(rule.groupBy.map((field, at) => [field, anchor.group[at]!])),
-    verdict: unit.falsifiable && !closed ? 'provisional' : partial || nodes.length + posture.length > 0 ? 'unknown' : 'final',
+    verdict:
+      unit.falsifiable && !closed ? 'provisional' : partial || nodes.length + posture.length + silent.length > 0 ? 'unknown' : 'final',
     nodes,
     posture,
     partial,
+    silent,
     evidence: sorted(evidence.flatMap(({ events }) => events)),
   }
 }
+
+/** The silent sources that a correlation relies on, or one under it, in what its condition at an anchor depends on: the first eight. */
+function silentSources(unit: Unit, { group }: Hit, silences: readonly Silence[], first: number, last: number): readonly string[] {
+  const reliedUnder = (each: Unit): readonly Unit[] => [...each.reliesOn, ...each.children.flatMap(reliedUnder)]
+  const keys = [...new Set(reliedUnder(unit).map(({ key }) => key))]
+  const { groupBy, aliases } = unit.rule
+  return sorted(
+    keys.flatMap((key) => {
+      const touching = silences
+        .filter((one) => {
+          const concerns = one.unit.rule.groupBy.every((field, at) => {
+            const place = Object.hasOwn(aliases, field) ? -1 : groupBy.indexOf(field)
+            return place === -1 || group[place] === one.group[at]
+          })
+          return one.unit.key === key && concerns && one.from <= last && one.to >= first
+        })
+        .sort((a, b) => a.from - b.from || (JSON.stringify(a.group) < JSON.stringify(b.group) ? -1 : 1))
+      const texts = touching
+        .slice(0, 8)
+        .map((one) =>
+          silentSource(
+            one.unit.rule.name ?? one.unit.rule.title,
+            one.unit.rule.groupBy,
+            one.group,
+            one.from,
+            one.to > last ? null : one.to,
+          ),
+        )
+      return touching.length > 8 ? [...texts, `and ${touching.length - 8}`] : texts
+    }),
+  )
+}
+
+const silentSource = (rule: string, fields: readonly string[], values: readonly string[], from: number, to: number | null) =>
+  JSON.stringify([rule, fields, values, from, to])
 
 /** What an anchor is to the correlations above its own: in its event's bundle, and in those beside it that have the same one, too. */
 function passedOn(child: Unit, { id, evidence, posture }: SetAlert, anchor: Hit, rulesOf: Recorded['rulesOf']): Placed[] {
@@ -386,6 +461,7 @@ function single({ rule, time, eventId, posture = [] }: Hit): SetAlert {
     nodes: [],
     posture: sorted(posture),
     partial: false,
+    silent: [],
     evidence: [eventId],
   }
 }

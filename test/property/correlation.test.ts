@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { AlertRevision } from '../../src/detectors/alert.ts'
 import { Correlator } from '../../src/detectors/correlation/correlator.ts'
-import { unitsOf } from '../../src/detectors/correlation/units.ts'
+import { lagOf, unitsOf } from '../../src/detectors/correlation/units.ts'
 import type { Gap } from '../../src/detectors/signal.ts'
 import type { CorrelationRule, RuleSet } from '../../src/sigma/ast.ts'
 import { and, correlation, gaps, generator, not, type Recorded, record, recorded, ref, ruleSet } from './correlation-cases.ts'
@@ -120,15 +120,41 @@ const CHAINS: Record<string, RuleSet> = {
   ),
 }
 
+const silent = (id: string, groupBy: readonly string[]) => ({ ...quiet, id, title: id, groupBy, timespan: 8 })
+const none = correlation('top', { type: 'temporal', rules: ['a', 'b'], expression: and(ref(0), not(1)), reliesOn: ['quiet'] })
+const few = correlation('top', { rules: ['a'], groupBy: ['host', 'user'], bounds: [{ operator: 'lt', value: 3 }], reliesOn: ['quiet'] })
+
+/** Correlations that rely on silence rules. */
+const RELIANCE: Record<string, RuleSet> = {
+  'an absence, of the same group': ruleSet(silent('quiet', ['host']), none),
+  'too few, of a wider group': ruleSet(silent('quiet', ['host']), few),
+  'too few, of another group': ruleSet(silent('quiet', ['sequence', 'user']), few),
+  'an absence of an alert that relies': ruleSet(
+    silent('quiet', ['host']),
+    silent('still', ['user']),
+    { ...few, id: 'few', reliesOn: ['still'] },
+    correlation('top', { type: 'temporal', rules: ['c', 'few'], groupBy: ['host'], expression: and(ref(0), not(1)), reliesOn: ['quiet'] }),
+  ),
+  'an alias': ruleSet(silent('quiet', ['host', 'user']), {
+    ...none,
+    groupBy: ['host'],
+    aliases: { host: { a: 'user', b: 'user' } },
+  }),
+  'the longer reach of a correlation below': ruleSet(
+    silent('quiet', ['host']),
+    correlation('below', { rules: ['b'], bounds: [{ operator: 'gte', value: 2 }], timespan: 30 }),
+    { ...none, rules: ['a', 'below'], timespan: 6 },
+  ),
+}
+
 /** The clock of each depth, if everything else stands at `end`. */
 function clockAt(rules: RuleSet, end: number): (depth: number) => number {
   const units = [...unitsOf(rules).values()]
   const clock = (depth: number): number => {
     if (depth === 1) return end
-    const chained = units.filter((unit) => unit.depth === depth - 1 && unit.parents.length > 0)
-    const sight = Math.max(0, ...chained.map(({ span }) => span.sight))
-    // It is told in steps of a 64th.
-    return sight === 0 ? clock(depth - 1) : Math.floor(((clock(depth - 1) - 2 * sight) * 64) / sight) * (sight / 64)
+    const lag = Math.max(0, ...units.filter((unit) => unit.depth === depth - 1).map((unit) => lagOf(unit) ?? 0))
+    // It is told in steps of a 128th.
+    return lag === 0 ? clock(depth - 1) : Math.floor(((clock(depth - 1) - lag) * 128) / lag) * (lag / 128)
   }
   return clock
 }
@@ -177,6 +203,11 @@ const CHANGES: Record<string, Record<string, RuleSet>> = {
       correlation('top', { rules: ['pairs', 'c'], bounds: [{ operator: 'gte', value: 2 }] }),
     ),
   },
+  'what is relied on': {
+    old: RELIANCE['an absence, of the same group']!,
+    new: ruleSet({ ...silent('quiet', ['host']), timespan: 12 }, none),
+    none: ruleSet(silent('quiet', ['host']), correlation('top', { type: 'temporal', rules: ['a', 'b'], expression: and(ref(0), not(1)) })),
+  },
   'who alerts, and who is above': {
     old: ruleSet(pairs, correlation('top', { rules: ['pairs'], bounds: [{ operator: 'gte', value: 2 }] })),
     new: ruleSet(loud, correlation('other', { type: 'temporal', rules: ['pairs', 'b'] })),
@@ -218,38 +249,39 @@ describe.each(Object.entries(FLAT))('%s', (_, rule) => {
   })
 })
 
-describe.each([...Object.entries(FLAT).map(([name, rule]) => [name, ruleSet(rule)] as const), ...Object.entries(CHAINS)])(
-  '%s, through the log',
-  (_, rules) => {
-    const rulesOf = () => rules
-    const bundles = ['']
-    const patienceOf = () => ({ away: Number.POSITIVE_INFINITY, quiet: Number.POSITIVE_INFINITY })
+describe.each([
+  ...Object.entries(FLAT).map(([name, rule]) => [name, ruleSet(rule)] as const),
+  ...Object.entries(CHAINS),
+  ...Object.entries(RELIANCE),
+])('%s, through the log', (_, rules) => {
+  const rulesOf = () => rules
+  const bundles = ['']
+  const patienceOf = () => ({ away: Number.POSITIVE_INFINITY, quiet: Number.POSITIVE_INFINITY })
 
-    it('gives the same with crashes, everything sent again, gaps and eviction', { timeout: TIMEOUT }, () => {
-      fc.assert(
-        fc.property(recorded(bundles), gaps, fc.integer(), fc.integer({ min: 1, max: 3 }), (events, gaps, seed, signalPartitions) => {
-          const { entries, hits } = record(events, { rulesOf, bundles, end: PAST_EVERYTHING, beside: false })
-          const revisions = run({ rulesOf, entries, gaps, patienceOf, signalPartitions, random: generator(seed), crashes: true })
-          expect(foldedAlerts(revisions, rulesOf)).toEqual(expectedAlerts({ rulesOf, hits, gaps }))
-          expect(contradictions(revisions)).toEqual([])
-        }),
-        runs(100),
-      )
-    })
+  it('gives the same with crashes, everything sent again, gaps and eviction', { timeout: TIMEOUT }, () => {
+    fc.assert(
+      fc.property(recorded(bundles), gaps, fc.integer(), fc.integer({ min: 1, max: 3 }), (events, gaps, seed, signalPartitions) => {
+        const { entries, hits } = record(events, { rulesOf, bundles, end: PAST_EVERYTHING, beside: false })
+        const revisions = run({ rulesOf, entries, gaps, patienceOf, signalPartitions, random: generator(seed), crashes: true })
+        expect(foldedAlerts(revisions, rulesOf)).toEqual(expectedAlerts({ rulesOf, hits, gaps }))
+        expect(contradictions(revisions)).toEqual([])
+      }),
+      runs(100),
+    )
+  })
 
-    it('is provisional until the clock has passed its window, and never acts before', { timeout: TIMEOUT }, () => {
-      fc.assert(
-        fc.property(recorded(bundles), gaps, fc.integer(), fc.integer({ min: 0, max: 200 }), (events, gaps, seed, more) => {
-          const end = Math.max(...events.map(({ ingested }) => ingested)) + more
-          const { entries, hits } = record(events, { rulesOf, bundles, end, beside: false })
-          const revisions = run({ rulesOf, entries, gaps, patienceOf, signalPartitions: 2, random: generator(seed), crashes: true })
-          expect(foldedAlerts(revisions, rulesOf)).toEqual(expectedAlerts({ rulesOf, hits, gaps, clock: clockAt(rules, end) }))
-        }),
-        { ...runs(60), examples: [TWO_GAPS_OF_ONE_INSTANT] },
-      )
-    })
-  },
-)
+  it('is provisional until the clock has passed its window, and never acts before', { timeout: TIMEOUT }, () => {
+    fc.assert(
+      fc.property(recorded(bundles), gaps, fc.integer(), fc.integer({ min: 0, max: 200 }), (events, gaps, seed, more) => {
+        const end = Math.max(...events.map(({ ingested }) => ingested)) + more
+        const { entries, hits } = record(events, { rulesOf, bundles, end, beside: false })
+        const revisions = run({ rulesOf, entries, gaps, patienceOf, signalPartitions: 2, random: generator(seed), crashes: true })
+        expect(foldedAlerts(revisions, rulesOf)).toEqual(expectedAlerts({ rulesOf, hits, gaps, clock: clockAt(rules, end) }))
+      }),
+      { ...runs(60), examples: [TWO_GAPS_OF_ONE_INSTANT] },
+    )
+  })
+})
 
 describe.each(Object.entries(CHANGES))('rules change: %s', (_, sets) => {
   const bundles = Object.keys(sets)

@@ -99,6 +99,30 @@ export const MUTANTS: readonly Mutant[] = [
     replace: 'return gaps',
   },
   {
+    name: 'a window closed as if a silent source, on which the rule relies, had said nothing on purpose',
+    file: ANNOUNCER,
+    find: 'return [...missed, ...heeded.flatMap((silence) => silences.within(silence, unit, signal.group, from, to))]',
+    replace: 'return missed',
+  },
+  {
+    name: 'a window closed before it is known whether a source was silent in it',
+    file: 'src/detectors/correlation/units.ts',
+    find: '...heededBy.map((heeding) => span.sight + heeding.reach - heeding.span.sight)',
+    replace: '...heededBy.map(() => 1_000)',
+  },
+  {
+    name: 'a silence told to its own partition only',
+    file: 'src/detectors/correlation/chain.ts',
+    find: "({ key: '', partition: at, value, durable: true })",
+    replace: "({ key: '', partition, value, durable: true })",
+  },
+  {
+    name: 'a silence that has ended goes on',
+    file: 'src/detectors/correlation/course.ts',
+    find: 'if (this.last === undefined) advance.heard.push(entry)\n',
+    replace: '\n',
+  },
+  {
     name: 'a silence told by a correlation that nothing goes to any more',
     file: ANNOUNCER,
     find: 'isAbsence && this.known.tenures.isPartial(unit, from, to)',

@@ -1,7 +1,7 @@
 import type { CorrelationRule } from '../../sigma/ast.ts'
 import type { AlertRevision } from '../alert.ts'
 import { bundlesNamed, type Signal } from '../signal.ts'
-import { type Chained, passedOn, takenBack } from './chain.ts'
+import { type Chained, passedOn, silenceTold, takenBack } from './chain.ts'
 import type { Entry, Insertion } from './change.ts'
 import type { Clock } from './clock.ts'
 import type { Turn } from './course.ts'
@@ -10,6 +10,7 @@ import type { Gaps } from './gaps.ts'
 import { type Group, SIGHTS_KEPT } from './group.ts'
 import type { KnownBundle, KnownRules } from './known-rules.ts'
 import { alertId, revisionOf, type Standing, singleAlertId } from './revision.ts'
+import type { Silences } from './silences.ts'
 import type { Tenures } from './tenures.ts'
 import type { Unit } from './units.ts'
 
@@ -35,9 +36,11 @@ interface Knowledge {
   readonly rules: KnownRules
   readonly clock: Clock
   readonly gaps: Gaps
+  readonly silences: Silences
   readonly tenures: Tenures
-  /** Its partition of the signals log. */
+  /** Its partition of the signals log, and how many there are. */
   readonly partition: number
+  readonly partitions: number
 }
 
 /**
@@ -119,8 +122,17 @@ export class Announcer {
       rebuilt: this.rebuiltFrom !== undefined && to < this.rebuiltFrom + course.span,
     }
     const revision = revisionOf(standing, this.cause(offset))
-    const chained = passedOn(own, this.known.rules.parents(unit.key, signal), signal, revision)
-    return { revisions: rule.silent === true ? [] : [revision], chained: [...chained] }
+    const begins = { silence: 'begins' as const, eventId: revision.id }
+    const chained = [
+      ...passedOn(own, this.known.rules.parents(unit.key, signal), signal, revision),
+      ...(course.asks === 'silence' ? silenceTold(unit, signal, begins, revision, this.known.partitions) : []),
+    ]
+    return { revisions: rule.silent === true ? [] : [revision], chained }
+  }
+
+  /** A group of a silence rule was heard, of which nothing was known: if it was silent, that is over. */
+  heard(unit: Unit, { signal }: Entry, offset: number): readonly Chained[] {
+    return silenceTold(unit, signal, { silence: 'ends', eventId: signal.eventId }, this.cause(offset), this.known.partitions)
   }
 
   /** Provisional alerts of a depth become final: the clock has passed their windows, so what they wait for can no longer arrive. */
@@ -195,10 +207,14 @@ export class Announcer {
   }
 
   /** What may be missing from what a condition at a signal depends on. */
-  private unknown(unit: Unit, { ingested }: Signal): Standing['unknown'] {
-    const [from, to] = [ingested - unit.reach, ingested + unit.reach]
-    const gaps = this.known.gaps.within(from, to)
-    return this.known.tenures.isPartial(unit, from, to) ? [...gaps, { why: 'rules' }] : gaps
+  private unknown(unit: Unit, signal: Signal): Standing['unknown'] {
+    const { rules, gaps, silences, tenures } = this.known
+    const [from, to] = [signal.ingested - unit.reach, signal.ingested + unit.reach]
+    const missed = gaps.within(from, to)
+    // What was silent before all events went to a unit need not be known any more.
+    if (tenures.isPartial(unit, from, to)) return [...missed, { why: 'rules' }]
+    const heeded = rules.unit(unit.key, signal).heeds
+    return [...missed, ...heeded.flatMap((silence) => silences.within(silence, unit, signal.group, from, to))]
   }
 
   private withdrawal(unit: Unit, anchor: Signal, offset: number): AlertRevision {

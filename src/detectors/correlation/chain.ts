@@ -44,6 +44,23 @@ export function takenBack(unit: Unit, parents: readonly Parent[], anchor: Signal
   return parents.map((parent) => record({ kind: 'retraction', ...addressed(unit, parent, anchor, revision) }))
 }
 
+/**
+ * That a group fell silent, or was heard when nothing was known of it: to every partition, since what relies on it may be in any of them.
+ *
+ * @param eventId names the word: the alert, or the event
+ */
+export function silenceTold(
+  { key, depth }: Unit,
+  { bundle, group, time, ingested }: Signal,
+  { silence, eventId }: Required<Pick<Signal, 'silence' | 'eventId'>>,
+  { partition, rev }: Pick<AlertRevision, 'partition' | 'rev'>,
+  partitions: number,
+): readonly Chained[] {
+  const word = { kind: 'signal', bundle, unit: key, group, eventId, time, ingested, depth, partition, offset: rev, silence } as const
+  const value: Signal = { ...word, refs: 0, facts: [], entities: [] }
+  return Array.from({ length: partitions }, (_, at) => ({ key: '', partition: at, value, durable: true }))
+}
+
 function record(value: Signal | Retraction): Chained {
   return { key: signalKey(value), value, durable: true }
 }

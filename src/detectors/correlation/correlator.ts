@@ -9,6 +9,7 @@ import { Courses } from './courses.ts'
 import { Gaps, type KnownGap } from './gaps.ts'
 import { Group, SIGHTS_KEPT } from './group.ts'
 import { type KnownBundle, KnownRules } from './known-rules.ts'
+import { Silences } from './silences.ts'
 import { type KnownTenure, Tenures } from './tenures.ts'
 import type { Unit } from './units.ts'
 
@@ -74,6 +75,7 @@ export class Correlator {
   private readonly announcer: Announcer
   private readonly clock: Clock
   private readonly gaps = new Gaps()
+  private readonly silences = new Silences()
   private readonly tenures: Tenures
   /** By depth: where its windows have been closed up to, and how far its anchors have been said to be complete. */
   private readonly closed: number[] = []
@@ -86,8 +88,9 @@ export class Correlator {
     this.rules = new KnownRules(options.rulesOf)
     this.clock = new Clock((depth) => (depth === 0 ? options.eventPartitions : options.signalPartitions))
     this.tenures = new Tenures(this.rules)
-    const { rules, clock, gaps, tenures } = this
-    this.announcer = new Announcer({ rules, clock, gaps, tenures, partition: options.partition })
+    const { rules, clock, gaps, silences, tenures } = this
+    const { partition, signalPartitions: partitions } = options
+    this.announcer = new Announcer({ rules, clock, gaps, silences, tenures, partition, partitions })
   }
 
   /** Takes one record of the signals log; `offset` is its place there, which numbers the revisions that it causes. */
@@ -118,6 +121,7 @@ export class Correlator {
       if (!this.named(entry.signal).units.has(unit)) continue
       const state = this.units.get(unit)!
       if (state.courses === undefined) groupOf(state, group).restore(entry)
+      else if (entry.signal.silence !== undefined) this.silences.restore(group, entry)
       else state.courses.restore(group, entry)
       this.rules.hold(entry.signal, 1)
     }
@@ -127,7 +131,7 @@ export class Correlator {
 
   /** Signals held, for the metrics. */
   get size(): number {
-    let size = 0
+    let { size } = this.silences
     for (const { groups, courses } of this.units.values()) {
       for (const group of groups.values()) size += group.size
       size += courses?.size ?? 0
@@ -175,10 +179,18 @@ export class Correlator {
 
   /** A signal of a unit that asks about courses waits for its turn. Those are of events only: nothing is ever taken back. */
   private follow(state: UnitState, courses: Courses, key: string, record: Signal | Retraction): Outcome {
+    if (record.kind === 'signal' && record.silence !== undefined) return this.heed(state, key, record)
     const entry = record.kind === 'signal' ? courses.insert(key, record) : undefined
     if (entry === undefined) return NOTHING
     this.rules.hold(entry.signal, 1)
     return { ...NOTHING, changed: [stateRow(state, key, entry)] }
+  }
+
+  /** A group of a silence rule, of whatever partition, fell silent or was heard again. */
+  private heed(state: UnitState, key: string, record: Signal): Outcome {
+    const { added, changed } = this.silences.take(key, record)
+    if (added !== undefined) this.rules.hold(record, 1)
+    return { ...NOTHING, changed: changed.map((entry) => stateRow(state, key, entry)) }
   }
 
   /** Judges courses up to the clock of their depth. */
@@ -186,7 +198,7 @@ export class Correlator {
     const outcome = { revisions: [] as AlertRevision[], chained: [] as Chained[], changed: [] as StateRow[], evicted: [] as StateRow[] }
     for (const state of this.units.values()) {
       if (state.courses === undefined || state.unit.depth !== depth) continue
-      const { turns, beyond, changed, evicted } = state.courses.advance(clock, quiet)
+      const { turns, heard, beyond, changed, evicted } = state.courses.advance(clock, quiet)
       const { id } = state.unit.rule
       if (beyond > 0) this.beyond.set(id, (this.beyond.get(id) ?? 0) + beyond)
       for (const turn of turns) {
@@ -194,6 +206,7 @@ export class Correlator {
         outcome.revisions.push(...revisions)
         outcome.chained.push(...chained)
       }
+      for (const entry of heard) outcome.chained.push(...this.announcer.heard(state.unit, entry, offset))
       outcome.changed.push(...changed.map(([group, entry]) => stateRow(state, group, entry)))
       for (const [group, entry] of evicted) {
         this.rules.hold(entry.signal, -1)
@@ -243,20 +256,33 @@ export class Correlator {
         }
         if (group.size === 0) state.groups.delete(key)
       }
+      for (const [key, entry] of this.silences.evict(state.unit.key, this.heededFrom(state.unit, clock))) {
+        this.rules.hold(entry.signal, -1)
+        evicted.push(stateRow(state, key, entry))
+      }
     }
     return evicted
   }
 
   /**
-   * Says of a depth's own anchors that they are complete: an arrival turns conditions up to G back, and anchors up to 2G back, so none
-   * that is still to come, or to be retracted, is older than that behind the clock. In steps, because every partition tells every
-   * other. One that has no such correlation says so when others are ahead of its last word: they wait for all partitions.
+   * What of a unit's silences may still matter. Where nobody relies on it, somebody may whose rules name stamps that the clock has not
+   * passed yet: only then are they known here.
+   */
+  private heededFrom({ key, span }: Unit, clock: number): number {
+    const heeding = [...this.units.values()].filter(({ unit }) => unit.heeds.some((silence) => silence.key === key))
+    const horizons = heeding.map(({ unit }) => this.clock.at(unit.depth) - 2 * unit.span.sight - unit.reach)
+    return Math.min(clock - 2 * span.sight, ...horizons)
+  }
+
+  /**
+   * Says of a depth's own anchors, and silences, that they are complete: none that is still to come, or to be retracted, is older than the
+   * depth's lag behind the clock. In steps, because every partition tells every other. One that has no such correlation says so when others are ahead of its last word: they wait for all partitions.
    */
   private complete(depth: number, clock: number, offset: number): Chained[] {
-    const sight = this.rules.chainSight(depth)
+    const lag = this.rules.lag(depth)
     const told = this.told.get(depth) ?? Number.NEGATIVE_INFINITY
-    if (sight === undefined && told >= this.clock.highest(depth)) return []
-    const ingested = sight === undefined ? clock : Math.floor(((clock - 2 * sight) * STEPS) / sight) * (sight / STEPS)
+    if (lag === undefined && told >= this.clock.highest(depth)) return []
+    const ingested = lag === undefined ? clock : Math.floor(((clock - lag) * STEPS) / lag) * (lag / STEPS)
     if (ingested <= told) return []
     this.told.set(depth, ingested)
     const { partition, signalPartitions } = this.options
@@ -305,8 +331,8 @@ export class Correlator {
   }
 }
 
-/** Progress of a depth is told this often in the G of its correlations, which wait for that long anyway. */
-const STEPS = 64
+/** Progress of a depth is told this often in the lag of its correlations, for which one waits anyway. */
+const STEPS = 128
 
 const NOTHING: Outcome = { revisions: [], chained: [], changed: [], evicted: [] }
 

@@ -53,6 +53,8 @@ export interface Turn {
 /** What an advance did. */
 export interface Advance {
   readonly turns: Turn[]
+  /** silence: signals of a group of which nothing was known. */
+  readonly heard: Entry[]
   /** first_seen: signals with values that the group had no room for. */
   beyond: number
   /** Entries that now mean something else than before: those that mean nothing are forgotten. */
@@ -100,7 +102,7 @@ export class Course {
 
   /** Judges what was ingested before `clock`: nothing that still comes was. */
   advance(clock: number, quiet = clock): Advance {
-    const advance: Advance = { turns: [], beyond: 0, touched: new Set() }
+    const advance: Advance = { turns: [], heard: [], beyond: 0, touched: new Set() }
     const next = this.waiting.findIndex(({ signal }) => signal.ingested >= clock)
     for (const entry of this.waiting.splice(0, next < 0 ? this.waiting.length : next)) {
       this.places.delete(placeOf(entry.signal))
@@ -238,6 +240,7 @@ class Silence implements Judge {
     this.pass(entry.signal.ingested, advance)
     const { step } = this.rule
     if (this.last !== undefined && Math.floor(this.last.signal.ingested / step) === Math.floor(entry.signal.ingested / step)) return
+    if (this.last === undefined) advance.heard.push(entry)
     this.end(advance)
     entry.anchor = true
     this.last = entry

@@ -6,6 +6,7 @@ import { Deadlines } from './deadlines.ts'
 /** What an advance of all groups did: rows to write and to delete, by group. */
 export interface Advanced {
   readonly turns: readonly Turn[]
+  readonly heard: readonly Entry[]
   /** As `Advance` has it. */
   readonly beyond: number
   readonly changed: readonly (readonly [group: string, Entry])[]
@@ -51,8 +52,9 @@ export class Courses {
     const evicted = rows.filter(([, entry]) => !isKept(entry))
     this.size -= evicted.length
     const turns = done.flatMap((each) => each.turns)
+    const heard = done.flatMap((each) => each.heard)
     const beyond = done.reduce((sum, each) => sum + each.beyond, 0)
-    return { turns, beyond, changed: rows.filter(([, entry]) => isKept(entry)), evicted }
+    return { turns, heard, beyond, changed: rows.filter(([, entry]) => isKept(entry)), evicted }
   }
 
   private of(group: string): Course {

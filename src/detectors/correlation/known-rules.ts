@@ -1,6 +1,6 @@
 import type { DetectionRule, RuleSet } from '../../sigma/ast.ts'
 import { bundlesNamed, type Signal } from '../signal.ts'
-import { type Unit, unitsOf } from './units.ts'
+import { lagOf, type Unit, unitsOf } from './units.ts'
 
 /** A bundle's rules, as far as signals may name them. */
 export interface KnownBundle {
@@ -20,8 +20,8 @@ export interface Parent {
 export class KnownRules {
   private readonly rulesOf: (bundle: string) => RuleSet
   private readonly known = new Map<string, KnownBundle & { held: number }>()
-  /** By depth: the longest G of the correlations there that others refer to. */
-  private chainSights = new Map<number, number>()
+  /** By depth: the longest lag of the correlations there that pass something on. */
+  private lags = new Map<number, number>()
 
   constructor(rulesOf: (bundle: string) => RuleSet) {
     this.rulesOf = rulesOf
@@ -76,16 +76,18 @@ export class KnownRules {
     return new Map([...this.known.values()].flatMap(({ units }) => [...units]))
   }
 
-  /** The longest G of the correlations of a depth that others refer to; undefined if there are none. */
-  chainSight(depth: number): number | undefined {
-    return this.chainSights.get(depth)
+  /** The longest lag of the correlations of a depth, as {@link lagOf} has it; undefined if none passes anything on. */
+  lag(depth: number): number | undefined {
+    return this.lags.get(depth)
   }
 
   private measure(): void {
-    const chained = [...this.known.values()].flatMap(({ units }) => [...units.values()]).filter(({ parents }) => parents.length > 0)
-    this.chainSights = new Map(
-      [...Map.groupBy(chained, ({ depth }) => depth)].map(([depth, units]) => [depth, Math.max(...units.map(({ span }) => span.sight))]),
-    )
+    this.lags = new Map()
+    for (const { units } of this.known.values())
+      for (const unit of units.values()) {
+        const lag = lagOf(unit)
+        if (lag !== undefined) this.lags.set(unit.depth, Math.max(lag, this.lags.get(unit.depth) ?? 0))
+      }
   }
 }
 

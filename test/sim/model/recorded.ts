@@ -156,6 +156,7 @@ export function ruleSetOf({ detections, correlations }: Rules): RuleSet {
         bounds: rule.bounds,
         fields: rule.field === undefined ? [] : [rule.field],
         expression: rule.expression,
+        ...(rule.reliesOn === undefined ? {} : { reliesOn: rule.reliesOn.map((name) => idOf.get(name)!) }),
         generate: rule.generate,
         ...(silent.has(rule.name) ? { silent: true } : {}),
       }),

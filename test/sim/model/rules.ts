@@ -48,6 +48,8 @@ export interface Correlation {
   /** It asks for new values, of which it remembers so many, after so many seconds of learning, for silence, or for numbers that do not come within so many seconds. */
   readonly course?: { readonly learn: number; readonly values: number } | 'silence' | { readonly wait: number }
   readonly expression: Expression
+  /** Names of the silence rules that it relies on. */
+  readonly reliesOn?: readonly string[]
   /** Its rules alert by themselves, too. */
   readonly generate: boolean
   readonly level: string
@@ -62,9 +64,10 @@ export interface Rules {
 /** What the simulated response is aimed at. */
 export const TARGET: Field = 'host.name'
 
-/** How many correlations stand above one another, this one included. */
-export function depthOf({ rules }: Correlation, correlations: readonly Correlation[]): number {
-  return 1 + Math.max(0, ...correlations.filter(({ name }) => rules.includes(name)).map((rule) => depthOf(rule, correlations)))
+/** How many correlations stand above one another, this one included. One that relies on silences stands above them. */
+export function depthOf({ rules, reliesOn = [] }: Correlation, correlations: readonly Correlation[]): number {
+  const below = [...rules, ...reliesOn]
+  return 1 + Math.max(0, ...correlations.filter(({ name }) => below.includes(name)).map((rule) => depthOf(rule, correlations)))
 }
 
 /** G, in milliseconds. A course is judged as it goes, in steps of an eighth of its timespan. */
@@ -87,12 +90,13 @@ export function copiesKnown(correlations: readonly Correlation[]): number {
 
 /** What a correlation's state means: all but its title, its level and what is done about it, and the same of those below. */
 export function parametersOf(rule: Correlation, correlations: readonly Correlation[]): string {
-  const { id, type, rules, groupBy, timespan, grace, bounds, field, expression, course } = rule
-  const below = rules.map((name) => {
+  const { id, type, rules, groupBy, timespan, grace, bounds, field, expression, course, reliesOn } = rule
+  const parameters = (name: string) => {
     const child = correlations.find((candidate) => candidate.name === name)
     return child === undefined ? name : parametersOf(child, correlations)
-  })
-  return JSON.stringify([id, type, below, groupBy, timespan, grace, bounds, field, expression, course])
+  }
+  const below = rules.map(parameters)
+  return JSON.stringify([id, type, below, groupBy, timespan, grace, bounds, field, expression, course, reliesOn?.map(parameters)])
 }
 
 /** The rules as one Sigma file. JSON is YAML. */
@@ -127,7 +131,7 @@ function detectionDocuments({ name, id, actions, listed, exceptions, posture, le
 }
 
 function correlationDocument(rule: Correlation): object {
-  const { name, id, type, rules, groupBy, timespan, grace, bounds, field, expression, course, generate, level, mode } = rule
+  const { name, id, type, rules, groupBy, timespan, grace, bounds, field, expression, course, reliesOn, generate, level, mode } = rule
   const condition =
     type === 'temporal' || type === 'temporal_ordered'
       ? words(expression, rules)
@@ -138,7 +142,12 @@ function correlationDocument(rule: Correlation): object {
     id,
     correlation: { type, rules, 'group-by': groupBy, timespan: `${timespan}s`, condition, generate },
     level,
-    'x-cordon': { ...extension(mode), time: { grace: `${grace}s` }, ...courseKeys(course) },
+    'x-cordon': {
+      ...extension(mode),
+      time: { grace: `${grace}s` },
+      ...courseKeys(course),
+      ...(reliesOn === undefined ? {} : { relies_on: reliesOn }),
+    },
   }
 }
 

@@ -60,7 +60,25 @@ export function workloadOf(random: Random, { start, end }: Period): Workload {
   }
   const known = Math.min(end - start, ...bundles.map(({ correlations }) => copiesKnown(correlations)))
   const deliveries = randomDeliveries(random, { start, end }, known - 2_000)
-  return { bundles, activations: activations.sort((a, b) => a.at - b.at), deliveries }
+  const relying = relyingOnes(random, bundles)
+  return { bundles: bundles.map((rules) => withReliance(rules, relying)), activations: activations.sort((a, b) => a.at - b.at), deliveries }
+}
+
+/** The names of correlations that rely on the silence rules beside them, wherever they rest on absence. */
+function relyingOnes(random: Random, bundles: readonly Rules[]): ReadonlySet<string> {
+  const names = new Set(bundles.flatMap(({ correlations }) => correlations.map(({ name }) => name)))
+  return new Set([...names].filter(() => random.chance(0.6)))
+}
+
+function withReliance({ detections, correlations }: Rules, relying: ReadonlySet<string>): Rules {
+  const silences = correlations.filter(({ course }) => course === 'silence').map(({ name }) => name)
+  const relies = (rule: Correlation) => silences.length > 0 && relying.has(rule.name) && rule.course === undefined && restsOnAbsence(rule)
+  return { detections, correlations: correlations.map((rule) => (relies(rule) ? { ...rule, reliesOn: silences } : rule)) }
+}
+
+function restsOnAbsence({ bounds, expression }: Correlation): boolean {
+  const negates = (e: Expression): boolean => e.op === 'not' || (e.op !== 'rule' && e.operands.some(negates))
+  return negates(expression) || bounds.some(({ operator }) => operator !== 'gt' && operator !== 'gte')
 }
 
 /** The rules as somebody leaves them who has worked on one of them. */
