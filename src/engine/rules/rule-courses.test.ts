@@ -122,10 +122,67 @@ x-cordon:
         - {name: too late, like: 'late, but in time', set: {'2.@timestamp': 2026-03-01T10:06:01Z}, expect: {alerts: 1}}
 `
 
+const RELIANCE = `
+title: A broker is alive
+name: broker_alive
+id: 00000000-0000-4000-8000-000000000001
+level: low
+logsource: {product: broker}
+detection: {s: {event.action: heartbeat}, condition: s}
+---
+title: A broker has gone silent
+name: broker_silent
+id: 00000000-0000-4000-8000-000000000002
+level: low
+correlation: {type: event_count, rules: [broker_alive], group-by: [observer.name], timespan: 5m, condition: {lt: 1}}
+x-cordon: {mode: shadow, silence: true, time: {grace: 1m}}
+---
+title: A file is read
+name: file_read
+id: 00000000-0000-4000-8000-000000000003
+level: low
+logsource: {category: file_access}
+detection: {s: {event.action: read}, condition: s}
+---
+title: A broker allows it
+name: broker_allows
+id: 00000000-0000-4000-8000-000000000004
+level: low
+logsource: {product: broker}
+detection: {s: {event.action: token.used}, condition: s}
+---
+title: A file is read without leave
+id: 00000000-0000-4000-8000-000000000005
+level: high
+correlation: {type: temporal, rules: [file_read, broker_allows], group-by: [device.id], timespan: 5m, condition: file_read and not broker_allows}
+x-cordon:
+    mode: enforce
+    time: {grace: 1m}
+    relies_on: [broker_silent]
+    response: [{do: create_incident}, {do: quarantine_device}]
+    tests:
+        - name: the broker is there, and falls silent when the window is over
+          events:
+              - {'@timestamp': 2026-03-01T09:58:00Z, logsource: {product: broker}, event.action: heartbeat, observer.name: b1}
+              - {'@timestamp': 2026-03-01T10:00:00Z, logsource: {category: file_access}, event.action: read, device.id: d1}
+              - {'@timestamp': 2026-03-01T10:02:00Z, logsource: {product: broker}, event.action: heartbeat, observer.name: b1}
+              - {'@timestamp': 2026-03-01T10:07:00Z, logsource: {product: broker}, event.action: heartbeat, observer.name: b1}
+              - {'@timestamp': 2026-03-01T11:00:00Z, logsource: {product: broker}, event.action: other}
+          expect: {alerts: 1, unknown: false, actions: [create_incident, quarantine_device]}
+        - {name: nobody has ever heard of it, like: 'the broker is there, and falls silent when the window is over', set: {0.observer.name: null, 2.observer.name: null, 3.observer.name: null}, expect: {alerts: 1, unknown: false}}
+        - name: it was silent
+          like: 'the broker is there, and falls silent when the window is over'
+          set: {'2.@timestamp': 2026-03-01T10:04:01Z, '3.@timestamp': 2026-03-01T10:09:00Z}
+          expect: {alerts: 1, unknown: true, actions: [create_incident]}
+        - {name: it fell silent before the window was over, like: 'the broker is there, and falls silent when the window is over', set: {'3.@timestamp': 2026-03-01T11:00:00Z}, expect: {alerts: 1, unknown: true}}
+        - {name: it does not come back, like: 'the broker is there, and falls silent when the window is over', set: {2.event.action: none, '2.@timestamp': 2026-03-01T11:00:00Z, '3.@timestamp': 2026-03-01T10:02:00Z}, expect: {alerts: 1, unknown: true}}
+`
+
 it.each([
   ['gaps', GAPS],
   ['first_seen', FIRST_SEEN],
   ['silence', SILENCE],
+  ['relies_on', RELIANCE],
 ])('%s, as its tests say', async (_, text) => {
   const results = await runRuleTests(loadClean(text))
   expect(results.flatMap(({ test, problems }) => problems.map((problem) => `${test.name}: ${problem}`))).toEqual([])
