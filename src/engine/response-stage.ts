@@ -49,6 +49,7 @@ export function createResponse(parts: ResponseParts, recording: RecordingPorts):
     caseFiles: (incident) => caseFiles(incident, caseSources(parts)),
     ruleInForce: (id) => ruleOf(id, bundles.active())?.hash,
     audit,
+    unsigned: config.trust.keys === undefined,
     random: Math.random,
     probe,
     onError: (error) => observer.onError('dispatcher', error),

@@ -68,7 +68,7 @@ test('it fits one screen, whatever the values', () => {
   const effects = few(fc.record({ state: fc.constantFrom(...EFFECT_STATES), words: text, reversible: fc.boolean() }))
   const values = few(fc.record({ selection: text, field: text, test: text, value: text }))
   fc.assert(
-    fc.property(incidents, effects, values, (told, acts, why) => {
+    fc.property(incidents, effects, values, fc.boolean(), (told, acts, why, unsigned) => {
       const { summary, title } = brief(
         {
           ...({
@@ -107,6 +107,7 @@ test('it fits one screen, whatever the values', () => {
             entities: [told.entity],
             evidence: [{ eventId: 'e', time: START, ingested: START, line: 1, facts: [{ rule: 'r', title: '', facts: why }] }],
           },
+          unsigned,
         },
       )
       const lines = summary.split('\n')
@@ -122,6 +123,7 @@ test('it fits one screen, whatever the values', () => {
         expect(lines.some((line) => line.startsWith(`${label}: `))).toBe(
           acts.some(({ state }) => (states as readonly string[]).includes(state)),
         )
+      expect(lines.includes('Unsigned: rules and policy are taken as they are')).toBe(unsigned)
       expect(lines.at(-1)).toBe('Look: cordon incidents show ffffffff')
     }),
   )

@@ -7,7 +7,7 @@ import { nounOf } from '../response/words.ts'
 import { entityName, type Incident, shortId } from './incident.ts'
 
 /** One screen: what an incident says of itself has at most so many lines, of so many characters each, whatever the values. */
-export const MOST_LINES = 23
+export const MOST_LINES = 24
 export const LONGEST_LINE = 140
 const LONGEST_TITLE = 200
 /** Of what stands in one line. The rest is counted. */
@@ -19,6 +19,8 @@ const LONGEST_RULE = 60
 export interface Known {
   readonly effects: readonly Pick<Effect, 'id' | 'verb' | 'target' | 'class' | 'state' | 'reversible' | 'approval'>[]
   readonly alert?: Pick<AlertRevision, 'entities' | 'evidence'> | undefined
+  /** Nobody has to sign what decided all this. */
+  readonly unsigned?: boolean | undefined
 }
 
 const NOTHING: Known = { effects: [] }
@@ -50,7 +52,7 @@ const STANDINGS: readonly (readonly [label: string, states: readonly EffectState
 ]
 
 /** What happened, to whom, on which device, why; what was done and confirmed, what waits and until when; how to undo it; where to look. */
-function summaryOf(incident: Incident, { effects, alert }: Known): string {
+function summaryOf(incident: Incident, { effects, alert, unsigned = false }: Known): string {
   const acts = effects.filter((effect) => effect.class !== 'notify' && effect.class !== 'record')
   const words = lastWords(incident)
   const undoable = acts.filter(({ state, reversible }) => reversible && state === 'CONFIRMED')
@@ -74,6 +76,7 @@ function summaryOf(incident: Incident, { effects, alert }: Known): string {
       undoable.map(({ id }) => `cordon actions undo ${shortId(id)}`),
     ),
     ...(incident.resolved === undefined ? [] : [line('Resolved', incident.resolved.reason)]),
+    ...(unsigned ? [line('Unsigned', 'rules and policy are taken as they are')] : []),
     line('Look', `cordon incidents show ${shortId(incident.id)}`),
   ].join('\n')
 }

@@ -55,6 +55,8 @@ export interface RunnerPorts extends RecordingPorts {
   /** The hash of the rule as it is in force; undefined where it is not. */
   readonly ruleInForce: (rule: string) => string | undefined
   readonly audit: Audit
+  /** Nobody has to sign rules and policy: whoever is told of an incident hears that, too. */
+  readonly unsigned?: boolean
   /** Uniform in [0, 1). */
   readonly random: () => number
   readonly probe: (point: CrashPoint) => void | Promise<void>
@@ -331,7 +333,7 @@ export class Runner {
     const { ledger } = this.#ports
     const effects = await Promise.all(incident.effects.slice(-MOST_TOLD).map((id) => ledger.effect(id)))
     const [alert] = await ledger.alerts({ incident: incident.id, limit: 1 })
-    return brief(incident, { effects: effects.filter((known) => known !== undefined), alert })
+    return brief(incident, { effects: effects.filter((known) => known !== undefined), alert, unsigned: this.#ports.unsigned })
   }
 }
 

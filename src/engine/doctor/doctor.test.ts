@@ -64,7 +64,12 @@ describe('before the first start', () => {
   test('a fresh installation is fine but for what nobody did yet, and stays untouched', async () => {
     const config = configure('{rules: [builtin], policy: builtin, listen: {ingest: {port: 0}, api: {port: 0}}}')
     const found = await examine(config, undefined)
-    expect(brief(found).filter((text) => !text.startsWith('ok'))).toEqual(['warning inventory', 'warning responders', 'warning engine'])
+    expect(brief(found).filter((text) => !text.startsWith('ok'))).toEqual([
+      'warning signatures',
+      'warning inventory',
+      'warning responders',
+      'warning engine',
+    ])
     expect(readdirSync(folder).sort()).toEqual(['cordon.yml', 'policy'])
   })
 

@@ -5,6 +5,7 @@ import { opinionOf } from '../opinion/opinion.ts'
 import { loadRules } from '../rules/rules.ts'
 import { readInventory } from '../site.ts'
 import { policyOf } from '../trust/policy-of.ts'
+import { trustedKeys } from '../trust/signed-set.ts'
 import { attempt, type Diagnosis, ok, problem, warning } from './diagnosis.ts'
 
 /** Milliseconds for a vendor to answer. */
@@ -16,6 +17,17 @@ const TOLD_DIAGNOSTICS = 10
 export async function siteChecks(config: Config): Promise<readonly Diagnosis[]> {
   const found = await Promise.all([
     attempt('rules', () => rulesCheck(config)),
+    decisionChecks(config),
+    attempt('inventory', () => inventoryCheck(config)),
+    ...config.responders.map((entry) => responderCheck(config, entry)),
+    attempt('responders', () => respondersCheck(config)),
+  ])
+  return found.flat()
+}
+
+/** What decides about actions: the policy, the policy as code where one is configured, and whether anybody has to sign them. It asks nobody. */
+export async function decisionChecks(config: Config): Promise<readonly Diagnosis[]> {
+  const found = await Promise.all([
     attempt('policy', () => {
       policyOf(config)
       return [ok('policy', config.policy)]
@@ -25,11 +37,19 @@ export async function siteChecks(config: Config): Promise<readonly Diagnosis[]> 
       await opinionOf(config)
       return code === undefined ? [] : [ok('policy as code', 'wasm' in code ? code.wasm : code.opa)]
     }),
-    attempt('inventory', () => inventoryCheck(config)),
-    ...config.responders.map((entry) => responderCheck(config, entry)),
-    attempt('responders', () => respondersCheck(config)),
+    attempt('signatures', () => [signatureCheck(config)]),
   ])
   return found.flat()
+}
+
+function signatureCheck(config: Config): Diagnosis {
+  const keys = trustedKeys(config)
+  if (keys.length > 0) return ok('signatures', `rules and policy have to be signed by ${keys.map(({ name }) => name).join(' or ')}`)
+  return warning(
+    'signatures',
+    'UNSIGNED: rules and policy are taken as they are',
+    'trust.keys names who has to sign them: docs/guides/signing.md',
+  )
 }
 
 function rulesCheck({ rules: roots }: Config): readonly Diagnosis[] {

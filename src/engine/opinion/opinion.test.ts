@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -84,6 +84,8 @@ describe('a compiled policy', () => {
     writeFileSync(file, bytes)
     await expect(regoFile(file)).rejects.toMatchObject({ code: 'OPINION_FILE', message: expect.stringContaining('.sha256') })
     writeFileSync(`${file}.sha256`, readFileSync(`${WASM}.sha256`))
+    await expect(regoFile(file)).rejects.toMatchObject({ code: 'OPINION_FILE', message: expect.stringContaining('policy.rego') })
+    cpSync(join(REGO, 'policy.rego'), join(folder, 'policy.rego'))
     await expect(regoFile(file)).resolves.toBeTypeOf('function')
     bytes[bytes.length - 1]! ^= 1
     writeFileSync(file, bytes)
