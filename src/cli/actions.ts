@@ -88,14 +88,10 @@ export const actionsCommand: CommandFactory = (io) => {
     ['reject', 'Say no to an action that people are asked about. It is over until a new detection.'],
   ] as const
   for (const [name, description] of decisions) {
-    const one = command
-      .command(name)
-      .description(description)
-      .argument('<id>', 'its id, or the beginning of it')
-      .requiredOption('--reason <text>', 'why, for the record')
-      .option('--digest <digest>', 'of what you saw (actions show): if the action is no longer that, nothing happens')
-      .addOption(configOption())
-      .addOption(keyOption())
+    const one = orderCommand(command, name, description).option(
+      '--digest <digest>',
+      'of what you saw (actions show): if the action is no longer that, nothing happens',
+    )
     if (name === 'approve') one.option('--break-glass', 'in an emergency: alone, at once; everybody is told')
     one.action((prefix: string, options: OrderOptions & { reason: string; digest?: string; breakGlass?: boolean }) =>
       onNodeAs(options, 'actions:approve', async (node, principal) => {
