@@ -8,12 +8,12 @@ const COLOURS = { ok: 'green', warning: 'yellow', problem: 'red' } as const
 export const doctorCommand: CommandFactory = (io, done) =>
   new Command('doctor')
     .description(
-      'Look at everything that a node depends on, whether it runs or not: what is wrong, and what to do about it. Changes nothing. CORDON_API_TOKEN lets it ask a running node.',
+      'Look at everything that a node depends on, whether it runs or not: what is wrong, and what to do about it. Changes nothing. A key in CORDON_KEY lets it ask a running node.',
     )
     .addOption(configOption())
     .option('--json', 'one JSON document, for programs')
     .action(async ({ config, json = false }: { config: string; json?: boolean }) => {
-      const findings = await examine(config, process.env.CORDON_API_TOKEN)
+      const findings = await examine(config, process.env.CORDON_KEY)
       const count = (level: Diagnosis['level']) => findings.filter((finding) => finding.level === level).length
       const status = count('problem') > 0 ? 'problems' : 'ok'
       if (json) io.out(JSON.stringify({ status, findings }))

@@ -21,6 +21,8 @@ export interface OrderOptions {
 export const configOption = () => new Option('-c, --config <file>', 'configuration of the node').default('cordon.yml')
 export const keyOption = () =>
   new Option('--key-file <file>', 'API key of whoever gives the order; else the one in CORDON_KEY, else the account that runs the command')
+/** Why, where an order does not insist on it. */
+export const whyOption = () => new Option('--reason <text>', 'why, for the record').default('no reason given')
 export const formatOption = () => new Option('--format <format>', 'default: text on a terminal, json in a pipe').choices(['text', 'json'])
 export const limitOption = () => new Option('-n, --limit <count>', 'how many, the newest first').default(50).argParser(positiveInteger)
 

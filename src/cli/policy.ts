@@ -1,9 +1,9 @@
 import { Command, Option } from 'commander'
 import { loadConfig } from '../engine/config.ts'
 import { egressOf } from '../engine/egress/egress.ts'
-import { reviewGrant } from '../engine/rules/grants.ts'
+import { orderGrant, reviewGrant } from '../engine/rules/grants.ts'
 import { type CommandFactory, EXIT } from './io.ts'
-import { configOption, keyOption, type OrderOptions, ordering } from './node-options.ts'
+import { configOption, keyOption, type OrderOptions, ordering, whyOption } from './node-options.ts'
 
 export const policyCommand: CommandFactory = (io, done) => {
   const command = new Command('policy').description('Who may do what: rules request, policy grants.')
@@ -12,9 +12,10 @@ export const policyCommand: CommandFactory = (io, done) => {
     .description('Show what changed in a rule since its grant was given, and pin the rule as it is now.')
     .argument('<rule>', 'id, name or title of the rule')
     .option('--dry-run', 'show only; exit 1 if something changed')
+    .addOption(whyOption())
     .addOption(configOption())
     .addOption(keyOption())
-    .action((name: string, options: OrderOptions & { dryRun?: boolean }) => {
+    .action(async (name: string, options: OrderOptions & { dryRun?: boolean; reason: string }) => {
       const config = loadConfig(options.config)
       const review = reviewGrant(config, name)
       for (const { grant, changes } of review.grants) {
@@ -24,7 +25,8 @@ export const policyCommand: CommandFactory = (io, done) => {
       }
       if (options.dryRun) done(review.grants.some(({ changes }) => changes.length > 0) ? EXIT.findings : EXIT.clean)
       else {
-        review.renew(ordering(config, options, 'policy:grant').name, Date.now())
+        const { name: by } = ordering(config, options, 'policy:grant')
+        await orderGrant(config, review, { by, why: options.reason }, Date.now())
         io.out(`pinned in ${review.file}; a running node reads it within a second`)
       }
     })

@@ -12,6 +12,7 @@ import { crashPoints } from './crash-point.ts'
 import { dataPaths, lockDataFolder } from './data-folder.ts'
 import { correlateStage, matchStage } from './detection/detection-stage.ts'
 import { openDoor } from './door/door.ts'
+import { watchExpiry } from './door/key-orders.ts'
 import { type FreshKeys, openKeys } from './door/keys.ts'
 import { listen, scrubbingErrors } from './door/listener.ts'
 import { refusals } from './door/refusals.ts'
@@ -27,7 +28,7 @@ import { privacyOf } from './privacy.ts'
 import { Readers } from './readers.ts'
 import { createResponse, recordingOf } from './response-stage.ts'
 import { ROLES, type Role, rolesOf } from './roles.ts'
-import { localAccount, observeRules, startActivation } from './rules/activation.ts'
+import { localAccount, observePolicy, observeRules, startActivation } from './rules/activation.ts'
 import { openBundles } from './rules/bundles.ts'
 import { readSite, wholePolicy } from './site.ts'
 import { connectElasticsearch } from './store/elasticsearch.ts'
@@ -153,6 +154,7 @@ async function startStages(parts: Parts): Promise<Omit<Engine, 'stop'>> {
   const rules = active && bundles.rulesOf(active.bundle)
   const by = localAccount()
   parts.audit.tell(fact('node.started', { roles: [...roles].join(), bundle: active?.bundle ?? '' }, { by, why: 'the node was started' }))
+  observePolicy(parts)
   return { config, roles, rules, ...listening, drained: () => readers.drained() }
 }
 
@@ -172,13 +174,14 @@ async function startResponse(parts: ResponseParts, recording: RecordingPorts, re
 }
 
 async function startListeners(
-  { config, paths, privacy, metrics, observer, onClose }: Parts,
+  { config, paths, privacy, metrics, observer, audit, onClose }: Parts,
   checks: readonly Check[],
   ingest: IngestStage | undefined,
   offered: Pick<ApiBackend, 'operations' | 'webhooks' | 'links'>,
 ): Promise<Pick<Engine, 'apiUrl' | 'ingestUrl' | 'freshTokens'>> {
   const keysFile = config.tokens ?? paths.tokens
   const keys = openKeys(keysFile, (error) => observer.onError('keys', error))
+  onClose(watchExpiry(keys, (told) => audit.tell(told)))
   const doorOf = <Holder>(listener: 'ingest' | 'api', holderOf: (token: string) => Holder | undefined) => {
     const tell = refusals(listener, (text) => observer.onNote('door', text))
     // People come by the address that their links have.

@@ -12,6 +12,7 @@ export class WatchedFiles<T> {
   private value: T
   private stamp: string
   private lookedAt: number
+  private taken: (value: T) => void = () => {}
   /** Why the files as they are now cannot be read; undefined while the value is theirs. */
   problem: unknown
 
@@ -36,11 +37,18 @@ export class WatchedFiles<T> {
     try {
       this.value = this.read()
       this.problem = undefined
+      this.taken(this.value)
     } catch (error) {
       this.problem = error
       this.onError(error)
     }
     return this.value
+  }
+
+  /** Tells one listener of the value that is in force, and of each that takes its place. */
+  onTaken(listener: (value: T) => void): void {
+    this.taken = listener
+    listener(this.value)
   }
 
   private look(): string {

@@ -1,5 +1,7 @@
 import { afterEach, expect, test } from 'vitest'
 import { CordonError } from '../event/error.ts'
+import { reject } from './answers.ts'
+import { acknowledge, resolve } from './incident-orders.ts'
 import { requestUndo, startActions, stopActions } from './operator.ts'
 import { alertOn, closeSites, MINUTE, quarantines, type Site, START, setUp, UNAUDITED } from './testbed.ts'
 
@@ -88,4 +90,22 @@ test('the kill switch is a fact, and so is what policy left to people', async ()
   expect(of('actions.stopped')).toEqual([{ by: 'bo', why: 'a test' }])
   expect(of('actions.started')).toEqual([{ by: 'amara', why: '' }])
   expect(of('effect.recommended').map(({ why }) => why)).toContain('no grant lets this rule ask for quarantine_device')
+})
+
+test('what a person decides has the person’s name: a refusal, an incident’s acknowledgement and end, what may try again', async () => {
+  const { site, rule } = setUp()
+  site.policy = { ...site.policy, grants: site.policy.grants.map((grant) => ({ ...grant, mode: 'approve' as const })) }
+  await site.alert(alertOn('d1', rule))
+  await site.run()
+  const [asked] = await quarantines(site)
+  const bo = { name: 'bo', via: 'key', roles: ['responder'] } as const
+  await reject({ ...site.ports, policy: () => site.policy, responders: [] }, asked!.id, { principal: bo, reason: 'a test of ours' })
+  const [incident] = await site.ledger.incidents({ limit: 1 })
+  await acknowledge(site.ports, incident!.id, 'amara', 'on it')
+  await resolve(site.ports, incident!.id, 'amara', 'all is well')
+  const facts = await factsOf(site)
+  const of = (what: string) => facts.filter((fact) => fact.what === what).map(({ sealed: { by, why } }) => [by, why])
+  expect(of('effect.rejected')).toContainEqual(['bo', 'rejected by bo: a test of ours'])
+  expect(of('incident.acknowledged')).toEqual([['amara', 'on it']])
+  expect(of('incident.resolved')).toEqual([['amara', 'all is well']])
 })

@@ -14,7 +14,12 @@ import type { Guard } from './guards.ts'
 const CORDON = 'cordon'
 
 /** A decision about an effect, an attempt, an answer, an outcome or an order; not where only a lease or the next look changed. */
-export function effectFact(before: Effect | undefined, after: Effect, now: number): readonly AuditFact[] {
+export function effectFact(
+  before: Effect | undefined,
+  after: Effect,
+  now: number,
+  by: string = whoDecided(before, after),
+): readonly AuditFact[] {
   const step = stepOf(before, after)
   if (step === undefined) return []
   const { id, verb, class: kind, responder, target, epoch, version, revision, attempts, rule, incident } = after
@@ -37,7 +42,7 @@ export function effectFact(before: Effect | undefined, after: Effect, now: numbe
         state: after.state.toLowerCase(),
         ...(after.approval === undefined ? {} : { approval: after.approval.digest }),
       },
-      sealed: { by: whoDecided(before, after), why: after.reason, target: `${target.kind} ${target.id}` },
+      sealed: { by, why: after.reason, target: `${target.kind} ${target.id}` },
     },
   ]
 }
@@ -76,7 +81,18 @@ export function recommendationFact(incident: Incident, { verb, target, reason, a
   }
 }
 
-export function incidentFact(before: Incident | undefined, after: Incident, now: number): readonly AuditFact[] {
+/** Who said so, and why. */
+export interface Decision {
+  readonly by: string
+  readonly why: string
+}
+
+export function incidentFact(
+  before: Incident | undefined,
+  after: Incident,
+  now: number,
+  { by, why }: Decision = { by: CORDON, why: after.resolved?.reason ?? after.title },
+): readonly AuditFact[] {
   if (before?.status === after.status) return []
   return [
     {
@@ -84,7 +100,7 @@ export function incidentFact(before: Incident | undefined, after: Incident, now:
       at: now,
       what: `incident.${after.status}`,
       open: { incident: after.id, severity: after.severity, rule: after.rule.id },
-      sealed: { by: CORDON, why: after.resolved?.reason ?? after.title, target: entityKey(after.entity) },
+      sealed: { by, why, target: entityKey(after.entity) },
     },
   ]
 }

@@ -1,6 +1,7 @@
 import { CordonError } from '../event/error.ts'
 import type { Incident } from '../incidents/incident.ts'
 import { acknowledgeIncident, resolveIncident } from '../incidents/lifecycle.ts'
+import type { Decision } from './facts.ts'
 import { type RecordingPorts, record } from './recording.ts'
 
 /**
@@ -9,7 +10,7 @@ import { type RecordingPorts, record } from './recording.ts'
  * @throws CordonError `INCIDENT_OVER`
  */
 export function acknowledge(ports: RecordingPorts, id: string, by: string, reason: string): Promise<Incident> {
-  return order(ports, id, (incident, now) => acknowledgeIncident(incident, by, reason, now))
+  return order(ports, id, { by, why: reason }, (incident, now) => acknowledgeIncident(incident, by, reason, now))
 }
 
 /**
@@ -18,13 +19,18 @@ export function acknowledge(ports: RecordingPorts, id: string, by: string, reaso
  * @throws CordonError `INCIDENT_OVER`
  */
 export function resolve(ports: RecordingPorts, id: string, by: string, reason: string): Promise<Incident> {
-  return order(ports, id, (incident, now) => resolveIncident(incident, `${by}: ${reason}`, now))
+  return order(ports, id, { by, why: reason }, (incident, now) => resolveIncident(incident, `${by}: ${reason}`, now))
 }
 
-function order(ports: RecordingPorts, id: string, change: (incident: Incident, now: number) => Incident): Promise<Incident> {
+function order(
+  ports: RecordingPorts,
+  id: string,
+  decision: Decision,
+  change: (incident: Incident, now: number) => Incident,
+): Promise<Incident> {
   return record(ports, async (recording) => {
     const incident = (await recording.read.incident(id))!
-    if (incident.status !== 'resolved') return recording.incident(incident, change(incident, recording.now))
+    if (incident.status !== 'resolved') return recording.incident(incident, change(incident, recording.now), decision)
     throw new CordonError('INCIDENT_OVER', `the incident is resolved: ${incident.resolved?.reason}`, {
       hint: 'a new detection opens another one',
     })

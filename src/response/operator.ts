@@ -109,7 +109,7 @@ async function release(recording: Recording, ids: readonly string[], by: string)
     if (effect?.state !== 'HELD') continue
     if (recording.now - effect.times.proposed <= HELD_FOR) {
       released++
-      await recording.effect(effect, apply(effect, 'release', `${by} let actions go on`, { dueAt: recording.now }))
+      await recording.effect(effect, apply(effect, 'release', `${by} let actions go on`, { dueAt: recording.now }), by)
     } else {
       expired++
       const times = { ...effect.times, ended: recording.now }

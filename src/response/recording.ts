@@ -3,7 +3,7 @@ import type { Incident } from '../incidents/incident.ts'
 import { tellAction } from '../incidents/lifecycle.ts'
 import type { Ledger, LedgerTransaction } from '../stores/ledger.ts'
 import { type Effect, type EffectState, isTelling } from './effect.ts'
-import { effectFact, guardFact, incidentFact } from './facts.ts'
+import { type Decision, effectFact, guardFact, incidentFact } from './facts.ts'
 import type { Guard } from './guards.ts'
 import { amend, apply, callOff, TRANSITIONS } from './transitions.ts'
 import { nounOf, type Sentence, sentence } from './words.ts'
@@ -86,10 +86,11 @@ export class Recording {
     this.now = now
   }
 
-  async effect(before: Effect | undefined, after: Effect): Promise<Effect> {
+  /** @param by who decided, where the effect does not say so itself */
+  async effect(before: Effect | undefined, after: Effect, by?: string): Promise<Effect> {
     const written = { ...after, version: (before?.version ?? 0) + 1 }
     await this.read.putEffect(written)
-    this.facts.push(...effectFact(before, written, this.now))
+    this.facts.push(...effectFact(before, written, this.now, by))
     if (before?.state !== after.state || before.times.accepted !== after.times.accepted)
       this.changes.push({ kind: 'effect', before, effect: written })
     const said = sentence(written, before?.state)
@@ -116,11 +117,12 @@ export class Recording {
     if (!isTelling(effect)) await this.#tell(effect, { text, news: true, recurs: false })
   }
 
-  async incident(before: Incident | undefined, after: Incident): Promise<Incident> {
+  /** @param decision of a person, where one decided */
+  async incident(before: Incident | undefined, after: Incident, decision?: Decision): Promise<Incident> {
     if (after === before) return after
     const written = { ...after, version: (before?.version ?? 0) + 1 }
     await this.read.putIncident(written)
-    this.facts.push(...incidentFact(before, written, this.now))
+    this.facts.push(...incidentFact(before, written, this.now, decision))
     this.changes.push({ kind: 'incident', before, incident: written })
     if (before !== undefined && written.revision > before.revision) await this.#spread(written)
     if (written.status === 'resolved' && before?.status !== 'resolved') await this.#letGo(written)

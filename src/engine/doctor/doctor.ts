@@ -16,7 +16,7 @@ export type { Diagnosis }
  * questions, changes nothing, and throws nothing: what cannot be looked at is a finding.
  *
  * @param configPath of cordon.yml; a mistake there is all that is found
- * @param token of scope `api`: with it a running node is asked for its own health
+ * @param token an API key: with it a running node is asked for its own health
  */
 export async function examine(configPath: string, token: string | undefined): Promise<readonly Diagnosis[]> {
   let config: Config

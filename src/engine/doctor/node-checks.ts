@@ -71,7 +71,7 @@ async function apiChecks(address: Address, token: string | undefined): Promise<r
     ]
   const running = ok('engine', `runs, API at ${url}`)
   if (token === undefined)
-    return [running, warning('engine health', 'not asked, for want of a token', 'set CORDON_API_TOKEN to a token of scope api')]
+    return [running, warning('engine health', 'not asked, for want of a key', 'set CORDON_KEY to an API key of any role')]
   return [running, ...(await attempt('engine health', () => healthCheck(url, token)))]
 }
 
@@ -81,7 +81,7 @@ async function healthCheck(url: string, token: string): Promise<readonly Diagnos
   if (typeof answer === 'string') return [problem(check, `${url}/health: ${answer}`, 'see the log of the node')]
   // 503 is the answer of a node that is not well.
   if (answer.status !== 200 && answer.status !== 503) {
-    const remedy = answer.status === 401 ? 'CORDON_API_TOKEN must be a token of scope api' : 'see the log of the node'
+    const remedy = answer.status === 401 ? 'the key in CORDON_KEY is unknown, expired or revoked' : 'see the log of the node'
     return [problem(check, `${url}/health answers ${answer.status}`, remedy)]
   }
   const { checks } = (await answer.json()) as Health

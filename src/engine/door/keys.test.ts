@@ -1,10 +1,12 @@
 import { chmodSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { ROLES } from '../../access/principal.ts'
+import type { AuditFact } from '../../audit/fact.ts'
 import { digest } from '../../event/id.ts'
-import { createKey, holderOfKey, listKeys, openKeys, revokeKeys } from './keys.ts'
+import { watchExpiry } from './key-orders.ts'
+import { createKey, holderOfKey, keyId, listKeys, openKeys, revokeKeys } from './keys.ts'
 import { whoOrders } from './orders.ts'
 
 const DAY = 86_400_000
@@ -79,6 +81,44 @@ test('a running node hears of new and revoked keys, and keeps the last ones wher
   writeFileSync(path, good)
   await revokeKeys(path, 'alice', Date.now())
   await expect.poll(() => keys.principal(key), soon).toBeUndefined()
+})
+
+test('a token of a sender sends, until it is revoked or its own time is over; of two of one name each is revoked by itself', async () => {
+  const keys = openKeys(path)
+  const [one, two] = [await createKey(path, 'fleet', 'sender', undefined, NOW), await createKey(path, 'fleet', 'sender', DAY, NOW)]
+  expect(() => holderOfKey(path, one, NOW)).toThrow(expect.objectContaining({ code: 'KEY_REFUSED' }))
+  expect(listKeys(path).slice(2)).toMatchObject([
+    { name: 'fleet', role: 'sender', id: keyId(one) },
+    { name: 'fleet', role: 'sender', id: keyId(two), expires: '2026-03-02T00:00:00.000Z' },
+  ])
+  const later = openKeys(path, undefined, () => NOW + DAY)
+  expect([later.sender(one), later.sender(two), later.principal(one)]).toEqual([{ name: 'fleet' }, undefined, undefined])
+  await revokeKeys(path, keyId(one), NOW)
+  await expect.poll(() => keys.sender(one), { timeout: 5_000, interval: 100 }).toBeUndefined()
+})
+
+test('the end of a key is told once, to the audit log of the node that runs by then', async () => {
+  openKeys(path)
+  const key = await createKey(path, 'alice', 'responder', DAY, NOW)
+  await createKey(path, 'bob', 'responder', DAY, NOW)
+  await revokeKeys(path, 'bob', NOW)
+  let now = NOW + DAY - 1
+  const told: AuditFact[] = []
+  vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] })
+  try {
+    const stop = watchExpiry(
+      openKeys(path),
+      (one) => told.push(one),
+      () => now,
+    )
+    for (now of [NOW + DAY - 1, NOW + DAY, NOW + DAY + 1_000]) vi.advanceTimersByTime(1_000)
+    stop()
+  } finally {
+    vi.useRealTimers()
+  }
+  expect(told).toMatchObject([
+    { what: 'api_key.expired', at: NOW + DAY, open: { key: keyId(key), role: 'responder' }, sealed: { by: 'cordon', target: 'alice' } },
+  ])
 })
 
 test('orders at once lose no key', async () => {

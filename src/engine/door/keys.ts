@@ -14,20 +14,22 @@ const kept = { name: z.string().min(1), hash: z.string().regex(/^[0-9a-f]{64}$/)
 const storedKeys = z.array(
   z.discriminatedUnion('scope', [
     /** Sends events, and may do nothing else. Its name is its events' sender for good, so they keep their identity. */
-    z.strictObject({ scope: z.literal('ingest'), ...kept }),
+    z.strictObject({ scope: z.literal('ingest'), ...kept, expires: time.optional() }),
     /** Of a person or program. One without a role was made before there were any, and reads. */
     z.strictObject({ scope: z.literal('api'), ...kept, role: z.enum(ROLES).default('viewer'), expires: time.optional() }),
   ]),
 )
 type Stored = z.infer<typeof storedKeys>[number]
 
+/** What a key is for: a role of people and programs, or `sender` for what sends events and may do nothing else. */
+export type KeyRole = Role | 'sender'
+
 /** A key as people see it: never the key itself, of which only the hash is kept. */
 export interface KeyInfo {
   /** The beginning of its hash: names it, and opens nothing. */
   readonly id: string
   readonly name: string
-  /** A role, or `sender` for what sends events. */
-  readonly role: Role | 'sender'
+  readonly role: KeyRole
   readonly created: string
   readonly expires?: string
   readonly revoked?: string
@@ -41,6 +43,8 @@ export interface Keys {
   sender(token: string): { readonly name: string } | undefined
   /** Whose key this is; undefined where it is unknown, expired or revoked. */
   principal(key: string): Principal | undefined
+  /** Those whose time was over after `since`, and until `now`. */
+  expired(since: number, now: number): readonly KeyInfo[]
   readonly fresh: FreshKeys | undefined
 }
 
@@ -64,6 +68,12 @@ export function openKeys(path: string, onError: (error: unknown) => void = () =>
       return key?.scope === 'ingest' ? { name: key.name } : undefined
     },
     principal: (key) => principalOf(find(file.current(), key, now())),
+    expired: (since, until) =>
+      file
+        .current()
+        .filter((key) => isInForce(key, since) && !isInForce(key, until))
+        .filter(({ revoked }) => revoked === undefined)
+        .map(infoOf),
   }
 }
 
@@ -86,22 +96,24 @@ export function listKeys(path: string): readonly KeyInfo[] {
 }
 
 /**
- * Makes a key.
+ * Makes a key, or a token of a sender.
  *
- * @param lasts milliseconds until it expires
+ * @param lasts milliseconds until it expires; undefined for what does not
  * @returns the key: the only time that it can be shown
  * @throws CordonError `KEY_NAME`, `KEYS_INVALID`, `KEYS_MISSING`
  */
-export async function createKey(path: string, name: string, role: Role, lasts: number, now: number): Promise<string> {
+export async function createKey(path: string, name: string, role: KeyRole, lasts: number | undefined, now: number): Promise<string> {
   if (!PERSON_NAME.test(name)) {
     throw new CordonError('KEY_NAME', `"${name}" cannot name the holder of a key`, {
       hint: 'letters, digits, ".", "_" and "-", beginning with a letter or digit, such as alice or grafana',
     })
   }
-  const key = `cda_${secret()}`
+  const key = `${role === 'sender' ? 'cdi' : 'cda'}_${secret()}`
+  const made = { name, hash: digest(key), created: new Date(now).toISOString() }
+  const expires = lasts === undefined ? {} : { expires: new Date(now + lasts).toISOString() }
   await change(path, (keys) => [
     ...keys,
-    { scope: 'api', name, role, hash: digest(key), created: new Date(now).toISOString(), expires: new Date(now + lasts).toISOString() },
+    role === 'sender' ? { scope: 'ingest', ...made, ...expires } : { scope: 'api', role, ...made, ...expires },
   ])
   return key
 }
@@ -137,12 +149,11 @@ function principalOf(key: Stored | undefined): Principal | undefined {
 }
 
 function isInForce(key: Stored, now: number): boolean {
-  return key.revoked === undefined && (key.scope === 'ingest' || key.expires === undefined || Date.parse(key.expires) > now)
+  return key.revoked === undefined && (key.expires === undefined || Date.parse(key.expires) > now)
 }
 
 function infoOf(key: Stored): KeyInfo {
-  const { name, created, revoked } = key
-  const expires = key.scope === 'api' ? key.expires : undefined
+  const { name, created, expires, revoked } = key
   return {
     id: idOf(key),
     name,
@@ -153,7 +164,10 @@ function infoOf(key: Stored): KeyInfo {
   }
 }
 
-const idOf = ({ hash }: Stored) => hash.slice(0, 8)
+const idOf = ({ hash }: Pick<Stored, 'hash'>) => hash.slice(0, 8)
+
+/** What names a key in lists and records. */
+export const keyId = (key: string) => idOf({ hash: digest(key) })
 const secret = () => randomBytes(32).toString('base64url')
 
 function readKeys(path: string): Stored[] {

@@ -81,9 +81,9 @@ describe('the rule files of a node with embedded logs', () => {
       onChange: () => {},
       onError: (_: string, error: unknown) => void said.push((error as CordonError).code),
     }
-    observeRules({ audit: { tell: () => {} }, bundles, metrics, observer })
-    const onClose = (close: () => Promise<void> | void) => void closing.push(close)
     const config = loadConfig(join(folder, 'cordon.yml'))
+    observeRules({ audit: { tell: () => {} }, bundles, config, metrics, observer })
+    const onClose = (close: () => Promise<void> | void) => void closing.push(close)
     const files = await startActivation({
       config,
       bundles,

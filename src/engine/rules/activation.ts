@@ -9,6 +9,7 @@ import type { Trail } from '../audit/trail.ts'
 import type { Config } from '../config.ts'
 import { accountName } from '../door/orders.ts'
 import type { Parts } from '../parts.ts'
+import { provenanceOf } from '../trust/policy-of.ts'
 import { read } from '../trust/signed-set.ts'
 import type { Bundles } from './bundles.ts'
 import { listRuleFiles, type RuleRoot, readPortableRuleFiles } from './rule-files.ts'
@@ -33,11 +34,19 @@ export interface RuleFiles {
 export function observeRules({
   audit,
   bundles,
+  config,
   metrics,
   observer,
-}: Pick<Parts, 'bundles' | 'metrics' | 'observer'> & { readonly audit: Pick<Trail, 'tell'> }): void {
+}: Pick<Parts, 'bundles' | 'config' | 'metrics' | 'observer'> & { readonly audit: Pick<Trail, 'tell'> }): void {
   bundles.onActivation(({ bundle, by, at }) => {
-    audit.tell(fact('rules.activated', { bundle }, { by, why: 'rules in force' }, at))
+    audit.tell(
+      fact(
+        'rules.activated',
+        { bundle, signed: config.trust.keys === undefined ? 'unsigned' : 'signed' },
+        { by, why: 'rules in force' },
+        at,
+      ),
+    )
     const { detections, correlations, refused } = bundles.rulesOf(bundle)
     const left = refused === 0 ? '' : `; ${refused} do not load`
     observer.onNote('rules', `${bundle}, activated by ${by}, is in force: ${detections.length + correlations.length} rules${left}`)
@@ -55,6 +64,30 @@ export function observeRules({
       { value: refused, attributes: { state: 'refused' } },
     ]
   })
+}
+
+/** Says in the audit log and the log which policy decides on this node, and when another one does. */
+export function observePolicy({
+  audit,
+  config,
+  observer,
+  site,
+  onClose,
+}: Pick<Parts, 'config' | 'observer' | 'site' | 'onClose'> & { readonly audit: Pick<Trail, 'tell'> }): void {
+  site.policy.onTaken(() => {
+    try {
+      const { id, by } = provenanceOf(config)
+      const open = { policy: id, signed: by === undefined ? 'unsigned' : 'signed' }
+      audit.tell(fact('policy.activated', open, { by: by ?? localAccount(), why: 'policy in force' }))
+    } catch (error) {
+      // It changed again since it was read: what it is by then is told when it is read.
+      observer.onError('policy', error)
+    }
+  })
+  // A change is told when it is made, not when the next action is decided by it.
+  const looking = setInterval(() => site.policy.current(), EVERY)
+  looking.unref()
+  onClose(() => clearInterval(looking))
 }
 
 /**

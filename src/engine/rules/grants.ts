@@ -1,14 +1,18 @@
 import { readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { CordonError } from '../../event/error.ts'
+import type { Decision } from '../../response/facts.ts'
 import { diffGrant, type GrantChange, renewGrant } from '../../response/grant.ts'
 import type { Grant } from '../../response/policy.ts'
 import { loadPolicy } from '../../response/policy-file.ts'
+import { fact } from '../audit/audit-stage.ts'
+import { recordOrder } from '../audit/order-record.ts'
 import type { Config } from '../config.ts'
 import { isCalled, loadRules } from './rules.ts'
 
 /** A rule's grants, each with what changed since it was pinned. */
 export interface GrantReview {
+  readonly rule: { readonly id: string; readonly hash: string }
   readonly title: string
   readonly file: string
   readonly grants: readonly { readonly grant: Grant; readonly changes: readonly GrantChange[] }[]
@@ -38,6 +42,7 @@ export function reviewGrant(config: Config, name: string): GrantReview {
     })
   }
   return {
+    rule: { id: rule.id, hash: rule.hash },
     title: rule.title,
     file,
     grants: grants.map((grant) => ({ grant, changes: diffGrant(grant, rule) })),
@@ -47,4 +52,17 @@ export function reviewGrant(config: Config, name: string): GrantReview {
       renameSync(`${file}.new`, file)
     },
   }
+}
+
+/** Pins the grants of a review, once the audit log was told who does and why. @throws CordonError as `recordOrder` */
+export async function orderGrant(
+  config: Config,
+  { rule, title, grants, renew }: GrantReview,
+  { by, why }: Decision,
+  now: number,
+): Promise<void> {
+  const verbs = [...new Set(grants.flatMap(({ grant }) => grant.verbs))].sort().join()
+  const open = { rule: rule.id, rule_hash: rule.hash, verbs, changes: grants.flatMap(({ changes }) => changes).length }
+  await recordOrder(config, fact('policy.granted', open, { by, why, target: title }, now))
+  renew(by, now)
 }

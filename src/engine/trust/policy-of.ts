@@ -26,3 +26,10 @@ export function policyOf(config: Pick<Config, 'policy' | 'trust' | 'data'>): Pol
   }
   return policy
 }
+
+/** What the policy's files are now, and who has signed them, if somebody has to. @throws CordonError as {@link policyOf} */
+export function provenanceOf(config: Pick<Config, 'policy' | 'trust'>): { readonly id: string; readonly by: string | undefined } {
+  const keys = trustedKeys(config)
+  const id = policyId(config.policy)
+  return { id, by: keys.length === 0 ? undefined : checkSet('policy', id, read(join(config.policy, POLICY_SIGNATURE)), keys).by }
+}

@@ -4,11 +4,12 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { newKey } from '../../audit/note.ts'
 import { CordonError } from '../../event/error.ts'
+import { listAudit } from '../audit/audit-reading.ts'
 import { loadConfig } from '../config.ts'
 import { startEngine } from '../engine.ts'
 import { policyOf } from './policy-of.ts'
 import { signConfigured } from './sign.ts'
-import type { SignedSet } from './signed-set.ts'
+import { policyId, type SignedSet } from './signed-set.ts'
 
 const rule = (title: string) => `title: ${title}
 id: 11111111-2222-4333-8444-555555555555
@@ -41,6 +42,8 @@ beforeEach(() => {
 })
 afterEach(() => rmSync(folder, { recursive: true }))
 
+const activations = async (set: SignedSet) =>
+  (await listAudit({ config: at('cordon.yml') }, 1_000)).filter(({ what }) => what === `${set}.activated`)
 const refused = (code: string) => expect.objectContaining({ code })
 
 describe('a policy', () => {
@@ -111,7 +114,16 @@ test('rules that are not signed keep a node from starting; on one that runs thos
     await heard('SET_ROLLED_BACK')
     sign('rules')
     await heard('in force')
+    write('policy/grants.yml', 'grants: []\n')
+    sign('policy')
+    await expect.poll(async () => (await activations('policy')).length, { timeout: 10_000, interval: 100 }).toBe(2)
   } finally {
     await engine.stop()
   }
+  expect((await activations('policy')).map(({ open, sealed }) => [open.signed, sealed.by])).toEqual([
+    ['signed', 'ana'],
+    ['signed', 'ana'],
+  ])
+  expect((await activations('policy')).at(-1)?.open.policy).toBe(policyId(at('policy')))
+  expect((await activations('rules')).length).toBeGreaterThan(1)
 })
