@@ -1,6 +1,8 @@
 import { expect, test } from 'vitest'
 import { mayDo, type Permission, type Principal, ROLES } from '../access/principal.ts'
 import { openDoor } from '../engine/door/door.ts'
+import type { Webhooks } from '../engine/door/webhooks.ts'
+import { CordonError } from '../event/error.ts'
 import { createApi } from './app.ts'
 import { accessOf } from './guard.ts'
 
@@ -87,4 +89,24 @@ test('a refusal says who, and never the key', async () => {
   await ask(route, 'cda_something-secret')
   await app.request('/livez', { headers: { host: 'evil.example' } })
   expect(refused).toEqual(['token', 'host'])
+})
+
+test('a webhook that is forged, or of no incident that there is, is refused and counted; where nothing can be kept the vendor keeps it', async () => {
+  const post = async (webhooks: Webhooks) => {
+    refused.length = 0
+    const api = createApi({ door, health: one, metrics: async () => '', operations: undefined, webhooks, links: undefined })
+    const { status } = await api.request('/hooks/pagerduty-incident', { method: 'POST', headers: { host: 'localhost' }, body: '{}' })
+    return [status, refused.length]
+  }
+  const read = () => [{ responder: 'pagerduty-incident', receipts: [], words: [] }]
+  const failing = (code: string) => async () => {
+    throw new CordonError(code, 'no')
+  }
+  const forged: Webhooks['read'] = () => {
+    throw new CordonError('WEBHOOK_SIGNATURE', 'no')
+  }
+  expect(await post({ read, keep: async () => {} })).toEqual([200, 0])
+  expect(await post({ read: forged, keep: async () => {} })).toEqual([403, 1])
+  expect(await post({ read, keep: failing('WEBHOOK_INCIDENT') })).toEqual([404, 1])
+  expect(await post({ read, keep: failing('LEDGER_UNREACHABLE') })).toEqual([503, 0])
 })

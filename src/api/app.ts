@@ -249,7 +249,7 @@ function addWebhooks(app: OpenAPIHono<ApiEnv>, webhooks: Webhooks, door: Pick<Do
       responses: {
         200: json(z.object({ receipts: z.number() }), 'Kept'),
         403: error('Not the vendor\u2019s'),
-        404: error('No responder of this name takes webhooks'),
+        404: error('No responder of this name takes webhooks, or it is about no incident that there is'),
         503: error('Cannot be recorded now; send it again'),
       },
     }),
@@ -266,7 +266,11 @@ function addWebhooks(app: OpenAPIHono<ApiEnv>, webhooks: Webhooks, door: Pick<Do
       if (heard === undefined) return c.json({ error: 'no responder of this name takes webhooks' }, 404)
       try {
         await webhooks.keep(heard, body)
-      } catch {
+      } catch (error) {
+        if (error instanceof CordonError && error.code === 'WEBHOOK_INCIDENT') {
+          door.refused('webhook')
+          return c.json({ error: error.message }, 404)
+        }
         // The vendor keeps it and sends it again: it is our store that is out of reach.
         return c.json({ error: 'cannot be recorded now; send it again' }, 503)
       }

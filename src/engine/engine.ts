@@ -1,6 +1,7 @@
 import { rmSync } from 'node:fs'
 import { type ApiBackend, createApi } from '../api/app.ts'
 import type { Dispatcher } from '../response/dispatcher.ts'
+import { takeWord } from '../response/incident-words.ts'
 import { keepReceipts } from '../response/receipts.ts'
 import type { RecordingPorts } from '../response/recording.ts'
 import type { RuleSet } from '../sigma/ast.ts'
@@ -142,7 +143,10 @@ async function startStages(parts: Parts): Promise<Omit<Engine, 'stop'>> {
     webhooks:
       recording && dispatcher
         ? webhooks(site.links, async (heard, body) => {
-            for (const { responder, receipts } of heard) await keepReceipts(recording, responder, receipts)
+            for (const { responder, receipts, words } of heard) {
+              if (receipts.length > 0) await keepReceipts(recording, responder, receipts)
+              for (const word of words) await takeWord({ ...recording, policy: () => wholePolicy(site) }, responder, word)
+            }
             dispatcher.wake()
             const link = site.links.find(({ name }) => name === heard[0]?.responder)
             if (ingest) await takeReports(ingest.intake, link, body)

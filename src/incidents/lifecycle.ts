@@ -89,6 +89,12 @@ export function acknowledgeIncident(incident: Incident, by: string, reason: stri
   return tell({ ...incident, status: 'acknowledged' }, { at: now, kind: 'acknowledged', text: `Acknowledged by ${by}: ${reason}.` })
 }
 
+/** Nobody looks after it any more. The same object where nobody did, or it is over. */
+export function unacknowledgeIncident(incident: Incident, by: string, reason: string, now: number): Incident {
+  if (incident.status !== 'acknowledged') return incident
+  return tell({ ...incident, status: 'open' }, { at: now, kind: 'reopened', text: `No longer looked after, says ${by}: ${reason}.` })
+}
+
 /** It is over: what it holds is let go by whoever records this. */
 export function resolveIncident(incident: Incident, reason: string, now: number): Incident {
   const text = `Resolved: ${reason}.`

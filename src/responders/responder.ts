@@ -75,6 +75,18 @@ export interface Receipt {
   readonly body: Readonly<Record<string, unknown>>
 }
 
+export const INCIDENT_WORDS = ['acknowledged', 'unacknowledged', 'resolved'] as const
+
+/** What a person has said of an incident where the vendor pages them. */
+export interface IncidentWord {
+  readonly incident: string
+  readonly says: (typeof INCIDENT_WORDS)[number]
+  /** The person, as the vendor calls them. */
+  readonly by: string
+  /** When, by the vendor's clock. Milliseconds since the epoch. */
+  readonly at: number
+}
+
 /** A file of what Cordon holds of an incident, to be kept elsewhere. */
 export interface CaseFile {
   /** Letters, digits, `-`, `_` and dots. */
@@ -158,4 +170,6 @@ export interface ConnectedResponder<D extends PlanDetails = PlanDetails> {
   codeOf?(plan: Plan<D>): string
   /** Takes the vendor's webhook apart. Throws if the signature is wrong. */
   receive?(body: Uint8Array, headers: Readonly<Record<string, string>>): readonly Receipt[]
+  /** What people say by the vendor's webhook. Throws if the signature is wrong, or it is too old. */
+  hear?(body: Uint8Array, headers: Readonly<Record<string, string>>, now: number): readonly IncidentWord[]
 }

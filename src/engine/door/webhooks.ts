@@ -1,5 +1,5 @@
 import { digest } from '../../event/id.ts'
-import type { Receipt } from '../../responders/responder.ts'
+import type { IncidentWord, Receipt } from '../../responders/responder.ts'
 import type { Link } from '../../response/vendor.ts'
 import { linesOf } from '../../sources/lines.ts'
 import type { Intake } from '../../sources/source.ts'
@@ -8,6 +8,8 @@ import type { Intake } from '../../sources/source.ts'
 export interface Heard {
   readonly responder: string
   readonly receipts: readonly Receipt[]
+  /** What people said of incidents. */
+  readonly words: readonly IncidentWord[]
 }
 
 /** Where the vendors' webhooks go. */
@@ -17,7 +19,11 @@ export interface Webhooks {
    * this name takes any. Throws if it is not the vendor's.
    */
   read(responder: string, body: Uint8Array, headers: Readonly<Record<string, string>>): readonly Heard[] | undefined
-  /** Resolves when the receipts, and what the body reports besides, are durable, so that the vendor may forget them. */
+  /**
+   * Resolves when the receipts, what people said, and what the body reports besides, are durable, so that the vendor may forget them.
+   *
+   * @throws CordonError `WEBHOOK_INCIDENT` where people spoke of an incident that there is not
+   */
   keep(heard: readonly Heard[], body: Uint8Array): Promise<void>
 }
 
@@ -25,23 +31,35 @@ export interface Webhooks {
  * A webhook is read by the responder that it is addressed to. A server with one webhook serves several responders: those whose webhooks report
  * the same, and whose key signs this one, hear of it, too.
  */
-export function webhooks(links: readonly Link[], keep: Webhooks['keep']): Webhooks {
+export function webhooks(links: readonly Link[], keep: Webhooks['keep'], now: () => number = Date.now): Webhooks {
   return {
     keep,
     read(name, body, headers) {
       const named = links.find((link) => link.name === name)
-      const receipts = named?.connected.receive?.(body, headers)
-      if (named === undefined || receipts === undefined) return undefined
+      if (named === undefined) return undefined
+      const { receive, hear } = named.connected
+      if (receive === undefined && hear === undefined) return undefined
       const { reports } = named.responder
+      const heard = heardBy(named, body, headers, now())
       const others = reports === undefined ? [] : links.filter((link) => link !== named && link.responder.reports === reports)
-      return [{ responder: name, receipts }, ...others.flatMap((link) => overhears(link, body, headers))]
+      return [heard, ...others.flatMap((link) => overhears(link, body, headers, now()))]
     },
   }
 }
 
-function overhears({ name, connected }: Link, body: Uint8Array, headers: Readonly<Record<string, string>>): Heard[] {
+type Headers = Readonly<Record<string, string>>
+
+function heardBy({ name, connected }: Link, body: Uint8Array, headers: Headers, now: number): Heard {
+  return {
+    responder: name,
+    receipts: connected.receive?.(body, headers) ?? [],
+    words: connected.hear?.(body, headers, now) ?? [],
+  }
+}
+
+function overhears(link: Link, body: Uint8Array, headers: Headers, now: number): Heard[] {
   try {
-    return [{ responder: name, receipts: connected.receive?.(body, headers) ?? [] }]
+    return [heardBy(link, body, headers, now)]
   } catch {
     // Another server's.
     return []

@@ -2,10 +2,11 @@ import { CordonError } from '../../event/error.ts'
 import { formatTime } from '../../event/time.ts'
 import { classify, VendorError } from '../failure.ts'
 import type { ConnectedResponder, IncidentBrief, Observation, Plan, ResponderContext, Target } from '../responder.ts'
-import { readSecret } from '../secret.ts'
+import { readSecret, type SecretRef } from '../secret.ts'
 import { compileTemplate, oneLine, type TemplateData } from '../template.ts'
 import { type Caller, Client, isSuccess } from './client.ts'
 import type { Act, ActRequest, Definition, Look, LookTarget, ReadBack, Value } from './definition.ts'
+import { hearing } from './hear.ts'
 import { type Facts, type Found, find, holds, take } from './judge.ts'
 import type { IncidentName } from './names.ts'
 import { mrkdwn, placeBody, placeTarget } from './place.ts'
@@ -118,6 +119,9 @@ export function connect(definition: Definition, names: ReadonlySet<string>, conf
     verify: (plan, context) => readBack(definition.confirm, plan, context, 'run'),
     ...(definition.undo === undefined ? {} : undoing(definition.undo, definition.confirm_undo!)),
     classify,
+    ...(definition.webhook === undefined || config.webhook_secret === undefined
+      ? {}
+      : { hear: hearing(definition.webhook, readSecret(config.webhook_secret as SecretRef)) }),
   }
 
   function undoing(undo: Act, confirmed: ReadBack): Pick<ConnectedResponder<Details>, 'undo' | 'verifyUndo'> {

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { duration } from '../../settings/duration.ts'
 import type { Verb } from '../../sigma/ast.ts'
-import type { EffectClass } from '../responder.ts'
+import { type EffectClass, INCIDENT_WORDS } from '../responder.ts'
 
 /** The shape of a responder file (docs/reference/responder-files.md). What it means together is checked in check.ts. */
 
@@ -136,6 +136,25 @@ const value = z.union([
   z.strictObject({ from: text, escape: z.literal('mrkdwn') }),
 ])
 
+/** What people do with an incident at the vendor, as its webhook tells. It is signed by HMAC-SHA-256, in hexadecimal, over the body. */
+const webhook = z.strictObject({
+  /** Of the secret with which it is signed, `webhook_secret` in the configuration. Where that is left out no webhook is taken. */
+  about: text,
+  /** Signatures stand here, separated by commas: while a secret is changed there are several. */
+  header,
+  /** What each signature begins with. */
+  prefix: z.string().default(''),
+  /** Only what meets this is a person's word: what the vendor does by itself says nothing. */
+  when: conditions,
+  incident: pointer,
+  by: pointer,
+  /** A time in RFC 3339. */
+  at: pointer,
+  what: pointer,
+  /** What it means, by what stands at `what`. */
+  says: z.record(text, z.enum(INCIDENT_WORDS)),
+})
+
 export const definitionSchema = z.strictObject({
   name: z.string().regex(/^[a-z][a-z0-9-]+$/, 'lower case letters, digits and "-" only'),
   title: text,
@@ -176,9 +195,11 @@ export const definitionSchema = z.strictObject({
   confirm: readBack,
   undo: act.optional(),
   confirm_undo: readBack.optional(),
+  webhook: webhook.optional(),
 })
 
 export type Definition = z.infer<typeof definitionSchema>
+export type Hearing = z.infer<typeof webhook>
 export type Auth = z.infer<typeof auth>
 export type Condition = z.infer<typeof condition>
 export type Value = z.infer<typeof value>

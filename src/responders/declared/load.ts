@@ -61,11 +61,13 @@ function problemsOf(definition: Definition, wrong: Wrong): Problem[] {
   if (TELLING.includes(verb) !== (target === 'incident'))
     problems.push(wrong(['target'], TELLING.includes(verb) ? `${verb} is of an incident` : `${verb} cannot be of an incident`))
   if ((undo === undefined) !== (confirm_undo === undefined)) problems.push(wrong(['undo'], 'undo and confirm_undo need each other'))
+  if (definition.webhook !== undefined && target !== 'incident')
+    problems.push(wrong(['webhook'], `people answer for an incident, not for a ${target}`))
   if (run.request === undefined) problems.push(wrong(['run'], 'needs a request'))
   if (residual !== undefined && settings[residual]?.type !== 'duration')
     problems.push(wrong(['residual'], `there is no setting "${residual}" of type duration`))
   for (const name of [...Object.keys(settings), ...Object.keys(secrets)]) {
-    if (['url', 'allow_private', 'token_url', 'use', 'name'].includes(name) || (name in settings && name in secrets))
+    if (['url', 'allow_private', 'token_url', 'use', 'name', 'webhook_secret'].includes(name) || (name in settings && name in secrets))
       problems.push(wrong([name in settings ? 'settings' : 'secrets', name], `"${name}" is taken`))
   }
   for (const need of needs) {

@@ -12,7 +12,7 @@ export type Settings = Endpoint & Readonly<Record<string, unknown>>
 
 /** The schema of the settings and secrets that a file declares, beside those that every responder has. */
 export function settingsSchema(definition: Definition): z.ZodType<Settings> {
-  const { url, auth, settings, secrets } = definition
+  const { url, auth, settings, secrets, webhook } = definition
   const asksForTokenUrl = auth !== undefined && 'oauth2' in auth && auth.oauth2.token_path === undefined
   const schema = z
     .strictObject({
@@ -21,6 +21,7 @@ export function settingsSchema(definition: Definition): z.ZodType<Settings> {
       ...(asksForTokenUrl ? { token_url: z.url({ protocol: /^https?$/ }).describe('where access tokens are issued') } : {}),
       ...Object.fromEntries(Object.entries(settings).map(([name, setting]) => [name, settingSchema(setting)])),
       ...Object.fromEntries(Object.entries(secrets).map(([name, about]) => [name, secretRef.describe(about)])),
+      ...(webhook === undefined ? {} : { webhook_secret: secretRef.optional().describe(webhook.about) }),
     })
     .refine((config) => encrypted(config as unknown as Endpoint), ENCRYPTED_HINT)
   return schema as unknown as z.ZodType<Settings>
