@@ -1,5 +1,5 @@
 import { CordonError } from '../event/error.ts'
-import { type Answer, approved, rejected } from './approval.ts'
+import { type Answer, approved, isAlone, rejected } from './approval.ts'
 import type { Effect } from './effect.ts'
 import { tellAlso } from './escalation.ts'
 import type { Policy } from './policy.ts'
@@ -26,7 +26,9 @@ export function approve(ports: AnswerPorts, id: string, answer: Answer): Promise
     const effect = await found(recording, id)
     const next = await recording.effect(effect, approved(effect, answer, approvals, recording.now))
     const { name } = answer.principal
-    if (answer.breakGlass === true) {
+    if (isAlone(effect)) {
+      await recording.warn('BREAK_GLASS', next, `${nounOf(next)}, let go by one person alone, was approved by ${name}: ${answer.reason}.`)
+    } else if (answer.breakGlass === true) {
       await recording.warn('BREAK_GLASS', next, `BREAK-GLASS: ${nounOf(next)} was let go by ${name} alone: ${answer.reason}.`)
       const everybody = approvals.escalation.flatMap(({ tell }) => tell)
       await tellAlso(recording, next, everybody, ports.responders)

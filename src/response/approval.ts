@@ -6,7 +6,7 @@ import { formatTime } from '../event/time.ts'
 import type { EffectClass } from '../responders/responder.ts'
 import type { Verb } from '../sigma/ast.ts'
 import { type Effect, NEVER, neverSent } from './effect.ts'
-import { amend, apply } from './transitions.ts'
+import { amend, apply, isEnding, isLive } from './transitions.ts'
 
 /** Who may approve an effect, how many of them it takes, and for how long the question stands. Milliseconds. */
 export interface ApprovalTerms {
@@ -31,7 +31,12 @@ export interface Approvals {
   /** Responders that tell further people, by how long nobody has answered. Milliseconds, ascending. */
   readonly escalation: readonly { readonly after: number; readonly tell: readonly string[] }[]
   /** How long what was let go in an emergency may take to be sent. */
-  readonly breakGlass: { readonly approvers: readonly Role[]; readonly ttl: number }
+  readonly breakGlass: {
+    readonly approvers: readonly Role[]
+    readonly ttl: number
+    /** How long what one person did alone stays in force, unless somebody else approves it by then. */
+    readonly review: number
+  }
 }
 
 /** What an approver is shown, and what an approval is for: of anything else it is none (docs/design.md section 6). */
@@ -77,7 +82,7 @@ export const NO_APPROVALS: Approvals = {
   terms: [],
   people: [],
   escalation: [],
-  breakGlass: { approvers: ['responder'], ttl: 15 * MINUTE },
+  breakGlass: { approvers: ['responder'], ttl: 15 * MINUTE, review: 4 * 60 * MINUTE },
 }
 
 /** What cannot be taken back takes two people, whatever the policy says. */
@@ -119,19 +124,19 @@ export interface Answer {
 }
 
 /**
- * The effect after someone's approval: ready, or waiting for another person's.
+ * The effect after someone's approval: ready, or waiting for another person's; what one person let go alone in an emergency stays in force.
  *
  * @throws CordonError `APPROVAL_NOT_ASKED`, `APPROVAL_EXPIRED`, `APPROVAL_CHANGED`, `APPROVAL_ROLE`, `APPROVAL_OWN`, `APPROVAL_TWICE`
  */
 export function approved(effect: Effect, answer: Answer, approvals: Approvals, now: number): Effect {
+  if (isAlone(effect) && isLive(effect) && !isEnding(effect)) return seconded(effect, effect.approval, answer, approvals, now)
   const { principal, reason, breakGlass = false } = answer
   const approval = open(effect, answer, now)
   const terms = termsFor(effect, approvals)
   requireRole(principal, breakGlass ? approvals.breakGlass.approvers : terms.approvers)
   if (!breakGlass) requireOthers(principal, approval)
-  const { name: by, via } = principal
-  const leave: Leave = { by, via, at: now, reason, saw: approvalSubject(effect), ...(breakGlass ? { breakGlass: true } : {}) }
-  const given = [...approval.given, leave]
+  const { name: by } = principal
+  const given = [...approval.given, { ...leaveOf(effect, answer, now), ...(breakGlass ? ({ breakGlass: true } as const) : {}) }]
   const names = given.map((one) => one.by).join(' and ')
   if (breakGlass) {
     const until = now + approvals.breakGlass.ttl
@@ -139,6 +144,24 @@ export function approved(effect: Effect, answer: Answer, approvals: Approvals, n
   }
   if (given.length < terms.people) return amend(effect, { approval: { ...approval, given } })
   return apply(effect, 'grant', `approved by ${names}: ${reason}`, { approval: { ...approval, given }, dueAt: now })
+}
+
+/** One person let it go in an emergency, and nobody else has approved it. */
+export function isAlone(effect: Effect): effect is Effect & { readonly approval: Approval } {
+  const given = effect.approval?.given ?? []
+  return given.length > 0 && given.every(({ breakGlass }) => breakGlass === true)
+}
+
+/** The effect that one person let go alone, now that another approves of it. */
+function seconded(effect: Effect, approval: Approval, answer: Answer, approvals: Approvals, now: number): Effect {
+  requireShown(effect, approval, answer)
+  requireRole(answer.principal, termsFor(effect, approvals).approvers)
+  requireOthers(answer.principal, approval)
+  return amend(effect, { approval: { ...approval, given: [...approval.given, leaveOf(effect, answer, now)] } })
+}
+
+function leaveOf(effect: Effect, { principal: { name: by, via }, reason }: Answer, now: number): Leave {
+  return { by, via, at: now, reason, saw: approvalSubject(effect) }
 }
 
 /**
@@ -175,7 +198,7 @@ export function approvalProblem(effect: Effect, approvals: Approvals, rule: stri
 }
 
 /** The question, if it stands. */
-function open(effect: Effect, { digest: seen }: Answer, now: number): Approval {
+function open(effect: Effect, answer: Answer, now: number): Approval {
   const { state, approval } = effect
   if (state !== 'AWAITING_APPROVAL' || approval === undefined) {
     throw new CordonError('APPROVAL_NOT_ASKED', `the action is ${state}: nobody is asked to approve it`, { hint: effect.reason })
@@ -185,11 +208,14 @@ function open(effect: Effect, { digest: seen }: Answer, now: number): Approval {
       hint: 'a new detection asks again',
     })
   }
-  const digest = approvalDigest(effect)
-  if (digest !== approval.digest || (seen !== undefined && seen !== digest)) {
-    throw new CordonError('APPROVAL_CHANGED', 'the action is no longer what was shown', { hint: 'look at it again: cordon actions show' })
-  }
+  requireShown(effect, approval, answer)
   return approval
+}
+
+function requireShown(effect: Effect, approval: Approval, { digest: seen }: Answer): void {
+  const digest = approvalDigest(effect)
+  if (digest === approval.digest && (seen === undefined || seen === digest)) return
+  throw new CordonError('APPROVAL_CHANGED', 'the action is no longer what was shown', { hint: 'look at it again: cordon actions show' })
 }
 
 function requireRole({ name, roles }: Principal, approvers: readonly Role[]): void {

@@ -49,7 +49,7 @@ export const approvalsFile = z.strictObject({
     .refine((steps) => steps === null || steps.every(({ after }, at) => at === 0 || after > steps[at - 1]!.after), {
       message: 'each step comes later than the one before',
     }),
-  break_glass: z.strictObject({ approvers, ttl: time }).optional(),
+  break_glass: z.strictObject({ approvers, ttl: time, review: time.default(NO_APPROVALS.breakGlass.review) }).optional(),
 })
 
 export function approvalsOf(file: Settings<z.infer<typeof approvalsFile>> | undefined): Approvals {

@@ -25,6 +25,15 @@ export const EFFECT_STATES = [
 ] as const
 export type EffectState = (typeof EFFECT_STATES)[number]
 
+/** How long an effect is to stay in force, in milliseconds. */
+export interface Expiry {
+  readonly after: number
+  /** While its incident is open it is renewed. */
+  readonly renew: boolean
+  /** One person let it go alone: by then somebody else has to approve it. */
+  readonly alone?: true
+}
+
 /** (verb, target, responder, epoch): at most one is live, and incidents hold it. */
 export interface Effect {
   /** hash(verb, target, responder, epoch): the vendor's idempotency key derives from it. */
@@ -66,7 +75,7 @@ export interface Effect {
   /** Receipt keys that the last read-back looked up: their arrival wakes the effect. */
   readonly awaits?: readonly string[]
   /** How long it is to stay in force once it is confirmed, as the policy said when it was claimed. */
-  readonly expiry?: { readonly after: number; readonly renew: boolean }
+  readonly expiry?: Expiry
   /** When it is undone, or renewed. Milliseconds since the epoch. */
   readonly expires?: number
   /** When on-call was told that the confirmation is overdue. */

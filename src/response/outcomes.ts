@@ -1,4 +1,5 @@
 import type { Failure, Observation, Responder } from '../responders/responder.ts'
+import { isAlone } from './approval.ts'
 import { type Effect, isTelling, NEVER, neverSent } from './effect.ts'
 import type { Policy } from './policy.ts'
 import { backOff, failedOnceMore, isGivenUp } from './retry.ts'
@@ -152,9 +153,11 @@ export function ended(
 }
 
 /** What tells people ends with its incident, and what cannot be undone has no end. */
-export function expiryOf(effect: Effect, { expiries }: Policy): Effect['expiry'] {
-  const found = isTelling(effect) || !effect.reversible ? undefined : expiries.find(({ verb }) => verb === effect.verb)
-  return found && { after: found.after, renew: found.renew }
+export function expiryOf(effect: Effect, { expiries, approvals }: Policy): Effect['expiry'] {
+  if (isTelling(effect) || !effect.reversible) return undefined
+  const found = expiries.find(({ verb }) => verb === effect.verb)
+  if (!isAlone(effect)) return found && { after: found.after, renew: found.renew }
+  return { after: Math.min(approvals.breakGlass.review, found?.after ?? Number.POSITIVE_INFINITY), renew: false, alone: true }
 }
 
 /** Kept back by a guard: a person, or a new detection, lets it go on. */

@@ -2,9 +2,9 @@ import { type CordonError, messageOf } from '../event/error.ts'
 import { formatTime } from '../event/time.ts'
 import { brief } from '../incidents/brief.ts'
 import type { ApprovalLink, CaseFile, IncidentBrief, Observation, Plan } from '../responders/responder.ts'
-import { approvalProblem } from './approval.ts'
+import { approvalProblem, isAlone } from './approval.ts'
 import { type Effect, effectId, isTelling, NEVER, subjectOf } from './effect.ts'
-import { unanswered } from './escalation.ts'
+import { tellAlso, unanswered } from './escalation.ts'
 import { type Fleet, judge, stopped } from './guards.ts'
 import {
   accepted,
@@ -139,6 +139,13 @@ export class Runner {
       await recording.effect(effect, amend(effect, { dueAt: expires ?? NEVER }))
       return undefined
     }
+    if (expiry.alone === true && !isAlone(effect)) {
+      // Somebody else approved it meanwhile: from here on it is as any other.
+      const own = expiryOf(effect, this.#ports.policy())
+      const until = own && (effect.times.confirmed ?? recording.now) + own.after
+      await recording.effect(effect, amend(effect, { expiry: own, expires: until, dueAt: Math.max(recording.now, until ?? NEVER) }))
+      return undefined
+    }
     const incidents = await Promise.all(holds.map((id) => recording.read.incident(id)))
     if (expiry.renew && incidents.some((incident) => incident !== undefined && incident.status !== 'resolved')) {
       const until = recording.now + expiry.after
@@ -147,8 +154,17 @@ export class Runner {
       await recording.warn('EFFECT_RENEWED', renewed, text)
       return undefined
     }
-    const ending = callOff(effect, AUTOMATIC, `its time of ${inWords(expiry.after)} is over`, recording.now)
-    return ending && this.#beginUndo(recording, await recording.effect(effect, ending))
+    const over = `its time of ${inWords(expiry.after)} is over`
+    const reason = expiry.alone === true ? `${over}, and nobody approved it besides ${effect.approval?.given[0]?.by}` : over
+    const ending = callOff(effect, AUTOMATIC, reason, recording.now)
+    if (ending === undefined) return undefined
+    const calledOff = await recording.effect(effect, ending)
+    if (expiry.alone === true) {
+      await recording.warn('BREAK_GLASS_OVER', calledOff, `BREAK-GLASS is over: ${nounOf(calledOff)} is to be undone: ${reason}.`)
+      const everybody = this.#ports.policy().approvals.escalation.flatMap(({ tell }) => tell)
+      await tellAlso(recording, calledOff, everybody, this.#ports.links)
+    }
+    return this.#beginUndo(recording, (await recording.read.effect(calledOff.id)) ?? calledOff)
   }
 
   async #beginUndo(recording: Recording, effect: Effect): Promise<Effect | undefined> {
