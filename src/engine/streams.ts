@@ -84,7 +84,8 @@ export async function prepareStreams(config: Config, options: { readonly create:
   })
 }
 
-function kafkaSettings({ node, retention }: Config, streams: KafkaConfig): KafkaSettings {
+/** What the configuration says of Kafka, with its secrets. @throws CordonError `SECRET_MISSING`, `TLS_FILE` */
+export function kafkaSettings({ node, retention }: Pick<Config, 'node' | 'retention'>, streams: KafkaConfig): KafkaSettings {
   const { brokers, prefix, partitions, replication, compression, tls, sasl } = streams
   return {
     brokers,

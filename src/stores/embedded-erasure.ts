@@ -1,20 +1,7 @@
 import { DatabaseSync } from 'node:sqlite'
-import { type Json, parseJson, stringifyJson } from '../event/json.ts'
+import { parseJson, stringifyJson } from '../event/json.ts'
 import type { Effect } from '../response/effect.ts'
-import { isLive } from '../response/transitions.ts'
-
-/** What is done to everything that is written down of somebody. */
-export interface Rewrite {
-  readonly replaced: (text: string) => string
-  readonly replacedIn: (value: Json) => Json
-}
-
-export interface Rewritten {
-  /** Rows that changed, or would, by table. */
-  readonly changed: ReadonlyMap<string, number>
-  /** Actions that name somebody and are in force: left as they are. */
-  readonly inForce: number
-}
+import { isInForce, type Rewrite, type Rewritten } from './rewriting.ts'
 
 /** Columns that name people: documents in JSON, and texts that are looked up. */
 const COLUMNS: Readonly<Record<string, readonly (readonly [column: string, kind: 'document' | 'text'])[]>> = {
@@ -48,7 +35,7 @@ export function rewriteEmbeddedLedger(file: string, rewrite: Rewrite, dryRun: bo
         const before = names.map((name) => row[name] as string)
         const after = columns.map(([, kind], at) => (kind === 'text' ? rewrite.replaced(before[at]!) : document(before[at]!, rewrite)))
         if (after.every((text, at) => text === before[at])) continue
-        if (table === 'effects' && isInForce(before[0]!)) {
+        if (table === 'effects' && isInForce(parseJson(before[0]!) as unknown as Effect)) {
           inForce++
           continue
         }
@@ -61,12 +48,6 @@ export function rewriteEmbeddedLedger(file: string, rewrite: Rewrite, dryRun: bo
     database.close()
   }
   return { changed, inForce }
-}
-
-/** It can be undone, or may still be sent: without its target nobody could do either. */
-function isInForce(text: string): boolean {
-  const effect = parseJson(text) as unknown as Effect
-  return isLive(effect) && (effect.reversible || effect.state !== 'CONFIRMED')
 }
 
 function document(text: string, rewrite: Rewrite): string {

@@ -8,7 +8,7 @@ import { GroupConsumer } from './kafka/group-consumer.ts'
 import { PartitionReader } from './kafka/reader.ts'
 import type { KafkaSettings } from './kafka/settings.ts'
 import { onceSettled } from './kafka/settling.ts'
-import { checkTopics, createTopics, topicOf } from './kafka/topics.ts'
+import { checkTopics, createTopics, type Lifetime, lifetimesOf, topicOf } from './kafka/topics.ts'
 import {
   type Appended,
   COMPACTED,
@@ -64,6 +64,19 @@ export async function prepareTopics(settings: KafkaSettings, { create }: { reado
     return { created, problems: await onceSettled(() => checkTopics(admin, settings)) }
   } catch (error) {
     throw namedError(error, `cannot prepare the topics on ${settings.brokers.join(', ')}`)
+  } finally {
+    await admin.disconnect().catch(() => {})
+  }
+}
+
+/** How long the brokers keep each log's records. @throws CordonError as {@link prepareTopics} */
+export async function topicLifetimes(settings: KafkaSettings): Promise<ReadonlyMap<LogName, Lifetime>> {
+  const admin = createClient(settings).admin()
+  try {
+    await admin.connect()
+    return await lifetimesOf(admin, settings)
+  } catch (error) {
+    throw namedError(error, `cannot ask ${settings.brokers.join(', ')} how long topics are kept`)
   } finally {
     await admin.disconnect().catch(() => {})
   }

@@ -1,70 +1,103 @@
 import { randomBytes } from 'node:crypto'
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { dirname } from 'node:path'
 import { auditFiles } from '../../audit/files.ts'
 import { openAuditLog } from '../../audit/log.ts'
 import { Seals } from '../../audit/seals.ts'
-import { CordonError } from '../../event/error.ts'
-import { stringifyJson } from '../../event/json.ts'
 import { Person } from '../../privacy/person.ts'
+import type { Elasticsearch } from '../../stores/elasticsearch/client.ts'
+import { dropReplaced, replacedIndices, rewriteIndices } from '../../stores/elasticsearch/erasure.ts'
+import { ledgerIndex } from '../../stores/elasticsearch/journal.ts'
+import { hasLedger, rewriteLedger } from '../../stores/elasticsearch/ledger.ts'
 import { rewriteEmbeddedLedger } from '../../stores/embedded-erasure.ts'
-import { LOGS, type LogName, type Streams } from '../../streams/log.ts'
+import type { Rewrite } from '../../stores/rewriting.ts'
+import type { LogName } from '../../streams/log.ts'
 import { auditLogOptions, fact } from '../audit/audit-stage.ts'
 import type { Config } from '../config.ts'
 import { type DataPaths, dataPaths, lockDataFolder } from '../data-folder.ts'
 import { IngestStore } from '../ingest/ingest-store.ts'
 import { createLog } from '../log.ts'
 import { readInventory } from '../site.ts'
-import { withStreams } from '../streams.ts'
-
-const BATCH = 5_000
+import { connectElasticsearch } from './elasticsearch.ts'
+import { type Remains, remainsIn } from './remains.ts'
 
 export interface Erasure {
   readonly pseudonym: string
-  /** Rows that were changed, or would be: of the ledger by table, and of what was observed of the person. */
+  /** What was changed, or would be, and how often: tables, kinds of documents, indices, and what was observed of the person. */
   readonly changed: ReadonlyMap<string, number>
   /** Actions against the person that are in force, and so left: without their target nobody could undo them. */
   readonly inForce: number
-  /** Entries of the logs that name the person and cannot be changed: they go when they are too old. */
-  readonly left: ReadonlyMap<LogName, number>
+  /** Indices whose files still have what was replaced, until Elasticsearch merges them. */
+  readonly unmerged: readonly string[]
+  /** What the logs hold of the person, which cannot be changed: it goes when it is too old. */
+  readonly left: ReadonlyMap<LogName, Remains>
 }
 
+type Stores = Omit<Erasure, 'pseudonym' | 'left'>
+
 /**
- * Takes a person out of what a stopped node keeps for good: the ledger's alerts, incidents and actions, and what was observed of them.
- * Whatever names them, by the inventory's id, address and names, gets a pseudonym. Doing so again changes what has come since.
+ * Takes a person out of what is kept for good, and out of what this node, which is stopped, keeps for itself: alerts, incidents and
+ * actions; the events in Elasticsearch; what was observed of them; what the audit log's commitments were made to. Whatever names them,
+ * by the inventory's id, address and names, gets a pseudonym. Doing so again changes what has come since.
  *
  * @param name id or e-mail address
- * @throws CordonError `ERASE_EMBEDDED`, `DATA_IN_USE`, `STREAMS_MISSING`
+ * @throws CordonError `DATA_IN_USE`, `STREAMS_MISSING`, `STORE_…`; what was erased until then stays so
  */
 export async function erasePerson(config: Config, name: string, by: string, { dryRun }: { readonly dryRun: boolean }): Promise<Erasure> {
-  if (config.store.kind !== 'embedded' || config.streams.kind !== 'embedded') {
-    throw new CordonError('ERASE_EMBEDDED', 'people are erased from the embedded logs and store only', {
-      hint: 'in Elasticsearch and Kafka what names a person goes with retention: see docs/guides/privacy.md',
-    })
-  }
   const paths = dataPaths(config.data)
   const known = readInventory(config.inventory).userFor({ user: { name } })
   const names = [known?.id, known?.email, known?.name, ...(known?.aliases ?? [])].filter((one) => one !== undefined)
   const person = new Person([known?.id ?? name, name, ...names], saltOf(paths.pseudonymSalt, dryRun))
+  const isNamedIn = (text: string) => person.replaced(text) !== text
   // The logs open only where the node has run, and tell so.
-  const left = await withStreams(config, { append: false }, (streams) => entriesNaming(streams, person))
+  const left = await remainsIn(config, isNamedIn)
   const unlock = lockDataFolder(config.data)
   try {
     const rewrite = { replaced: (text: string) => person.replaced(text), replacedIn: person.replacedIn.bind(person) }
-    const ledger = existsSync(paths.ledger) ? rewriteEmbeddedLedger(paths.ledger, rewrite, dryRun) : { changed: [], inForce: 0 }
-    const changed = new Map(ledger.changed)
+    const { changed: stored, ...others } = await rewriteStores(config, rewrite, dryRun)
+    const changed = new Map(stored)
     const store = new IngestStore(paths.ingest)
-    const subjects = store.forget((subject) => subject.startsWith('user ') && person.replaced(subject) !== subject, dryRun)
+    const subjects = store.forget((subject) => subject.startsWith('user ') && isNamedIn(subject), dryRun)
     store.close()
     if (subjects > 0) changed.set('posture', subjects)
-    const sealed = eraseSealed(paths, (value) => person.replaced(value) !== value, dryRun)
+    const sealed = eraseSealed(paths, isNamedIn, dryRun)
     if (sealed > 0) changed.set('audit', sealed)
     const total = [...changed.values()].reduce((sum, count) => sum + count, 0)
-    if (!dryRun) createLog(config).onNote('privacy', `${by} erased a person, now ${person.pseudonym}: ${total} rows changed`)
+    if (!dryRun) createLog(config).onNote('privacy', `${by} erased a person, now ${person.pseudonym}: ${total} records changed`)
     if (!dryRun) await tellAudit(config, by, person.pseudonym, total)
-    return { pseudonym: person.pseudonym, changed, inForce: ledger.inForce, left }
+    return { pseudonym: person.pseudonym, changed, ...others, left }
   } finally {
     unlock()
   }
+}
+
+async function rewriteStores(config: Config, rewrite: Rewrite, dryRun: boolean): Promise<Stores> {
+  const { store, data, node } = config
+  if (store.kind === 'elasticsearch') {
+    const cluster = connectElasticsearch(store, store.prefix, 'store')
+    try {
+      return await rewriteCluster(cluster, node, rewrite, dryRun)
+    } finally {
+      await cluster.close()
+    }
+  }
+  const { ledger } = dataPaths(data)
+  const { changed, inForce } = existsSync(ledger) ? rewriteEmbeddedLedger(ledger, rewrite, dryRun) : { changed: new Map(), inForce: 0 }
+  return { changed, inForce, unmerged: [] }
+}
+
+/** Beside the other nodes of the cluster, which go on. */
+async function rewriteCluster(cluster: Elasticsearch, node: string, rewrite: Rewrite, dryRun: boolean): Promise<Stores> {
+  const begun = await hasLedger(cluster)
+  const ledger = begun ? await rewriteLedger(cluster, node, rewrite, dryRun) : { changed: new Map<string, number>(), inForce: 0 }
+  const changed = new Map(ledger.changed)
+  for await (const { index, documents } of rewriteIndices(cluster, rewrite, dryRun)) changed.set(index, documents)
+  const unmerged: string[] = []
+  if (!dryRun) {
+    const indices = [...(ledger.changed.size > 0 ? [ledgerIndex(cluster)] : []), ...(await replacedIndices(cluster))]
+    for (const index of indices) if (!(await dropReplaced(cluster, index))) unmerged.push(index)
+  }
+  return { changed, inForce: ledger.inForce, unmerged }
 }
 
 /** Takes values out from beside the audit log, whose entries hold only commitments to them and stay as they are. */
@@ -94,25 +127,8 @@ async function tellAudit(config: Config, by: string, pseudonym: string, rows: nu
 function saltOf(path: string, dryRun: boolean): Buffer {
   if (existsSync(path)) return readFileSync(path)
   const salt = randomBytes(32)
-  if (!dryRun) writeFileSync(path, salt, { mode: 0o600, flag: 'wx' })
+  if (dryRun) return salt
+  mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
+  writeFileSync(path, salt, { mode: 0o600, flag: 'wx' })
   return salt
-}
-
-async function entriesNaming(streams: Streams, person: Person): Promise<ReadonlyMap<LogName, number>> {
-  const found = new Map<LogName, number>()
-  for (const log of LOGS) {
-    let count = 0
-    for (let partition = 0; partition < streams.partitions(log); partition++) {
-      let entries = await streams.read<unknown>(log, partition, 0, BATCH)
-      while (entries.length > 0) {
-        for (const { value } of entries) {
-          const text = stringifyJson(value)
-          if (person.replaced(text) !== text) count++
-        }
-        entries = await streams.read<unknown>(log, partition, entries.at(-1)!.offset + 1, BATCH)
-      }
-    }
-    if (count > 0) found.set(log, count)
-  }
-  return found
 }

@@ -28,7 +28,12 @@ export function startRetention(streams: EmbeddedStreams, retention: Retention, o
  */
 export function trimLogs(streams: EmbeddedStreams, retention: Retention, now: number): void {
   for (const log of LOGS) {
-    const { age = retention.events.age, size = retention.events.size } = retention[CLASSES[log]]
-    streams.trim(log, { before: now - age, maxBytes: size })
+    const { size = retention.events.size } = retention[CLASSES[log]]
+    streams.trim(log, { before: now - ageOf(log, retention), maxBytes: size })
   }
+}
+
+/** How old an entry of an embedded log may become. Milliseconds. */
+export function ageOf(log: LogName, retention: Retention): number {
+  return retention[CLASSES[log]].age ?? retention.events.age
 }

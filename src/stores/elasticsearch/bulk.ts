@@ -11,10 +11,18 @@ export interface BulkWrite {
   /** JSON text, in one line. */
   readonly source: string
   readonly version?: number
+  /** With `index`: the only state of the document that may be replaced. */
+  readonly replaces?: DocumentMark
+}
+
+/** Which state of a document was read. */
+export interface DocumentMark {
+  readonly if_seq_no: number
+  readonly if_primary_term: number
 }
 
 /**
- * What became of one. `present`: there already, or in a higher version; nothing was changed. An error: Elasticsearch refuses this
+ * What became of one. `present`: there already, in a higher version or in another state; nothing was changed. An error: Elasticsearch refuses this
  * document for what is in it, and always will.
  */
 export type Written = 'written' | 'present' | CordonError
@@ -63,8 +71,10 @@ async function writeRequest(store: Elasticsearch, what: string, writes: readonly
 }
 
 async function send(store: Elasticsearch, what: string, writes: readonly BulkWrite[], timeout = TIMEOUT): Promise<readonly Written[]> {
-  const operations = writes.flatMap(({ action, index, id, version, source }) => [
-    JSON.stringify({ [action]: { _index: index, _id: id, ...(version === undefined ? {} : { version, version_type: 'external' }) } }),
+  const operations = writes.flatMap(({ action, index, id, version, replaces, source }) => [
+    JSON.stringify({
+      [action]: { _index: index, _id: id, ...(version === undefined ? {} : { version, version_type: 'external' }), ...replaces },
+    }),
     source,
   ])
   const filter_path = ['items.*.status', 'items.*.error.type', 'items.*.error.reason', 'items.*.error.caused_by.reason']

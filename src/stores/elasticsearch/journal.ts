@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { estypes } from '@elastic/elasticsearch'
 import { CordonError } from '../../event/error.ts'
 import { stringifyJson } from '../../event/json.ts'
-import { type BulkWrite, writeAll } from './bulk.ts'
+import { type BulkWrite, type DocumentMark, writeAll } from './bulk.ts'
 import type { Elasticsearch, RequestLimits, Send } from './client.ts'
 import { answered } from './errors.ts'
 import { type Kept, LEDGER_TEMPLATE } from './ledger-documents.ts'
@@ -26,7 +26,7 @@ const WRITING: RequestLimits = { timeout: 15_000 }
 export interface Position {
   readonly version: number
   /** What a commit must replace; undefined before the first. */
-  readonly mark: { readonly if_seq_no: number; readonly if_primary_term: number } | undefined
+  readonly mark: DocumentMark | undefined
   /** Who has asked to commit next. */
   readonly turn?: string
   /** Tokens of the latest commits. */

@@ -25,6 +25,10 @@ export interface Documents {
 
 export type Kind = keyof Documents
 
+/** Kinds that may name people. The ids of the others are hashes, or of our own making. */
+export const NAMING = ['effect', 'incident', 'standing', 'guard', 'receipts', 'facts'] as const satisfies readonly Kind[]
+export type NamingKind = (typeof NAMING)[number]
+
 /** A document of Elasticsearch: what is searched by, and the thing itself, which is kept as it is and never looked into. */
 export interface Kept<K extends Kind = Kind> {
   readonly kind: K

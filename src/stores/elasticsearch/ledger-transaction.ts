@@ -3,12 +3,13 @@ import type { AuditFact } from '../../audit/fact.ts'
 import type { AlertRevision } from '../../detectors/alert.ts'
 import { CordonError } from '../../event/error.ts'
 import { identity } from '../../event/id.ts'
-import { parseJson, stringifyJson } from '../../event/json.ts'
+import { type Json, parseJson, stringifyJson } from '../../event/json.ts'
 import type { Incident, Standing } from '../../incidents/incident.ts'
 import type { Receipt } from '../../responders/responder.ts'
 import { type Effect, subjectOf } from '../../response/effect.ts'
 import type { Guard } from '../../response/guards.ts'
 import type { AlertQuery, LedgerTransaction } from '../ledger.ts'
+import { isInForce, type Rewrite } from '../rewriting.ts'
 import type { AlertArchive } from './alert-archive.ts'
 import type { Journal, Position } from './journal.ts'
 import {
@@ -19,6 +20,7 @@ import {
   type Kept,
   type Kind,
   keep,
+  type NamingKind,
   offsetKey,
   receiptsKey,
   withReceipt,
@@ -153,6 +155,25 @@ export class Transaction extends Reader implements LedgerTransaction {
   async dropFacts(place: number) {
     const { to } = await this.outbox()
     this.#put('outbox', identity(this.node), place + 1 < to ? { from: place + 1, to } : { from: 0, to: 0 })
+  }
+
+  /**
+   * Takes somebody out of a document, whoever wrote it. It gets a new version: who read it before decides anew.
+   *
+   * @param dryRun look only
+   */
+  async rewrite(kind: NamingKind, key: string, { replacedIn }: Rewrite, dryRun: boolean): Promise<'changed' | 'in force' | 'same'> {
+    const before = await this.read(kind, key)
+    if (before === undefined) return 'same'
+    const after = replacedIn(before as unknown as Json) as unknown as typeof before
+    if (after === before) return 'same'
+    if (kind === 'effect' && isInForce(before as Effect)) return 'in force'
+    if (dryRun) return 'changed'
+    const next = 'version' in after ? { ...after, version: after.version + 1 } : after
+    if (kind === 'effect') await this.putEffect(next as Effect)
+    else if (kind === 'incident') await this.putIncident(next as Incident)
+    else this.#put(kind, key, next as Documents[typeof kind])
+    return 'changed'
   }
 
   protected async readAll<K extends Kind>(kind: K, keys: readonly string[]) {

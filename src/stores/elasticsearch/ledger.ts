@@ -1,11 +1,12 @@
 import { setImmediate, setTimeout as sleep } from 'node:timers/promises'
 import type { estypes } from '@elastic/elasticsearch'
 import { CordonError } from '../../event/error.ts'
-import type { Ledger, LedgerTransaction } from '../ledger.ts'
+import type { Ledger } from '../ledger.ts'
+import type { Rewrite, Rewritten } from '../rewriting.ts'
 import { AlertArchive } from './alert-archive.ts'
 import type { Elasticsearch } from './client.ts'
 import { Journal, ledgerIndex, Moved, type Position } from './journal.ts'
-import { type Documents, idOf, type Kept, type Kind } from './ledger-documents.ts'
+import { type Documents, idOf, type Kept, type Kind, NAMING, type NamingKind } from './ledger-documents.ts'
 import { Reader } from './ledger-reader.ts'
 import type { Search } from './ledger-search.ts'
 import { Batch, Transaction } from './ledger-transaction.ts'
@@ -15,6 +16,8 @@ import { problemOf } from './problem.ts'
 /** Transactions that share one commit, at most. */
 const GROUP = 256
 const REMEMBERED = 5_000
+/** Documents that one transaction takes somebody out of. */
+const PAGE = 200
 /** After so many commits lost to others a ledger asks for its turn; after so many it gives up. */
 const LOSSES = { asks: 2, fails: 40 }
 
@@ -32,9 +35,39 @@ export function hasLedger(store: Elasticsearch): Promise<boolean> {
   return store.request('looking for the ledger', (client, options) => client.indices.exists({ index: ledgerIndex(store) }, options))
 }
 
+/**
+ * Takes somebody out of the ledger while its nodes run: each document by a commit like any other, which also replaces what the journal
+ * kept of them. Alerts are not in it: see erasure.ts.
+ *
+ * @param dryRun count only
+ * @throws CordonError `STORE_…`, `LEDGER_CONFLICT`
+ */
+export async function rewriteLedger(store: Elasticsearch, node: string, rewrite: Rewrite, dryRun: boolean): Promise<Rewritten> {
+  const ledger = new ElasticsearchLedger(store, node)
+  const changed = new Map<string, number>()
+  let inForce = 0
+  try {
+    for (const kind of NAMING) {
+      for await (const keys of ledger.keys(kind)) {
+        const outcomes = await ledger.transaction(async (transaction) => {
+          const done: Awaited<ReturnType<Transaction['rewrite']>>[] = []
+          for (const key of keys) done.push(await transaction.rewrite(kind, key, rewrite, dryRun))
+          return done
+        })
+        const count = outcomes.filter((outcome) => outcome === 'changed').length
+        if (count > 0) changed.set(`${kind} documents`, (changed.get(`${kind} documents`) ?? 0) + count)
+        inForce += outcomes.filter((outcome) => outcome === 'in force').length
+      }
+    }
+  } finally {
+    await ledger.close()
+  }
+  return { changed, inForce }
+}
+
 /** A transaction that waits for its turn, and whom to tell how it went. */
 interface Waiting {
-  readonly work: (transaction: LedgerTransaction) => Promise<unknown>
+  readonly work: (transaction: Transaction) => Promise<unknown>
   readonly resolve: (result: unknown) => void
   readonly reject: (error: unknown) => void
 }
@@ -54,11 +87,27 @@ class ElasticsearchLedger extends Reader implements Ledger {
     this.#journal = new Journal(store)
   }
 
-  transaction<T>(work: (transaction: LedgerTransaction) => Promise<T>): Promise<T> {
+  transaction<T>(work: (transaction: Transaction) => Promise<T>): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       this.#waiting.push({ work, resolve: resolve as Waiting['resolve'], reject })
       this.#running ??= this.#runAll()
     })
+  }
+
+  /** Of all documents of a kind, some at a time. */
+  async *keys(kind: NamingKind): AsyncGenerator<readonly string[]> {
+    for (let after: estypes.SortResults | undefined; ; ) {
+      const { hits } = await this.#journal.search({
+        query: { term: { kind } },
+        sort: ['key'],
+        size: PAGE,
+        _source: ['key'],
+        ...(after === undefined ? {} : { search_after: after }),
+      })
+      if (hits.hits.length === 0) return
+      yield hits.hits.map(({ _source }) => _source!.key)
+      after = hits.hits.at(-1)?.sort
+    }
   }
 
   async close(): Promise<void> {

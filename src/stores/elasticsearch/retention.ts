@@ -15,27 +15,39 @@ export type IndexAges = Readonly<Record<string, number>>
  * @throws CordonError `STORE_…`
  */
 export async function deleteExpired(elasticsearch: Elasticsearch, ages: IndexAges, now: number): Promise<readonly string[]> {
-  const { prefix } = elasticsearch
-  const patterns = Object.keys(ages).map((kind) => `${prefix}${kind}-*`)
-  const mappings = await elasticsearch.request('looking for old indices', (client, options) =>
-    client.indices.getMapping({ index: patterns, expand_wildcards: 'all', filter_path: '*.mappings._meta' }, options),
-  )
-  const expired = Object.entries(mappings)
-    .filter(([index, { mappings }]) => isExpired(index.slice(prefix.length), mappings._meta, ages, now))
-    .map(([index]) => index)
-    .sort()
+  const expired = (await dailyIndices(elasticsearch, Object.keys(ages))).filter(({ kind, over }) => over + ages[kind]! <= now)
   const deleted: string[] = []
-  for (const index of expired) if (await deleteIndex(elasticsearch, index)) deleted.push(index)
+  for (const { name } of expired) if (await deleteIndex(elasticsearch, name)) deleted.push(name)
   return deleted
 }
 
-/** @param name without the prefix */
-function isExpired(name: string, meta: JsonObject | undefined, ages: IndexAges, now: number): boolean {
-  const [, kind = '', date = ''] = /^([a-z-]+)-(\d{4}\.\d\d\.\d\d)$/.exec(name) ?? []
+/** An index of a day, which is ours. */
+export interface DailyIndex {
+  /** Its whole name. */
+  readonly name: string
+  readonly kind: string
+  /** When its day ended. Milliseconds. */
+  readonly over: number
+}
+
+/** The daily indices of some kinds whose mapping says that they are ours, by name. @throws CordonError `STORE_…` */
+export async function dailyIndices(elasticsearch: Elasticsearch, kinds: readonly string[]): Promise<readonly DailyIndex[]> {
+  const { prefix } = elasticsearch
+  const index = kinds.map((kind) => `${prefix}${kind}-*`)
+  const mappings = await elasticsearch.request('looking for the indices of days', (client, options) =>
+    client.indices.getMapping({ index, expand_wildcards: 'all', filter_path: '*.mappings._meta' }, options),
+  )
+  return Object.entries(mappings)
+    .flatMap(([name, { mappings }]) => dailyIndexOf(name, prefix, mappings._meta) ?? [])
+    .filter(({ kind }) => kinds.includes(kind))
+    .toSorted((a, b) => (a.name < b.name ? -1 : 1))
+}
+
+function dailyIndexOf(name: string, prefix: string, meta: JsonObject | undefined): DailyIndex | undefined {
+  const [, kind = '', date = ''] = /^([a-z-]+)-(\d{4}\.\d\d\.\d\d)$/.exec(name.slice(prefix.length)) ?? []
   const start = Date.parse(`${date.replaceAll('.', '-')}T00:00:00Z`)
-  const age = Object.hasOwn(ages, kind) ? ages[kind] : undefined
-  if (age === undefined || Number.isNaN(start)) return false
-  return isObject(meta?.cordon) && meta.cordon.kind === kind && start + DAY + age <= now
+  if (Number.isNaN(start) || !isObject(meta?.cordon) || meta.cordon.kind !== kind) return undefined
+  return { name, kind, over: start + DAY }
 }
 
 /** False if it was gone already. */

@@ -136,6 +136,30 @@ export async function checkTopics(admin: Admin, settings: KafkaSettings): Promis
   return problems
 }
 
+/** How long the broker keeps a topic's records. Milliseconds. */
+export interface Lifetime {
+  /** From the append; undefined of a topic that is compacted, or kept for ever. */
+  readonly kept: number | undefined
+  /** What may be added to it: records go by the file, the youngest of a file last. */
+  readonly segment: number
+}
+
+/** As the brokers have it, which may be longer than was configured. */
+export async function lifetimesOf(admin: Admin, settings: KafkaSettings): Promise<ReadonlyMap<LogName, Lifetime>> {
+  const { resources } = await admin.describeConfigs({
+    includeSynonyms: false,
+    resources: LOGS.map((log) => ({ type: ConfigResourceTypes.TOPIC, name: topicOf(settings, log) })),
+  })
+  return new Map(
+    LOGS.map((log) => {
+      const entries = resources.find(({ resourceName }) => resourceName === topicOf(settings, log))?.configEntries ?? []
+      const number = (setting: string) => Number(entries.find(({ configName }) => configName === setting)?.configValue)
+      const kept = number('retention.ms')
+      return [log, { kept: COMPACTED.has(log) || !(kept >= 0) ? undefined : kept, segment: number('segment.ms') }]
+    }),
+  )
+}
+
 function wrongPartitions(topic: string, actual: number, wanted: number): CordonError[] {
   if (actual === wanted) return []
   return [

@@ -32,6 +32,8 @@ export interface RealElasticsearch {
   readonly url: string
   /** PEM of the authority that signed its certificate; empty without TLS. */
   readonly ca: string
+  /** The folder of its indices' files. */
+  readonly data: string
   output(): Promise<string>
   /** kill -9. */
   kill(): Promise<void>
@@ -97,6 +99,7 @@ export async function startElasticsearch(options: { readonly secured?: boolean }
   const server: RealElasticsearch = {
     url: `${options.secured === true ? 'https' : 'http'}://127.0.0.1:${ports.http}`,
     ca,
+    data: join(home, 'data'),
     output: () => readFile(join(home, 'logs/cordon-test.log'), 'utf8').then((log) => log.slice(-20_000)),
     kill,
     async start() {
