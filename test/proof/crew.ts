@@ -26,7 +26,8 @@ export class Crew {
   private readonly bound = new Set<number>()
   /** Nothing beyond this is to be done for now: so many entries are to be left. */
   private floor = 0
-  private ahead = false
+  /** How many were left when that was looked at last. */
+  private left = Number.POSITIVE_INFINITY
   private beating: Promise<void> | undefined
   private over = false
 
@@ -110,9 +111,15 @@ export class Crew {
   async pace(calls: number): Promise<Standing> {
     const standing = await this.standing()
     this.floor = standing.left - standing.left / (calls + 2)
-    this.ahead = false
+    this.left = standing.left
     this.beating ??= this.beat()
     return standing
+  }
+
+  /** Resolves when the members have done a share of what {@link pace} lets them do; at the latest after `patience` milliseconds. */
+  async comeOn(share: number, patience: number): Promise<void> {
+    const goal = this.left - share * (this.left - this.floor)
+    for (const began = Date.now(); this.left > goal && Date.now() - began < patience; await sleep(STOPPED)) this.checkAlive()
   }
 
   /** Resolves when the members have come to the end, and have all left. */
@@ -149,10 +156,10 @@ export class Crew {
       await sleep(STOPPED)
       if (Date.now() - looked >= LOOK) {
         // A look takes long on a busy machine: what would be done meanwhile could be all that there is.
-        this.ahead = (await this.standing()).left <= this.floor
+        this.left = (await this.standing()).left
         looked = Date.now()
       }
-      tell('SIGCONT', ({ serves }) => !this.ahead || !serves || step % SELDOM === 0)
+      tell('SIGCONT', ({ serves }) => this.left > this.floor || !serves || step % SELDOM === 0)
       await sleep(RUNNING)
     }
     tell('SIGCONT', () => true)

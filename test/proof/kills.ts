@@ -61,7 +61,9 @@ export function killsOnKafka(
           await sleep(random.between(SHORTEST, SETTLED / 2))
           await crew.kill(DETECTING)
           crew.start(DETECTING)
-          await sleep(random.between(SHORTEST, SETTLED / 2))
+          // Members that die before their group has settled do nothing in between: some do, and most come on.
+          await crew.comeOn(random.next(), 2 * SETTLED)
+          await sleep(random.between(SHORTEST, SETTLED / 4))
         })
       },
     },

@@ -49,6 +49,10 @@ const INSTANT = 100
 const LAG = 1_500
 /** The least grace of the rules. */
 const GRACE = 4_000
+/** Of the correlations over events: copies further apart than the longest G count twice. */
+const LONGEST_G = 17_000
+/** Three times the shortest G: copies that come further apart are not known to be copies, and what they mean is not defined. */
+const COPIES_KNOWN = 27_000
 /** What closes the windows of all rules, one over the other, after the last event. */
 const TAIL = 180_000
 
@@ -92,7 +96,7 @@ function asItCame(
     if (rollCall) return
     // A sender that was not answered sends again: soon, or after the copy would count as another event.
     if (random.chance(0.03)) take(at, instant(stamp + random.between(0, 12_000)))
-    if (random.chance(0.005)) take(at, instant(stamp + random.between(20_000, 40_000)))
+    if (random.chance(0.005)) take(at, instant(stamp + random.between(LONGEST_G, COPIES_KNOWN - INSTANT)))
   })
   return inOrder(deliveries)
 }
