@@ -77,6 +77,8 @@ export interface Standing {
   readonly incident?: string
   /** It, or an alert whose place it took, has been answered as a detection: a revision of it is no new one. */
   readonly detected: boolean
+  /** When the event was taken in whose copies name the alert, of the revision that was answered. Milliseconds. */
+  readonly anchored?: number
 }
 
 /** The form of an incident's, alert's or effect's id that people read and type. */

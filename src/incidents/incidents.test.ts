@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, test } from 'vitest'
 import type { AlertRevision } from '../detectors/alert.ts'
 import { alertOn, device, grantFor, HOUR, MINUTE, policyWith, ruleWith, Site, START } from '../response/testbed.ts'
-import type { DetectionRule, Extension } from '../sigma/ast.ts'
+import type { CorrelationRule, DetectionRule, Extension } from '../sigma/ast.ts'
 import { brief } from './brief.ts'
 
 const sites: Site[] = []
@@ -138,6 +138,53 @@ describe('a withdrawn alert', () => {
     await site.alert(old, successor, { ...withdrawn(old), supersededBy: successor.id })
     expect(await only(site)).toMatchObject({ status: 'open', alerts: 2, withdrawn: 1 })
     expect(await site.ledger.alerts({ limit: 10, incident: (await only(site)).id })).toHaveLength(1)
+  })
+})
+
+describe('what is said of a copy of its event', () => {
+  const GRACE = 15 * MINUTE
+  const G = MINUTE + GRACE
+  /** A correlation: alerts of others are never withdrawn. */
+  const followed = () => {
+    const detection = ruleWith({ response: [], grace: GRACE })
+    const rule: CorrelationRule = {
+      ...detection,
+      kind: 'correlation',
+      type: 'temporal',
+      rules: [detection.id],
+      groupBy: ['device.id'],
+      aliases: {},
+      timespan: MINUTE,
+      bounds: [],
+      fields: [],
+      expression: { op: 'not', operand: { op: 'rule', rule: 0 } },
+      generate: false,
+    }
+    const site = new Site([], rule, policyWith([]), { window: 24 * HOUR })
+    sites.push(site)
+    const said = (rev: number, ingested: number, more: Partial<AlertRevision> = {}) =>
+      alertOn('d1', rule, { rev, evidence: [{ eventId: 'e', time: START, ingested, line: 1, facts: [] }], ...more })
+    return { site, said }
+  }
+
+  test.each([
+    ['of the very record that was detected, long after', 0, 'resolved'],
+    ['of a copy within 3G', 3 * G, 'resolved'],
+    ['of a copy beyond 3G, which correlation knows nothing of', 3 * G + 1, 'open'],
+  ])('a withdrawal %s', async (_, later, status) => {
+    const { site, said } = followed()
+    await site.alert(said(1, START), said(2, START + later, { provisional: true }), said(3, START + later, { state: 'withdrawn' }))
+    expect(await only(site)).toMatchObject({ status })
+  })
+
+  test('a copy that was an alert of its own for a while takes nothing with it', async () => {
+    const { site, said } = followed()
+    const [second, third] = [START + 4 * G, START + 8 * G]
+    await site.alert(said(1, START), said(2, second), said(3, second, { state: 'withdrawn' }))
+    await site.alert(said(4, third, { provisional: true }), said(5, third, { state: 'withdrawn' }))
+    expect(await only(site)).toMatchObject({ status: 'open', alerts: 1, withdrawn: 0 })
+    await site.alert(said(6, START, { state: 'withdrawn' }))
+    expect(await only(site)).toMatchObject({ status: 'resolved' })
   })
 })
 

@@ -1,4 +1,5 @@
 import type { AlertRevision, Entity } from '../detectors/alert.ts'
+import { SIGHTS_KEPT } from '../detectors/correlation/group.ts'
 import type { Rule } from '../sigma/ast.ts'
 import type { LedgerReader } from '../stores/ledger.ts'
 import { entityKey, type Incident, type Standing } from './incident.ts'
@@ -36,8 +37,12 @@ export async function place(
 ): Promise<Placement | undefined> {
   const standing = await reader.standing(revision.id)
   if (standing !== undefined && standing.rev >= revision.rev) return undefined
-  const next = { alert: revision.id, version: (standing?.version ?? 0) + 1, rev: revision.rev, state: revision.state }
-  if (revision.state === 'withdrawn') return withdraw(reader, revision, standing, next, now)
+  const numbered = { alert: revision.id, version: (standing?.version ?? 0) + 1, rev: revision.rev, state: revision.state }
+  const isRepetition = standing?.detected === true && isOfFarCopy(revision, standing, rule)
+  if (revision.state === 'withdrawn') {
+    if (!isRepetition) return withdraw(reader, revision, standing, numbered, now)
+    return { standing: { ...standing, ...numbered, state: standing.state }, before: undefined, after: undefined, fresh: false }
+  }
 
   const predecessors = await Promise.all((revision.supersedes ?? []).map((id) => reader.standing(id)))
   const answered = [standing, ...predecessors].some((known) => known?.detected === true)
@@ -45,12 +50,29 @@ export async function place(
   const acts = !revision.provisional && revision.unknown === undefined
   const fresh = acts && !answered
   const detected = acts || answered
+  const anchored = acts && !isRepetition ? anchoredAt(revision) : standing?.anchored
+  const next = { ...numbered, ...(anchored === undefined ? {} : { anchored }) }
   if (revision.mode === 'shadow') return { standing: { ...next, detected }, before: undefined, after: undefined, fresh }
 
   const inherited = standing?.incident ?? predecessors.find((known) => known?.incident !== undefined)?.incident
   const before = inherited === undefined ? await openFor(reader, revision, rule, options) : await reader.incident(inherited)
   const after = enter(before, revision, standing, rule, now)
   return { standing: { ...next, incident: after.id, detected }, before, after, fresh }
+}
+
+/** When the event was taken in that an alert is named by: it happened when the alert did. */
+function anchoredAt({ time, evidence }: AlertRevision): number | undefined {
+  return evidence.findLast((item) => (item.time ?? item.ingested) === time)?.ingested
+}
+
+/**
+ * Whether a revision is of a copy of its alert's event that came so much later that correlation does not know of the first any more
+ * (docs/decisions/0010). What was detected is not taken back by it: whoever can send an event again could undo a containment.
+ */
+function isOfFarCopy(revision: AlertRevision, { anchored }: Standing, rule: Rule | undefined): boolean {
+  const at = anchoredAt(revision)
+  if (at === undefined || anchored === undefined || rule?.kind !== 'correlation') return false
+  return at - anchored > SIGHTS_KEPT * (rule.timespan + rule.extension.grace)
 }
 
 /** The first of the rule's entities that the alert names; the rule itself where it names none. */

@@ -5,7 +5,7 @@ import { z } from 'zod'
 import type { AlertRevision, Entity } from '../detectors/alert.ts'
 import { digest, identity } from '../event/id.ts'
 import type { ConnectedResponder, Failure, Observation, Responder, ResponderContext } from '../responders/responder.ts'
-import type { DetectionRule, Extension, RulePart, Verb } from '../sigma/ast.ts'
+import type { DetectionRule, Extension, Rule, RulePart, Verb } from '../sigma/ast.ts'
 import { openEmbeddedLedger } from '../stores/embedded-ledger.ts'
 import type { Ledger } from '../stores/ledger.ts'
 import { type AlertsWorker, type AlertsWorkerPorts, alertsWorker } from './alerts-worker.ts'
@@ -67,11 +67,7 @@ export function device(id: string, facts: Record<string, string> = {}): Entity {
 }
 
 /** An alert of the rule about one device. Its id derives from the device and `key`. */
-export function alertOn(
-  deviceId: string,
-  rule: DetectionRule,
-  changes: Partial<AlertRevision> & { readonly key?: string } = {},
-): AlertRevision {
+export function alertOn(deviceId: string, rule: Rule, changes: Partial<AlertRevision> & { readonly key?: string } = {}): AlertRevision {
   const { key = '', ...rest } = changes
   return {
     kind: 'alert',
@@ -275,14 +271,14 @@ export class Site {
   #offset = 0
   #crashed: Promise<void> = Promise.resolve()
   readonly links: readonly Link[]
-  readonly #rule: () => DetectionRule
+  readonly #rule: () => Rule
   readonly #placing: AlertsWorkerPorts['placing']
   readonly #open: OpenLedger
   #starts = 0
 
   constructor(
     links: readonly Link[],
-    rule: DetectionRule | (() => DetectionRule),
+    rule: Rule | (() => Rule),
     policy: Policy,
     placing?: AlertsWorkerPorts['placing'],
     open: OpenLedger = embedded,
