@@ -65,11 +65,18 @@ describe('an alert', () => {
     ])
   })
 
-  test('raises the severity, and that is news', async () => {
-    const { site, rule } = siteOf()
+  test('raises the severity, and that is news: it is what the incident is about from then on', async () => {
+    const { site, rule } = siteOf({ response: [{ do: 'create_incident', title: '{{rule.title}} on {{device.id}}' }] })
     const graver = alertOn('d1', rule, { key: '2' })
-    await site.alert(alertOn('d1', rule), { ...graver, rule: { ...graver.rule, level: 'critical' } }, alertOn('d1', rule, { key: '3' }))
-    expect(await only(site)).toMatchObject({ severity: 'critical', revision: 2, silent: 1 })
+    const named = { ...graver, rule: { ...graver.rule, title: 'Payroll sent out', level: 'critical' as const } }
+    await site.alert(alertOn('d1', rule), named, alertOn('d1', rule, { key: '3' }))
+    expect(await only(site)).toMatchObject({
+      severity: 'critical',
+      revision: 2,
+      silent: 1,
+      title: 'Payroll sent out on d1',
+      rule: { title: 'Payroll sent out' },
+    })
   })
 
   test('in shadow mode is kept, and opens nothing', async () => {

@@ -52,7 +52,11 @@ export function joinAlert(incident: Incident, revision: AlertRevision, rule: Rul
   const raised =
     severity === incident.severity
       ? joined
-      : tell({ ...joined, severity }, { at: now, kind: 'severity', text: `Severity is now ${severity}.` })
+      : tell(
+          // The gravest is what it is about: a lesser one that came before may even be withdrawn.
+          { ...joined, severity, title: titleOf(revision, rule), rule: { id: revision.rule.id, title: revision.rule.title } },
+          { at: now, kind: 'severity', text: `Severity is now ${severity}.` },
+        )
   return repeated || raised !== joined ? withNews(raised) : { ...raised, silent: raised.silent + 1 }
 }
 

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { finished } from './finish.ts'
 import type { Life, Member } from './member.ts'
-import { type Run, type Standing, standingOf } from './site.ts'
+import { Follower, type Run, type Standing } from './site.ts'
 
 /** Members are stopped for so long, and then run for so long. Milliseconds. */
 const STOPPED = 100
@@ -20,6 +20,7 @@ export class Crew {
   /** How many detect: the first ones. */
   readonly detecting: number
   private readonly members: readonly Member[]
+  private readonly follower: Follower
   private readonly lives = new Map<number, Life>()
   private readonly frozen = new Set<number>()
   /** Those that are to come to something, their end: they are not slowed down. */
@@ -35,6 +36,7 @@ export class Crew {
     this.run = run
     this.detecting = detecting
     this.members = members
+    this.follower = new Follower(run)
   }
 
   /** @param responders how many others there are, who keep the alerts */
@@ -101,7 +103,7 @@ export class Crew {
 
   /** How far the run has come. */
   standing(): Promise<Standing> {
-    return standingOf(this.run)
+    return this.follower.standing()
   }
 
   /**

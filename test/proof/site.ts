@@ -117,14 +117,32 @@ export interface Standing {
   readonly stamp: number
 }
 
-export function standingOf({ ends, look }: Run): Promise<Standing> {
-  return look(async (streams) => {
-    const places = ends.map(async (end, partition) => {
-      const isOf = (value: SignalRecord) => value.kind === 'progress' && value.depth === 0 && value.partition === partition
-      const progress = (await streams.last<SignalRecord>('signals', 0, isOf))?.value as Progress | undefined
-      return { left: Math.max(0, end - 1 - (progress?.offset ?? -1)), stamp: progress?.ingested ?? 0 }
+/** Follows a run: match tells each partition of the signals log how far it is, so one of them is read on from where it was read last. */
+export class Follower {
+  private readonly run: Run
+  private readonly progress = new Map<number, Progress>()
+  private next = 0
+
+  constructor(run: Run) {
+    this.run = run
+  }
+
+  standing(): Promise<Standing> {
+    const { ends, look } = this.run
+    return look(async (streams) => {
+      for (;;) {
+        const entries = await streams.read<SignalRecord>('signals', 0, this.next, READ)
+        if (entries.length === 0) break
+        for (const { value } of entries) if (value.kind === 'progress' && value.depth === 0) this.progress.set(value.partition, value)
+        this.next = entries.at(-1)!.offset + 1
+      }
+      const found = ends.map((end, partition) => {
+        const progress = this.progress.get(partition)
+        return { left: Math.max(0, end - 1 - (progress?.offset ?? -1)), stamp: progress?.ingested ?? 0 }
+      })
+      return { left: found.reduce((sum, { left }) => sum + left, 0), stamp: Math.min(...found.map(({ stamp }) => stamp)) }
     })
-    const found = await Promise.all(places)
-    return { left: found.reduce((sum, { left }) => sum + left, 0), stamp: Math.min(...found.map(({ stamp }) => stamp)) }
-  })
+  }
 }
+
+const READ = 5_000
