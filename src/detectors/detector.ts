@@ -1,6 +1,7 @@
 import type { Event } from '../event/event.ts'
 import type { RuleSet } from '../sigma/ast.ts'
 import { alertingDetections } from '../sigma/load.ts'
+import type { Room } from './correlation/room.ts'
 import { type Unit, unitsOf } from './correlation/units.ts'
 import { expiredEntry } from './match/expiry.ts'
 import { facts } from './match/explain.ts'
@@ -22,6 +23,8 @@ export interface DetectorUnit {
   readonly sight: number
   /** How far from an anchor's ingestion the events may have been ingested that it depends on. Milliseconds. */
   readonly reach: number
+  /** How many groups it takes in. */
+  readonly room: Room | undefined
   /** Of its signals with one group and value, the first in each such step of stamps stands for all. Milliseconds. */
   readonly step?: number
   /** The keys of the correlations above it. */
@@ -81,7 +84,7 @@ export function compileDetector(
 }
 
 function detectorUnit(unit: Unit): DetectorUnit {
-  const { key, rule, depth, span, reach, course } = unit
+  const { key, rule, depth, span, room, reach, course } = unit
   const above = (below: Unit): readonly string[] => below.parents.flatMap((parent) => [parent.key, ...above(parent)])
   return {
     key,
@@ -89,6 +92,7 @@ function detectorUnit(unit: Unit): DetectorUnit {
     depth,
     sight: span.sight,
     reach,
+    room,
     ...(course === undefined ? {} : { step: course.step }),
     above: new Set(above(unit)),
   }

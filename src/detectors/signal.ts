@@ -1,4 +1,5 @@
 import type { Entity, Evidence, RuleFacts } from './alert.ts'
+import { type Crowd, type Room, shareOf } from './correlation/room.ts'
 import type { Tenure } from './tenure.ts'
 
 /**
@@ -77,6 +78,8 @@ export interface Progress {
   readonly ingested: number
   /** Depth 0: how the partition was fed, as far as it may still matter. Elsewhere absent. */
   readonly feed?: Feed
+  /** Other depths: when correlations of the depth had no place for further groups here, as far as it may still matter. */
+  readonly crowds?: readonly Crowd[]
 }
 
 /** What match knows of a partition of the events log: a function of its entries up to a place. */
@@ -91,9 +94,9 @@ export interface Feed {
 
 export type SignalRecord = Signal | Retraction | Progress
 
-/** The key of the signals log: all signals of one unit and group keep their order. */
-export function signalKey({ unit, group }: Pick<Signal, 'unit' | 'group'>): string {
-  return `${unit}\u0000${group.join('\u0000')}`
+/** The key of the signals log: all signals of one share of a unit's groups, as its room has them, are in one partition and keep their order. */
+export function signalKey({ unit, group }: Pick<Signal, 'unit' | 'group'>, room: Room | undefined): string {
+  return `${unit}\u0000${room === undefined ? 0 : shareOf(group, room.shares)}`
 }
 
 /** The bundles of rules that one must have to make sense of a record. */

@@ -11,13 +11,13 @@ import type { CorrelationRule } from '../sigma/ast.ts'
  */
 export function unitKey(rule: CorrelationRule, keyOf: (id: string) => string | undefined, heard: readonly string[] = []): string {
   const { id, type, rules, groupBy, aliases, timespan, bounds, fields, expression, extension } = rule
-  const { firstSeen, silence, gaps } = extension
+  const { firstSeen, silence, gaps, groups } = extension
   const children = rules.map((child) => keyOf(child) ?? child)
   const reliesOn = heard.length === 0 ? undefined : heard.toSorted()
   return identity(
     id,
     type,
-    JSON.stringify({ rules: children, groupBy, aliases, timespan, bounds, fields, expression, firstSeen, silence, gaps, reliesOn }),
+    JSON.stringify({ rules: children, groupBy, aliases, timespan, bounds, fields, expression, firstSeen, silence, gaps, reliesOn, groups }),
     extension.grace,
   )
 }

@@ -122,6 +122,27 @@ export function stateChecks(worker: Pick<CorrelateWorker, 'status'>): readonly C
   ]
 }
 
+/** What can keep rules from judging all that comes. */
+export function groupChecks(worker: Pick<CorrelateWorker, 'status'>, { bundles }: Pick<Parts, 'bundles'>): readonly Check[] {
+  return [
+    {
+      name: 'groups',
+      look: async () => {
+        const crowded = worker.status().flatMap((status) => [...status.crowded])
+        const rules = [...new Set(crowded.map(([rule]) => rule))]
+        if (rules.length === 0) return undefined
+        const { correlations } = bundles.rulesOf(bundles.active())
+        const titles = rules.map((rule) => `"${correlations.find(({ id }) => id === rule)?.title ?? rule}"`)
+        return {
+          detail: `${titles.join(', ')}: no place for further groups until ${formatTime(Math.max(...crowded.map(([, until]) => until)))}; what comes of them is not judged`,
+          remedy:
+            'somebody may be making up names: the alert of the rule about itself names an event. Else give the rule more (x-cordon: groups)',
+        }
+      },
+    },
+  ]
+}
+
 /** What can keep detection from knowing what is absent. */
 export function feedChecks({ progress }: MatchStage): readonly Check[] {
   return [

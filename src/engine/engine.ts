@@ -7,7 +7,7 @@ import type { RecordingPorts } from '../response/recording.ts'
 import type { RuleSet } from '../sigma/ast.ts'
 import { createIngestApp } from '../sources/ingest-app.ts'
 import { auditCheck, fact, startAudit } from './audit/audit-stage.ts'
-import { breakerChecks, checksOf, feedChecks, responseChecks, signalChecks, sourceChecks, stateChecks } from './checks.ts'
+import { breakerChecks, checksOf, feedChecks, groupChecks, responseChecks, signalChecks, sourceChecks, stateChecks } from './checks.ts'
 import type { Config } from './config.ts'
 import { crashPoints } from './crash-point.ts'
 import { dataPaths, lockDataFolder } from './data-folder.ts'
@@ -131,7 +131,7 @@ async function startStages(parts: Parts): Promise<Omit<Engine, 'stop'>> {
     ...storing,
     ...(match ? feedChecks(match) : []),
     ...(match ? signalChecks(match, parts) : []),
-    ...(correlate ? stateChecks(correlate) : []),
+    ...(correlate ? [...stateChecks(correlate), ...groupChecks(correlate, parts)] : []),
     ...(ingest ? sourceChecks(ingest) : []),
   ]
   const listening = await startListeners(parts, checks, ingest, {

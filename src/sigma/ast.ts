@@ -208,6 +208,8 @@ export interface Extension {
   readonly silence?: true
   /** Only of a `value_count`: it asks for numbers of a sequence that do not come within `wait` (milliseconds) after a higher one. */
   readonly gaps?: { readonly wait: number }
+  /** Only of a correlation: how many groups it takes in one G. Absent: as many as the detectors take by default. */
+  readonly groups?: number
   readonly suppress: { readonly by: readonly string[]; readonly for: number } | undefined
   readonly response: readonly ResponseRequest[]
   readonly tests: readonly RuleTest[]

@@ -60,6 +60,7 @@ const ruleSchema = z.strictObject({
   silence: z.literal(true).optional(),
   gaps: z.strictObject({ wait: duration }).optional(),
   relies_on: z.array(text).min(1).optional(),
+  groups: z.int().min(1).optional(),
   suppress: z.strictObject({ by: z.union([text.transform((by) => [by]), z.array(text).min(1)]), for: duration }).optional(),
   response: z.array(responseSchema).default([]),
   tests: z.array(testSchema).default([]),
@@ -89,8 +90,8 @@ export function readExtension(root: YamlMap, kind: 'detection' | 'correlation', 
     for (const name of Object.keys(expect.entities ?? {}))
       checkEntity(name, entities, nodeAt(section, ['tests', index, 'expect', 'entities', name]), problems)
   }
-  const { posture, first_seen: firstSeen, silence, gaps } = written
-  for (const key of kind === 'detection' ? (['first_seen', 'silence', 'gaps', 'relies_on'] as const) : [])
+  const { posture, first_seen: firstSeen, silence, gaps, groups } = written
+  for (const key of kind === 'detection' ? (['first_seen', 'silence', 'gaps', 'relies_on', 'groups'] as const) : [])
     if (written[key] !== undefined)
       problems.error(
         'CORDON-KEY-MISPLACED',
@@ -114,6 +115,7 @@ export function readExtension(root: YamlMap, kind: 'detection' | 'correlation', 
     ...(firstSeen === undefined ? {} : { firstSeen }),
     ...(silence === undefined ? {} : { silence }),
     ...(gaps === undefined ? {} : { gaps }),
+    ...(groups === undefined ? {} : { groups }),
     suppress: written.suppress,
     response: written.response as readonly ResponseRequest[],
     tests,

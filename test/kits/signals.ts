@@ -2,7 +2,7 @@ import { existsSync, mkdtempSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { AlertRevision } from '../../src/detectors/alert.ts'
-import type { StateRow } from '../../src/detectors/correlation/correlator.ts'
+import type { StateRow } from '../../src/detectors/correlation/unit-state.ts'
 import { compileDetector, type Detector } from '../../src/detectors/detector.ts'
 import { type Progress, type SignalRecord, signalKey } from '../../src/detectors/signal.ts'
 import { type CorrelateSettings, type CorrelateWorker, createCorrelateWorker } from '../../src/engine/detection/correlate-worker.ts'
@@ -87,7 +87,7 @@ export function* recordedSignals(seed: number, count: number, signalPartitions: 
       }
       const event = { id: `event-${at}`, time, ingested, logsource: [{ category: 'test' }], ecs }
       for (const value of detector.detect(event, { partition, offset: offsets[partition]!++ }))
-        records.push({ key: signalKey(value), value })
+        records.push({ key: signalKey(value, detector.units.get(value.unit)?.room), value })
     }
     // Nobody lags far behind the others.
     stamps[partition] = Math.max(stamps[partition]!, Math.max(...stamps) - 2_000)

@@ -168,7 +168,7 @@ function hitsOf(
     const value = rule.fields.length === 0 ? {} : { value: rule.fields.map((field) => fields[field]!).join() }
     const common = {
       bundle,
-      group: rule.groupBy.map((field) => fields[field]!),
+      group: rule.groupBy.map((field) => fields[field] ?? ''),
       eventId: id,
       time,
       ingested,

@@ -51,6 +51,8 @@ export interface SetAlert {
   readonly partial: boolean
   /** The sources that do, which it relies on and which were silent. */
   readonly silent: readonly string[]
+  /** The rules, itself or under it, that had no place for further groups, and when. */
+  readonly crowded: readonly string[]
   /** Ids of the events that it rests on. */
   readonly evidence: readonly string[]
 }
@@ -60,23 +62,31 @@ export function expectedAlerts(recorded: Recorded): SetAlert[] {
   const { rulesOf, hits } = recorded
   const queue = hits.flatMap((hit): Placed[] => {
     const rule = rulesOf(hit.bundle).correlations.find(({ id }) => id === hit.rule)
-    return rule === undefined ? [] : [{ ...hit, unit: unitOf(rule, rulesOf(hit.bundle)), events: [hit.eventId] }]
+    return rule === undefined ? [] : [{ ...hit, unit: unitOf(rule, rulesOf(hit.bundle)), events: [hit.eventId], leaf: true }]
   })
   const silences: Silence[] = []
+  const crowds: Crowd[] = []
   const alerts = hits.flatMap((hit) => (rulesOf(hit.bundle).detections.some(({ id }) => id === hit.rule) ? [single(hit)] : []))
   const sets = [...new Set(hits.map(({ bundle }) => bundle))].map(rulesOf)
   const deepest = Math.max(0, ...sets.flatMap((set) => set.correlations.map((rule) => depth(rule, set))))
   for (let level = 1; level <= deepest; level++) {
-    for (const placed of Map.groupBy(queue, (hit) => JSON.stringify([hit.unit.key, hit.group])).values()) {
+    const taken = [...Map.groupBy(queue, ({ unit }) => unit.key).values()]
+      .filter(([first]) => first!.unit.depth === level)
+      .flatMap((placed) => {
+        const among = admission(placed[0]!.unit, placed, recorded)
+        crowds.push(...among.crowds)
+        alerts.push(...among.alerts)
+        return among.taken
+      })
+    for (const placed of Map.groupBy(taken, (hit) => JSON.stringify([hit.unit.key, hit.group])).values()) {
       const { unit } = placed[0]!
-      if (unit.depth !== level) continue
       const found = isCourse(unit.rule) ? seenTurns(unit, placed, recorded) : anchorsOf(unit, placed)
       for (const { anchor, past, until, again = Number.POSITIVE_INFINITY } of found) {
         const { group, ingested } = anchor
         if (unit.rule.extension.silence === true) silences.push({ unit, group, from: ingested, to: Math.min(again, ingested + GIVEN_UP) })
         const rule = rulesOf(anchor.bundle).correlations.find((candidate) => candidate.id === unit.rule.id)!
         const evidence = [anchor, ...(until === undefined ? evidenceOf(rule, past) : [])]
-        const alert = alertOf(unit, rule, anchor, evidence, recorded, until, silences)
+        const alert = alertOf(unit, rule, anchor, evidence, recorded, until, silences, crowds)
         if (rule.silent !== true) alerts.push(alert)
         queue.push(...passedOn(unit, alert, anchor, rulesOf))
       }
@@ -126,6 +136,7 @@ export function foldedAlerts(revisions: readonly AlertRevision[], rulesOf: Recor
               : [],
           ),
         ),
+        crowded: sorted((unknown ?? []).flatMap((one) => (one.why === 'groups' ? [crowdedRule(one.rule, one.from, one.to)] : []))),
         evidence: sorted(evidence.map(({ eventId }) => eventId)),
       })),
   )
@@ -151,6 +162,16 @@ interface Placed extends Hit {
   readonly unit: Unit
   /** The event itself; of an anchor, those that it rests on. */
   readonly events: readonly string[]
+  /** Of an event, and not an anchor of a correlation below. */
+  readonly leaf: boolean
+}
+
+/** When a share of a correlation took no further groups. By stamps, both ends included. */
+interface Crowd {
+  readonly unit: Unit
+  readonly share: number
+  readonly from: number
+  readonly to: number
 }
 
 type Rules = Pick<RuleSet, 'detections' | 'correlations'>
@@ -164,7 +185,7 @@ const depth = (rule: CorrelationRule, set: Rules): number =>
 
 function unitOf(rule: CorrelationRule, set: Rules): Unit {
   const children = childrenOf(rule, set).map((child) => unitOf(child, set))
-  const { firstSeen, silence, gaps, grace } = rule.extension
+  const { firstSeen, silence, gaps, grace, groups } = rule.extension
   const sight = isCourse(rule) ? stepOf(rule) + grace + (gaps?.wait ?? 0) + (silence === true ? rule.timespan : 0) : rule.timespan + grace
   const { id, type, rules, groupBy, aliases, timespan, bounds, fields, expression } = rule
   const silences = reliedOn(rule, set).map((silence) => unitOf(silence, set))
@@ -174,7 +195,7 @@ function unitOf(rule: CorrelationRule, set: Rules): Unit {
     key: hash(
       id,
       type,
-      JSON.stringify({ rules: under, groupBy, aliases, timespan, bounds, fields, expression, firstSeen, silence, gaps, reliesOn }),
+      JSON.stringify({ rules: under, groupBy, aliases, timespan, bounds, fields, expression, firstSeen, silence, gaps, reliesOn, groups }),
       String(grace),
     ),
     rule,
@@ -192,6 +213,154 @@ function falsifiable(rule: CorrelationRule): boolean {
   const negates = (e: RuleExpression): boolean => e.op === 'not' || (e.op !== 'rule' && e.operands.some(negates))
   return !isCourse(rule) && (rule.bounds.some(({ operator }) => operator !== 'gt' && operator !== 'gte') || negates(rule.expression))
 }
+
+/** How many groups a share takes, how many shares there are, and the steps and epochs in which that is reckoned (docs/decisions/0029). */
+function roomOf({ rule, sight }: Unit) {
+  const { groups = 50_000 } = rule.extension
+  const shares = groups < 2_000 ? 1 : Math.floor(groups / 1_000)
+  const step = Math.min(5_000, Math.ceil(sight / 8))
+  return { shares, places: Math.ceil(groups / shares), step, epoch: sight - (sight % step) }
+}
+
+/** FNV-1a of 32 bits over the UTF-16 units of the values, each with 0xffff behind it. */
+function shareOf(group: readonly string[], shares: number): number {
+  const units = group.flatMap((value) => [...Array.from({ length: value.length }, (_, at) => value.charCodeAt(at)), 0xffff])
+  const hash = units.reduce((sum, unit) => ((sum ^ BigInt(unit)) * 16_777_619n) % 2n ** 32n, 2_166_136_261n)
+  return Number(hash % BigInt(shares))
+}
+
+interface Admission {
+  readonly taken: readonly Placed[]
+  readonly crowds: readonly Crowd[]
+  readonly alerts: readonly SetAlert[]
+}
+
+/** Which of a correlation's hits are of groups that had a place. */
+function admission(unit: Unit, all: readonly Placed[], recorded: Recorded): Admission {
+  if (unit.rule.groupBy.length === 0) return { taken: all, crowds: [], alerts: [] }
+  const { shares } = roomOf(unit)
+  const parts = [...Map.groupBy(all, ({ group }) => shareOf(group, shares))].map(([share, part]) =>
+    (isCourse(unit.rule) ? admittedInOrder : admittedInEpochs)(unit, share, part, recorded),
+  )
+  return {
+    taken: parts.flatMap(({ taken }) => taken),
+    crowds: parts.flatMap(({ crowds }) => crowds),
+    alerts: parts.flatMap(({ alerts }) => alerts),
+  }
+}
+
+const groupName = ({ group }: Hit) => (group.length === 1 ? group[0]! : JSON.stringify(group))
+
+/** In each epoch those whose first event came before the step after the next one that follows the last place's being taken. */
+function admittedInEpochs(
+  unit: Unit,
+  share: number,
+  all: readonly Placed[],
+  { rulesOf, clock = () => Number.POSITIVE_INFINITY }: Recorded,
+) {
+  const { places, step, epoch } = roomOf(unit)
+  const epochAt = ({ ingested }: Hit) => Math.floor(ingested / epoch)
+  const crowds: Crowd[] = []
+  const alerts: SetAlert[] = []
+  const refused = new Set<Placed>()
+  for (const [at, hits] of Map.groupBy(
+    all.filter(({ leaf, time }) => leaf && time !== null),
+    epochAt,
+  )) {
+    const groups = [...Map.groupBy(hits, groupName)].map(([name, own]) => {
+      const [first] = own.toSorted((a, b) => (earlier(a, b) ? -1 : 1))
+      return { name, own, first: first! }
+    })
+    const last = groups.sort((a, b) => a.first.ingested - b.first.ingested || (a.name < b.name ? -1 : 1))[places - 1]
+    if (last === undefined) continue
+    const from = (Math.floor(last.first.ingested / step) + 2) * step
+    const to = (at + 1) * epoch - 1
+    if (from > to || clock(1) < from) continue
+    crowds.push({ unit, share, from, to })
+    alerts.push(fullAlert(unit, share, last.first, from, to, rulesOf))
+    for (const { own, first } of groups) if (first.ingested >= from) for (const hit of own) refused.add(hit)
+  }
+  return { taken: all.filter((hit) => !refused.has(hit)), crowds, alerts }
+}
+
+/** Of a course those that were known, or found a place, when their turn came. */
+function admittedInOrder(unit: Unit, share: number, all: readonly Placed[], { rulesOf, clock = () => Number.POSITIVE_INFINITY }: Recorded) {
+  const { rule } = unit
+  const { places } = roomOf(unit)
+  const step = stepOf(rule)
+  const taken: Placed[] = []
+  const crowds: Crowd[] = []
+  const alerts: SetAlert[] = []
+  const says = ({ time, value }: Placed) =>
+    time !== null &&
+    (rule.extension.silence === true || (rule.extension.gaps === undefined ? value !== undefined : /^\d{1,15}$/.test(value ?? '')))
+  const turns = all.filter((hit) => says(hit) && hit.ingested < clock(unit.depth)).sort((a, b) => (earlier(a, b) ? -1 : 1))
+  for (const hit of turns) {
+    const known = [...Map.groupBy(taken, groupName)].flatMap(([name, own]) => (hit.ingested <= knownUntil(unit, own) ? [name] : []))
+    const isNew = !known.includes(groupName(hit))
+    if (isNew && known.length >= places) {
+      crowds.push({ unit, share, from: hit.ingested, to: (Math.floor(hit.ingested / step) + 1) * step - 1 })
+      continue
+    }
+    taken.push(hit)
+    if (isNew && known.length + 1 === places) alerts.push(fullAlert(unit, share, hit, hit.ingested, null, rulesOf))
+  }
+  return { taken, crowds, alerts }
+}
+
+/** The last stamp at which a group is known of which so much came. */
+function knownUntil({ rule }: Unit, own: readonly Placed[]): number {
+  const step = stepOf(rule)
+  const endAt = ({ ingested }: Hit) => (Math.floor(ingested / step) + 1) * step
+  if (rule.extension.silence === true) return endAt(own.at(-1)!) + rule.timespan
+  if (rule.extension.gaps !== undefined) {
+    const [first, ...rest] = own
+    const highest = rest.reduce(
+      (high, s) => (s.ingested > endAt(high) + rule.timespan || Number(s.value) > Number(high.value) ? s : high),
+      first!,
+    )
+    return endAt(highest) + rule.timespan
+  }
+  const last = remembered(rule, own).at(-1)!
+  return endAt(last) + Math.floor(rule.timespan / step) * step - 1
+}
+
+function fullAlert(unit: Unit, share: number, hit: Placed, from: number, to: number | null, rulesOf: Recorded['rulesOf']): SetAlert {
+  const rule = rulesOf(hit.bundle).correlations.find(({ id }) => id === unit.rule.id)!
+  return {
+    id: hash('full', rule.id, unit.key, String(share), String(from), hit.eventId),
+    rule: rule.id,
+    bundle: hit.bundle,
+    time: hit.time,
+    group: {},
+    verdict: 'unknown',
+    nodes: [],
+    posture: sorted(hit.posture ?? []),
+    partial: false,
+    silent: [],
+    crowded: [crowdedRule(rule.name ?? rule.title, from, to)],
+    evidence: [hit.eventId],
+  }
+}
+
+/** The rules that took no further groups in what a condition at an anchor depends on: itself in its own share, those under it in any. */
+function crowdedRules(unit: Unit, { group }: Hit, crowds: readonly Crowd[], first: number, last: number): readonly string[] {
+  const under = (each: Unit): readonly Unit[] => [...each.children, ...each.reliesOn].flatMap((other) => [other, ...under(other)])
+  const all = new Map([...under(unit), unit].map((each) => [each.key, each]))
+  return sorted(
+    [...all.values()].flatMap((each) => {
+      const own = shareOf(group, roomOf(unit).shares)
+      const touching = crowds.filter(
+        (crowd) => crowd.unit.key === each.key && (each !== unit || crowd.share === own) && crowd.from <= last && crowd.to >= first,
+      )
+      if (touching.length === 0) return []
+      const to = Math.max(...touching.map((crowd) => crowd.to))
+      return [crowdedRule(each.rule.name ?? each.rule.title, Math.min(...touching.map(({ from }) => from)), to > last ? null : to)]
+    }),
+  )
+}
+
+const crowdedRule = (rule: string, from: number, to: number | null) => JSON.stringify([rule, from, to])
 
 /**
  * The anchors of one group, with what they see of the timespan before. Of copies of one event that all are anchors, because they came
@@ -303,12 +472,10 @@ function turnsOf({ rule, depth }: Unit, all: readonly Placed[], { clock = () => 
   }
   const { learn, values } = rule.extension.firstSeen!
   const remembers = (s: Hit, other: Hit) => (stepAt(s) - stepAt(other)) * step <= rule.timespan
-  // Those for which there was room.
-  const valued: Placed[] = []
-  for (const s of judged.filter(({ value }) => value !== undefined)) {
-    const others = new Set(valued.filter((other) => remembers(s, other)).map(({ value }) => value))
-    if (others.has(s.value) || others.size < values) valued.push(s)
-  }
+  const valued = remembered(
+    rule,
+    judged.filter(({ value }) => value !== undefined),
+  )
   return valued.flatMap((s, at) => {
     const before = valued.slice(0, at).filter((other) => remembers(s, other))
     if (before.some((other) => other.value === s.value)) return []
@@ -316,6 +483,18 @@ function turnsOf({ rule, depth }: Unit, all: readonly Placed[], { clock = () => 
     const isLast = new Set(before.map(({ value }) => value)).size + 1 === values
     return isLast || s.ingested - valued[pause]!.ingested >= learn ? [{ anchor: s, past: [], until: s.ingested }] : []
   })
+}
+
+/** Hits in their order: those with values for which their group had room. */
+function remembered(rule: CorrelationRule, judged: readonly Placed[]): readonly Placed[] {
+  const step = stepOf(rule)
+  const stepAt = ({ ingested }: Hit) => Math.floor(ingested / step)
+  const valued: Placed[] = []
+  for (const s of judged) {
+    const others = new Set(valued.filter((other) => (stepAt(s) - stepAt(other)) * step <= rule.timespan).map(({ value }) => value))
+    if (others.has(s.value) || others.size < rule.extension.firstSeen!.values) valued.push(s)
+  }
+  return valued
 }
 
 /** What the condition rests on, of what it sees: all that counts, or is a link of a sequence; of `temporal` all that may be asserted. */
@@ -356,6 +535,7 @@ function alertOf(
   recorded: Recorded,
   until: number | undefined,
   silences: readonly Silence[],
+  crowds: readonly Crowd[],
 ): SetAlert {
   const { gaps = [], clock = () => Number.POSITIVE_INFINITY } = recorded
   const { ingested } = anchor
@@ -367,6 +547,7 @@ function alertOf(
     : []
   const partial = until === undefined && unit.falsifiable && closed && isPartial(unit, first, last, recorded)
   const silent = until === undefined && unit.falsifiable && closed && !partial ? silentSources(unit, anchor, silences, first, last) : []
+  const crowded = until === undefined && unit.falsifiable && closed ? crowdedRules(unit, anchor, crowds, first, last) : []
   const posture = sorted(evidence.flatMap(({ posture = [] }) => posture))
   return {
     id: hash('alert', rule.id, unit.key, ...anchor.group, String(until === undefined ? anchor.time : anchor.ingested), anchor.eventId),
@@ -375,11 +556,16 @@ function alertOf(
     time: anchor.time,
     group: Object.fromEntries(rule.groupBy.map((field, at) => [field, anchor.group[at]!])),
     verdict:
-      unit.falsifiable && !closed ? 'provisional' : partial || nodes.length + posture.length + silent.length > 0 ? 'unknown' : 'final',
+      unit.falsifiable && !closed
+        ? 'provisional'
+        : partial || nodes.length + posture.length + silent.length + crowded.length > 0
+          ? 'unknown'
+          : 'final',
     nodes,
     posture,
     partial,
     silent,
+    crowded,
     evidence: sorted(evidence.flatMap(({ events }) => events)),
   }
 }
@@ -439,6 +625,7 @@ function passedOn(child: Unit, { id, evidence, posture }: SetAlert, anchor: Hit,
           unit: unitOf(parent, set),
           eventId: id,
           events: evidence,
+          leaf: false,
           posture,
           group: parent.groupBy.map(groupValue),
           refs: 2 ** parent.rules.indexOf(rule.id),
@@ -462,6 +649,7 @@ function single({ rule, time, eventId, posture = [] }: Hit): SetAlert {
     posture: sorted(posture),
     partial: false,
     silent: [],
+    crowded: [],
     evidence: [eventId],
   }
 }

@@ -3,7 +3,9 @@
  * correlator handles what stands in its partition; what it says is committed with its state and sent afterwards.
  */
 import type { AlertRevision } from '../../src/detectors/alert.ts'
-import { Correlator, type CorrelatorHead, rowKey, type StateRow } from '../../src/detectors/correlation/correlator.ts'
+import { Correlator, type CorrelatorHead } from '../../src/detectors/correlation/correlator.ts'
+import { rowKey, type StateRow } from '../../src/detectors/correlation/unit-state.ts'
+import { unitsOf } from '../../src/detectors/correlation/units.ts'
 import { type Gap, type Progress, type Signal, type SignalRecord, signalKey } from '../../src/detectors/signal.ts'
 import type { Tenure } from '../../src/detectors/tenure.ts'
 import type { RuleSet } from '../../src/sigma/ast.ts'
@@ -62,6 +64,12 @@ export function run(options: WorldOptions): AlertRevision[] {
   const logs: SignalRecord[][] = Array.from({ length: signalPartitions }, () => [])
   const published: AlertRevision[] = []
   const partitionOf = (key: string) => [...key].reduce((sum, letter) => (sum * 31 + letter.charCodeAt(0)) >>> 0, 7) % signalPartitions
+  const unitsOfBundle = new Map<string, ReturnType<typeof unitsOf>>()
+  const roomOf = ({ bundle, unit }: Signal) => {
+    const units = unitsOfBundle.get(bundle) ?? unitsOf(options.rulesOf(bundle))
+    unitsOfBundle.set(bundle, units)
+    return units.get(unit)?.room
+  }
   const chance = (share: number) => random() < share
   const upTo = (most: number) => 1 + Math.floor(random() * most)
 
@@ -74,7 +82,7 @@ export function run(options: WorldOptions): AlertRevision[] {
     const signals = batch.flatMap((entry) => entry.signals)
     for (const signal of signals) {
       if (crashes && chance(0.05)) return
-      logs[partitionOf(signalKey(signal))]!.push(signal)
+      logs[partitionOf(signalKey(signal, roomOf(signal)))]!.push(signal)
     }
     if (crashes && chance(0.1)) return
     const { ingested } = batch.at(-1)!

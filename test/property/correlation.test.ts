@@ -39,7 +39,19 @@ const missing = correlation('rule', {
   extension: { ...correlation('', {}).extension, gaps: { wait: 7 } },
 })
 
+/** Of which an attacker makes up more than there are places. */
+const crowded = (rule: CorrelationRule, groups: number): CorrelationRule => ({
+  ...rule,
+  groupBy: ['user'],
+  extension: { ...rule.extension, groups },
+})
+
 const FLAT: Record<string, CorrelationRule> = {
+  'at least, of few groups': crowded(correlation('rule', { bounds: [{ operator: 'gte', value: 2 }] }), 2),
+  'exactly, of one group': crowded(correlation('rule', { bounds: [{ operator: 'eq', value: 2 }], timespan: 20 }), 1),
+  'new values of few groups': crowded(newValues, 2),
+  'silence of few groups': crowded(quiet, 2),
+  'missing numbers of one group': crowded(missing, 1),
   'event_count at least': correlation('rule', { bounds: [{ operator: 'gte', value: 3 }] }),
   'event_count range': correlation('rule', {
     bounds: [
@@ -86,6 +98,15 @@ const CHAINS: Record<string, RuleSet> = {
   ),
   'an alert with an event': ruleSet(pairs, correlation('top', { type: 'temporal', rules: ['pairs', 'b'] })),
   'two in order': ruleSet(pairs, sequence, correlation('top', { type: 'temporal_ordered', rules: ['pairs', 'sequence'], timespan: 20 })),
+  'no alert of one of few groups': ruleSet(
+    { ...pairs, extension: { ...pairs.extension, groups: 1 } },
+    correlation('top', { type: 'temporal', rules: ['b', 'pairs'], expression: and(ref(0), not(1)), silent: true }),
+    correlation('over', { rules: ['c', 'top'], bounds: [{ operator: 'lt', value: 3 }], extension: { ...pairs.extension, groups: 2 } }),
+  ),
+  'nothing new of one of few groups': ruleSet(
+    crowded({ ...newValues, id: 'new', fields: ['sequence'] }, 2),
+    correlation('top', { type: 'temporal', groupBy: ['user'], rules: ['b', 'new'], expression: and(ref(0), not(1)) }),
+  ),
   'no alert beside an event': ruleSet(
     pairs,
     correlation('top', { type: 'temporal', rules: ['b', 'pairs'], expression: and(ref(0), not(1)) }),
@@ -240,7 +261,7 @@ describe.each(Object.entries(FLAT))('%s', (_, rule) => {
         )
         const correlator = new Correlator({ rulesOf, partition: 0, eventPartitions: entries.length, signalPartitions: 1 })
         const revisions = shuffled.flatMap((signal, at) => correlator.handle(signal, at).revisions)
-        const ended = correlator.endCourses(shuffled.length, Number.POSITIVE_INFINITY)
+        const ended = correlator.judge(shuffled.length, Number.POSITIVE_INFINITY)
         const all = [...revisions, ...ended.revisions, ...correlator.end(shuffled.length)]
         expect(foldedAlerts(all, rulesOf)).toEqual(expectedAlerts({ rulesOf, hits }))
       }),

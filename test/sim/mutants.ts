@@ -18,6 +18,8 @@ const ANNOUNCER = 'src/detectors/correlation/announcer.ts'
 const CORRELATOR = 'src/detectors/correlation/correlator.ts'
 const CLOCK = 'src/detectors/correlation/clock.ts'
 const COURSE = 'src/detectors/correlation/course.ts'
+const COURSES = 'src/detectors/correlation/courses.ts'
+const ADMISSION = 'src/detectors/correlation/admission.ts'
 const GROUP = 'src/detectors/correlation/group.ts'
 
 /** Bugs that the simulator has to find. Each is one that somebody could write. */
@@ -88,15 +90,15 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'a course judged as its signals come',
-    file: COURSE,
-    find: 'const next = this.waiting.findIndex(({ signal }) => signal.ingested >= clock)',
+    file: COURSES,
+    find: 'const next = this.waiting.findIndex(({ entry }) => entry.signal.ingested >= clock)',
     replace: 'const next = -1',
   },
   {
     name: 'a window of a changed correlation closed as if all events had gone to it',
     file: ANNOUNCER,
-    find: "return this.known.tenures.isPartial(unit, from, to) ? [...gaps, { why: 'rules' }] : gaps",
-    replace: 'return gaps',
+    find: "if (tenures.isPartial(unit, from, to)) return [...missed, { why: 'rules' }]\n",
+    replace: '\n',
   },
   {
     name: 'a window closed as if a silent source, on which the rule relies, had said nothing on purpose',
@@ -133,6 +135,36 @@ export const MUTANTS: readonly Mutant[] = [
     file: COURSE,
     find: 'if (this.newest.size + 1 >= this.rule.values) this.sweep(stamp, advance)\n',
     replace: '\n',
+  },
+  {
+    name: 'a group of a course keeps its place until memory is freed',
+    file: COURSES,
+    find: 'this.pass(signal.ingested, advanced)\n',
+    replace: '\n',
+  },
+  {
+    name: 'a door closed on what has come, and not on all that comes before it',
+    file: 'src/detectors/correlation/room.ts',
+    find: 'if (clock < from || from >= begin + room.epoch) return []',
+    replace: 'if (from >= begin + room.epoch) return []',
+  },
+  {
+    name: 'what was taken in before it was known that there is no place is kept',
+    file: ADMISSION,
+    find: 'for (const [key, group] of state.groups) this.giveUp(state, key, group, offset, outcome)\n',
+    replace: '\n',
+  },
+  {
+    name: 'a window closed as if there had been a place for every group',
+    file: ANNOUNCER,
+    find: ', ...crowds.within(unit, signal.group, from, to)',
+    replace: '',
+  },
+  {
+    name: 'that there was no place told to nobody else',
+    file: CORRELATOR,
+    find: '...(crowds.length === 0 ? {} : { crowds })',
+    replace: '',
   },
   {
     name: 'anchor taken in arrival order',

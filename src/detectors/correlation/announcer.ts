@@ -1,3 +1,4 @@
+import { identity } from '../../event/id.ts'
 import type { CorrelationRule } from '../../sigma/ast.ts'
 import type { AlertRevision } from '../alert.ts'
 import { bundlesNamed, type Signal } from '../signal.ts'
@@ -5,11 +6,13 @@ import { type Chained, passedOn, silenceTold, takenBack } from './chain.ts'
 import type { Entry, Insertion } from './change.ts'
 import type { Clock } from './clock.ts'
 import type { Turn } from './course.ts'
+import type { Crowds } from './crowds.ts'
 import { Deadlines } from './deadlines.ts'
 import type { Gaps } from './gaps.ts'
 import { type Group, SIGHTS_KEPT } from './group.ts'
 import type { KnownBundle, KnownRules } from './known-rules.ts'
 import { alertId, revisionOf, type Standing, singleAlertId } from './revision.ts'
+import type { Crowd } from './room.ts'
 import type { Silences } from './silences.ts'
 import type { Tenures } from './tenures.ts'
 import type { Unit } from './units.ts'
@@ -38,6 +41,7 @@ interface Knowledge {
   readonly gaps: Gaps
   readonly silences: Silences
   readonly tenures: Tenures
+  readonly crowds: Crowds
   /** Its partition of the signals log, and how many there are. */
   readonly partition: number
   readonly partitions: number
@@ -135,6 +139,32 @@ export class Announcer {
     return silenceTold(unit, signal, { silence: 'ends', eventId: signal.eventId }, this.cause(offset), this.known.partitions)
   }
 
+  /**
+   * A correlation has no place for further groups: an alert of the rule about itself, of no group and no entity, which names the event
+   * that took the last place. It never acts.
+   *
+   * @param crowd its end is what is known of it
+   */
+  full(unit: Unit, signal: Signal, { share, from }: Omit<Crowd, 'to'>, to: number | null, offset: number): AlertRevision {
+    const { rule } = this.known.rules.unit(unit.key, signal)
+    const { id, title, groupBy, name } = rule
+    const { groups } = unit.room!
+    const test = `groups: ${groups}`
+    const fact = { selection: '', field: groupBy.join(', '), test, value: 'reached: what comes of further groups is not judged' }
+    const bare = { ...signal, entities: [] }
+    const standing = {
+      id: identity('full', id, unit.key, String(share), String(from), signal.eventId),
+      rule,
+      anchor: bare,
+      signals: [{ ...bare, facts: [...signal.facts, { rule: id, title, facts: [fact] }] }],
+      group: {},
+      provisional: false,
+      unknown: [{ why: 'groups' as const, rule: name ?? title, from, to }],
+      rebuilt: this.rebuiltFrom !== undefined && signal.ingested < this.rebuiltFrom + unit.span.sight,
+    }
+    return revisionOf(standing, this.cause(offset))
+  }
+
   /** Provisional alerts of a depth become final: the clock has passed their windows, so what they wait for can no longer arrive. */
   close(depth: number, clock: number, offset: number): readonly AlertRevision[] {
     const closed = this.provisional[depth]?.due(clock) ?? []
@@ -208,9 +238,9 @@ export class Announcer {
 
   /** What may be missing from what a condition at a signal depends on. */
   private unknown(unit: Unit, signal: Signal): Standing['unknown'] {
-    const { rules, gaps, silences, tenures } = this.known
+    const { rules, gaps, silences, tenures, crowds } = this.known
     const [from, to] = [signal.ingested - unit.reach, signal.ingested + unit.reach]
-    const missed = gaps.within(from, to)
+    const missed = [...gaps.within(from, to), ...crowds.within(unit, signal.group, from, to)]
     // What was silent before all events went to a unit need not be known any more.
     if (tenures.isPartial(unit, from, to)) return [...missed, { why: 'rules' }]
     const heeded = rules.unit(unit.key, signal).heeds

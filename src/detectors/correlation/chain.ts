@@ -21,7 +21,7 @@ export function passedOn(unit: Unit, parents: readonly Parent[], anchor: Signal,
     const { rule } = parent.unit
     const value = rule.fields.length === 0 ? undefined : countedValue(rule.fields.map(groupValues(unit, parent.unit, anchor)))
     const also = bundlesNamed(anchor).filter((bundle) => bundle !== parent.bundle)
-    return record({
+    return record(parent, {
       kind: 'signal',
       ...addressed(unit, parent, anchor, revision),
       ...(also.length === 0 ? {} : { also }),
@@ -41,7 +41,7 @@ export function passedOn(unit: Unit, parents: readonly Parent[], anchor: Signal,
 
 /** As {@link passedOn}, of an anchor that is none any more. */
 export function takenBack(unit: Unit, parents: readonly Parent[], anchor: Signal, revision: AlertRevision): readonly Chained[] {
-  return parents.map((parent) => record({ kind: 'retraction', ...addressed(unit, parent, anchor, revision) }))
+  return parents.map((parent) => record(parent, { kind: 'retraction', ...addressed(unit, parent, anchor, revision) }))
 }
 
 /**
@@ -61,8 +61,8 @@ export function silenceTold(
   return Array.from({ length: partitions }, (_, at) => ({ key: '', partition: at, value, durable: true }))
 }
 
-function record(value: Signal | Retraction): Chained {
-  return { key: signalKey(value), value, durable: true }
+function record({ unit }: Parent, value: Signal | Retraction): Chained {
+  return { key: signalKey(value, unit.room), value, durable: true }
 }
 
 function addressed(unit: Unit, parent: Parent, anchor: Signal, { id, rev, partition }: AlertRevision): Omit<Retraction, 'kind'> {

@@ -1,7 +1,9 @@
 import { describe, expect, test } from 'vitest'
 import { loadRuleSet } from '../../sigma/load.ts'
 import type { Feed, Progress, Retraction, Signal, SignalRecord } from '../signal.ts'
-import { Correlator, type CorrelatorHead, type Outcome, rowKey, type StateRow } from './correlator.ts'
+import { Correlator, type CorrelatorHead } from './correlator.ts'
+import { shareOf } from './room.ts'
+import { type Outcome, rowKey, type StateRow } from './unit-state.ts'
 import { unitsOf } from './units.ts'
 
 const base = (name: string) =>
@@ -87,7 +89,7 @@ describe('an anchor on its way to the correlation above', () => {
         entities,
       }),
     ])
-    expect(outcome.chained[0]!.key).toBe(`${keyOf('top')}\u0000u`)
+    expect(outcome.chained[0]!.key).toBe(`${keyOf('top')}\u0000${shareOf(['u'], 50)}`)
   })
 
   test('there the alert names the events, and not the anchor', () => {

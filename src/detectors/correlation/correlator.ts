@@ -1,27 +1,20 @@
 import type { RuleSet } from '../../sigma/ast.ts'
 import type { AlertRevision } from '../alert.ts'
 import type { Progress, Retraction, Signal, SignalRecord } from '../signal.ts'
+import { Admission } from './admission.ts'
 import { Announcer } from './announcer.ts'
 import type { Chained } from './chain.ts'
-import type { Entry } from './change.ts'
 import { Clock } from './clock.ts'
-import { Courses } from './courses.ts'
+import { isKept } from './course.ts'
+import type { Courses } from './courses.ts'
+import { Crowds, type KnownCrowd } from './crowds.ts'
 import { Gaps, type KnownGap } from './gaps.ts'
-import { Group, SIGHTS_KEPT } from './group.ts'
+import { SIGHTS_KEPT } from './group.ts'
 import { type KnownBundle, KnownRules } from './known-rules.ts'
 import { Silences } from './silences.ts'
 import { type KnownTenure, Tenures } from './tenures.ts'
+import { type Draft, groupOf, newUnitState, type Outcome, type StateRow, stateRow, type UnitState } from './unit-state.ts'
 import type { Unit } from './units.ts'
-
-/** A row of the correlator's state, as a checkpoint keeps it. */
-export interface StateRow {
-  readonly unit: string
-  readonly group: string
-  readonly signal: Signal
-  readonly counted: boolean
-  readonly holds: boolean
-  readonly anchor: boolean
-}
 
 /** The state beside the rows: small, and kept whole. */
 export interface CorrelatorHead {
@@ -30,19 +23,11 @@ export interface CorrelatorHead {
   readonly gaps: readonly KnownGap[]
   /** Absent in the state of earlier versions. */
   readonly tenures?: readonly KnownTenure[]
+  readonly crowds?: readonly KnownCrowd[]
   /** The bundles that the rows and the events log name: they must be at hand before the rows are restored. */
   readonly bundles: readonly string[]
   /** The state was made again from a log that may lack some of what was ingested before this. */
   readonly rebuiltFrom?: number
-}
-
-/** What handling a record changed: what to write, what to delete, what to publish. All of it belongs in one transaction. */
-export interface Outcome {
-  readonly revisions: readonly AlertRevision[]
-  /** For the signals log, in this order: anchors of correlations that others refer to, and progress of these. */
-  readonly chained: readonly Chained[]
-  readonly changed: readonly StateRow[]
-  readonly evicted: readonly StateRow[]
 }
 
 export interface CorrelatorOptions {
@@ -52,15 +37,6 @@ export interface CorrelatorOptions {
   readonly partition: number
   readonly eventPartitions: number
   readonly signalPartitions: number
-}
-
-/** What is kept of a unit: it is the same for all bundles that have it. */
-interface UnitState {
-  readonly unit: Unit
-  readonly groups: Map<string, Group>
-  /** Instead of groups, where the unit asks about their course. */
-  readonly courses: Courses | undefined
-  sweptAt: number
 }
 
 /**
@@ -73,10 +49,12 @@ export class Correlator {
   private readonly rules: KnownRules
   private readonly units = new Map<string, UnitState>()
   private readonly announcer: Announcer
+  private readonly admission: Admission
   private readonly clock: Clock
   private readonly gaps = new Gaps()
   private readonly silences = new Silences()
   private readonly tenures: Tenures
+  private readonly crowds = new Crowds()
   /** By depth: where its windows have been closed up to, and how far its anchors have been said to be complete. */
   private readonly closed: number[] = []
   private readonly told = new Map<number, number>()
@@ -88,9 +66,10 @@ export class Correlator {
     this.rules = new KnownRules(options.rulesOf)
     this.clock = new Clock((depth) => (depth === 0 ? options.eventPartitions : options.signalPartitions))
     this.tenures = new Tenures(this.rules)
-    const { rules, clock, gaps, silences, tenures } = this
+    const { rules, clock, gaps, silences, tenures, crowds } = this
     const { partition, signalPartitions: partitions } = options
-    this.announcer = new Announcer({ rules, clock, gaps, silences, tenures, partition, partitions })
+    this.announcer = new Announcer({ rules, clock, gaps, silences, tenures, crowds, partition, partitions })
+    this.admission = new Admission(rules, this.announcer, crowds, partition)
   }
 
   /** Takes one record of the signals log; `offset` is its place there, which numbers the revisions that it causes. */
@@ -104,9 +83,16 @@ export class Correlator {
     return depths.flatMap((depth) => this.announcer.close(depth, Number.POSITIVE_INFINITY, offset))
   }
 
-  /** Judges all courses to their end, before windows are closed. @param until the last stamp of the input: silence has lasted until then */
-  endCourses(offset: number, until: number): Pick<Outcome, 'revisions' | 'chained'> {
-    return this.proceed(1, Number.POSITIVE_INFINITY, offset, until)
+  /**
+   * Says who had a place, and judges all courses to their end, before windows are closed.
+   *
+   * @param until the last stamp of the input: silence has lasted until then
+   */
+  judge(offset: number, until: number): Pick<Outcome, 'revisions' | 'chained'> {
+    const outcome = emptyOutcome()
+    this.admission.settle(Number.POSITIVE_INFINITY, offset, outcome)
+    this.proceed(1, Number.POSITIVE_INFINITY, offset, outcome, until)
+    return outcome
   }
 
   /** Takes the state of a checkpoint back, before the first record is handled. Rows of units that are gone are ignored. */
@@ -114,14 +100,18 @@ export class Correlator {
     for (const progress of head.progress) this.clock.take(progress)
     for (const { partition, ...gap } of head.gaps) this.gaps.take(partition, [gap])
     for (const { partition, ...tenure } of head.tenures ?? []) this.tenures.take(partition, [tenure])
+    for (const { partition, ...crowd } of head.crowds ?? []) this.crowds.take(partition, [crowd])
     this.announcer.rebuiltFrom = head.rebuiltFrom
     for (const bundle of head.bundles) this.name(bundle)
     for (let depth = 1; depth <= this.depth; depth++) this.closed[depth] = this.clock.at(depth)
+    this.admission.restore(this.units, this.ingested)
     for (const { unit, group, ...entry } of rows) {
       if (!this.named(entry.signal).units.has(unit)) continue
       const state = this.units.get(unit)!
-      if (state.courses === undefined) groupOf(state, group).restore(entry)
-      else if (entry.signal.silence !== undefined) this.silences.restore(group, entry)
+      if (state.courses === undefined) {
+        groupOf(state, group).restore(entry)
+        this.admission.note(state, group, entry.signal, this.ingested)
+      } else if (entry.signal.silence !== undefined) this.silences.restore(group, entry)
       else state.courses.restore(group, entry)
       this.rules.hold(entry.signal, 1)
     }
@@ -139,6 +129,17 @@ export class Correlator {
     return size
   }
 
+  /** By rule, until when on there is no place for further groups of a share here, for what is ingested now. */
+  get crowded(): ReadonlyMap<string, number> {
+    const now = this.crowds.all.filter(({ partition, to }) => partition === this.options.partition && to >= this.ingested)
+    return new Map(now.flatMap(({ unit, to }) => (this.units.has(unit) ? [[this.units.get(unit)!.unit.rule.id, to] as const] : [])))
+  }
+
+  /** By rule: signals of groups for which there was no place, since the start. For the metrics. */
+  get refused(): ReadonlyMap<string, number> {
+    return this.admission.refused
+  }
+
   /** All events ingested before this have been taken; minus infinity where not every partition has been heard of. */
   get ingested(): number {
     return this.clock.at(1)
@@ -150,6 +151,7 @@ export class Correlator {
       progress: this.clock.progress,
       gaps: this.gaps.all,
       tenures: this.tenures.all,
+      crowds: this.crowds.all,
       bundles: this.rules.bundles,
       ...(rebuiltFrom === undefined ? {} : { rebuiltFrom }),
     }
@@ -164,11 +166,15 @@ export class Correlator {
     if (record.kind === 'signal' && record.time === null) return NOTHING
     const key = groupKey(record.group)
     if (state.courses !== undefined) return this.follow(state, state.courses, key, record)
+    if (record.kind === 'signal' && !this.admission.admits(state, key, record)) return NOTHING
     const group = record.kind === 'signal' ? groupOf(state, key) : state.groups.get(key)
     const inserted = record.kind === 'signal' ? group?.insert(record, this.clock.at(state.unit.depth)) : group?.retract(record)
     if (group === undefined || inserted === undefined) return NOTHING
     const { entry, taken, released, changed, displaced } = inserted
-    if (taken !== undefined) this.rules.hold(taken, 1)
+    if (taken !== undefined) {
+      this.rules.hold(taken, 1)
+      this.admission.note(state, key, taken, this.ingested)
+    }
     if (released !== undefined) this.rules.hold(released, -1)
     return {
       ...this.announcer.announce(state.unit, group, inserted, offset),
@@ -194,26 +200,34 @@ export class Correlator {
   }
 
   /** Judges courses up to the clock of their depth. */
-  private proceed(depth: number, clock: number, offset: number, quiet = clock): Outcome {
-    const outcome = { revisions: [] as AlertRevision[], chained: [] as Chained[], changed: [] as StateRow[], evicted: [] as StateRow[] }
+  private proceed(depth: number, clock: number, offset: number, outcome: Draft, quiet = clock): void {
+    const { partition } = this.options
     for (const state of this.units.values()) {
-      if (state.courses === undefined || state.unit.depth !== depth) continue
-      const { turns, heard, beyond, changed, evicted } = state.courses.advance(clock, quiet)
-      const { id } = state.unit.rule
+      const { unit, courses } = state
+      if (courses === undefined || unit.depth !== depth) continue
+      const { turns, heard, full, beyond, refused, crowds, touched } = courses.advance(clock, quiet)
+      const { id } = unit.rule
       if (beyond > 0) this.beyond.set(id, (this.beyond.get(id) ?? 0) + beyond)
+      if (refused > 0) this.admission.count(state, refused)
+      for (const { share, from, to } of crowds) this.crowds.take(partition, [{ unit: unit.key, share, from, to }])
       for (const turn of turns) {
-        const { revisions, chained } = this.announcer.turn(state.unit, turn, offset)
+        const { revisions, chained } = this.announcer.turn(unit, turn, offset)
         outcome.revisions.push(...revisions)
         outcome.chained.push(...chained)
       }
-      for (const entry of heard) outcome.chained.push(...this.announcer.heard(state.unit, entry, offset))
-      outcome.changed.push(...changed.map(([group, entry]) => stateRow(state, group, entry)))
-      for (const [group, entry] of evicted) {
-        this.rules.hold(entry.signal, -1)
-        outcome.evicted.push(stateRow(state, group, entry))
+      for (const { entry, share } of full) {
+        const crowd = { unit: unit.key, share, from: entry.signal.ingested }
+        outcome.revisions.push(this.announcer.full(unit, entry.signal, crowd, null, offset))
+      }
+      for (const entry of heard) outcome.chained.push(...this.announcer.heard(unit, entry, offset))
+      for (const [entry, group] of touched) {
+        if (isKept(entry)) outcome.changed.push(stateRow(state, group, entry))
+        else {
+          this.rules.hold(entry.signal, -1)
+          outcome.evicted.push(stateRow(state, group, entry))
+        }
       }
     }
-    return outcome
   }
 
   private advance(progress: Progress, offset: number): Outcome {
@@ -224,16 +238,15 @@ export class Correlator {
       this.tenures.take(partition, feed.bundles)
       for (const { id } of feed.bundles) this.name(id)
     }
-    const outcome = { revisions: [] as AlertRevision[], chained: [] as Chained[], changed: [] as StateRow[], evicted: [] as StateRow[] }
+    if (progress.crowds !== undefined) this.crowds.take(partition, progress.crowds)
+    const outcome = emptyOutcome()
+    this.admission.settle(this.ingested, offset, outcome)
     for (let depth = 1; depth <= this.depth; depth++) {
       const clock = this.clock.at(depth)
       if (clock > (this.closed[depth] ?? Number.NEGATIVE_INFINITY)) {
         this.closed[depth] = clock
-        const proceeded = this.proceed(depth, clock, offset)
-        outcome.revisions.push(...proceeded.revisions, ...this.announcer.close(depth, clock, offset))
-        outcome.chained.push(...proceeded.chained)
-        outcome.changed.push(...proceeded.changed)
-        outcome.evicted.push(...proceeded.evicted)
+        this.proceed(depth, clock, offset, outcome)
+        outcome.revisions.push(...this.announcer.close(depth, clock, offset))
         outcome.evicted.push(...this.sweep(depth, clock))
       }
       outcome.chained.push(...this.complete(depth, clock, offset))
@@ -249,6 +262,7 @@ export class Correlator {
       const { sight } = state.unit.span
       if (state.unit.depth !== depth || clock - state.sweptAt < sight / 4) continue
       state.sweptAt = clock
+      state.doors.forget(this.ingested)
       for (const [key, group] of state.groups) {
         for (const entry of group.evict(clock - SIGHTS_KEPT * sight)) {
           this.rules.hold(entry.signal, -1)
@@ -286,15 +300,17 @@ export class Correlator {
     if (ingested <= told) return []
     this.told.set(depth, ingested)
     const { partition, signalPartitions } = this.options
-    const value: Progress = { kind: 'progress', depth, partition, offset, ingested }
+    const crowds = this.admission.crowdsOf(depth, this.units)
+    const value: Progress = { kind: 'progress', depth, partition, offset, ingested, ...(crowds.length === 0 ? {} : { crowds }) }
     return Array.from({ length: signalPartitions }, (_, at) => ({ key: '', partition: at, value, durable: true }))
   }
 
-  /** Lets go of gaps and tenures that no window reaches any more, and of bundles, with their units, that no tenure and no signal names. */
+  /** Lets go of gaps, crowds and tenures that no window reaches any more, and of bundles, with their units, that no tenure and no signal names. */
   private forget(): void {
     const windows = [...this.units.values()].filter(({ unit }) => unit.falsifiable || unit.course !== undefined)
     const horizon = Math.min(...windows.map(({ unit }) => this.clock.at(unit.depth) - 2 * unit.span.sight - unit.reach))
     this.gaps.forget(horizon)
+    this.crowds.forget(Math.min(horizon, this.ingested))
     if (this.rules.bundles.length <= 1) return
     this.tenures.forget(horizon)
     const fed = this.clock.progress.flatMap(({ feed }) => feed?.bundles ?? [])
@@ -314,14 +330,7 @@ export class Correlator {
     const known = this.rules.bundle(id)
     if (known !== undefined) return known
     const bundle = this.rules.add(id)
-    for (const [key, unit] of bundle.units)
-      if (!this.units.has(key))
-        this.units.set(key, {
-          unit,
-          groups: new Map(),
-          courses: unit.course && new Courses(unit.course),
-          sweptAt: Number.NEGATIVE_INFINITY,
-        })
+    for (const [key, unit] of bundle.units) if (!this.units.has(key)) this.units.set(key, newUnitState(unit))
     return bundle
   }
 
@@ -335,25 +344,8 @@ export class Correlator {
 const STEPS = 128
 
 const NOTHING: Outcome = { revisions: [], chained: [], changed: [], evicted: [] }
-
-/** Names a row among those of its partition. Of an anchor of a correlation below there is one, whatever the newest word of it. */
-export function rowKey({ unit, group, signal: { depth, eventId, partition, offset } }: StateRow): string {
-  return JSON.stringify(depth === 0 ? [unit, group, eventId, partition, offset] : [unit, group, eventId])
-}
-
-function stateRow({ unit }: UnitState, group: string, { signal, counted, holds, anchor }: Entry): StateRow {
-  return { unit: unit.key, group, signal, counted, holds, anchor }
-}
+const emptyOutcome = (): Draft => ({ revisions: [], chained: [], changed: [], evicted: [] })
 
 function groupKey(group: readonly string[]): string {
   return group.length === 1 ? group[0]! : JSON.stringify(group)
-}
-
-function groupOf({ groups, unit }: UnitState, key: string): Group {
-  let group = groups.get(key)
-  if (group === undefined) {
-    group = new Group(unit.span, unit.condition)
-    groups.set(key, group)
-  }
-  return group
 }

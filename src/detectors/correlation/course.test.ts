@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import type { Signal } from '../signal.ts'
-import { Course, type CourseRule, isKept } from './course.ts'
+import { type CourseRule, isKept } from './course.ts'
+import { Courses } from './courses.ts'
 
 const signal = (ingested: number, value?: string): Signal => ({
   kind: 'signal',
@@ -28,16 +29,15 @@ const rule = (asks: CourseRule['asks'], part: Partial<CourseRule> = {}): CourseR
   ...part,
 })
 
-function courseOf(of: CourseRule, ...signals: Signal[]): Course {
-  const course = new Course(of)
-  for (const each of signals) course.insert(each)
+function courseOf(of: CourseRule, ...signals: Signal[]): Courses {
+  const course = new Courses(of, undefined)
+  for (const each of signals) course.insert('g', each)
   return course
 }
 
 describe('a signal waits for its turn', () => {
   it('until nothing that was ingested before it can come', () => {
     const course = courseOf(rule('first_seen'), signal(50, 'a'))
-    expect(course.due).toBe(50)
     expect(course.advance(50).turns).toEqual([])
     expect(course.advance(51).turns).toHaveLength(1)
   })
@@ -49,12 +49,12 @@ describe('a signal waits for its turn', () => {
 
   it('once, however often it is sent', () => {
     const course = courseOf(rule('silence'), signal(1))
-    expect(course.insert(signal(1))).toBeUndefined()
+    expect(course.insert('g', signal(1))).toBeUndefined()
   })
 })
 
 it('a number that is none has no place in a sequence', () => {
-  for (const value of [undefined, 'x', '-1', '1.5', '']) expect(courseOf(rule('gaps')).insert(signal(1, value))).toBeUndefined()
+  for (const value of [undefined, 'x', '-1', '1.5', '']) expect(courseOf(rule('gaps')).insert('g', signal(1, value))).toBeUndefined()
 })
 
 it('every number that did not come is named', () => {
@@ -68,7 +68,7 @@ it('a hole as wide as numbers go costs nothing', () => {
 })
 
 describe('first_seen remembers so many values of a group', () => {
-  const told = (course: Course, clock: number) =>
+  const told = (course: Courses, clock: number) =>
     course.advance(clock).turns.map(({ entry, full }) => `${entry.signal.value}${full === true ? ', the last' : ''}`)
 
   it('and tells of the last that there is room for, also while it learns, and of none beyond', () => {
@@ -80,7 +80,7 @@ describe('first_seen remembers so many values of a group', () => {
   it('counts what is beyond, and has room again when values are forgotten', () => {
     const course = courseOf(rule('first_seen', { values: 2 }), ...['a', 'b', 'c', 'c'].map((value, at) => signal(10 * at, value)))
     expect(course.advance(50)).toMatchObject({ turns: [{}, { full: true }], beyond: 2 })
-    course.insert(signal(95, 'c'))
+    course.insert('g', signal(95, 'c'))
     expect(course.advance(100)).toMatchObject({ turns: [{ entry: { signal: { value: 'c' } }, full: true }], beyond: 0 })
   })
 })
@@ -89,9 +89,9 @@ it.each(['first_seen', 'silence', 'gaps'] as const)('%s keeps nothing of a group
   const course = courseOf(rule(asks), signal(1, '1'), signal(12, '2'), signal(40, '7'))
   const kept = new Set<number>()
   for (const clock of [50, 100, 200, 300]) {
-    for (const entry of course.advance(clock).touched) kept[isKept(entry) ? 'add' : 'delete'](entry.signal.ingested)
+    for (const entry of course.advance(clock).touched.keys()) kept[isKept(entry) ? 'add' : 'delete'](entry.signal.ingested)
     if (clock === 50) expect(kept.size).toBeGreaterThan(0)
   }
   expect([...kept]).toEqual([])
-  expect(course.due).toBe(Number.POSITIVE_INFINITY)
+  expect(course.size).toBe(0)
 })

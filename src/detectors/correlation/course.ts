@@ -71,59 +71,14 @@ export interface Judge {
   readonly due: number
 }
 
-/** The course of one group. */
-export class Course {
-  private readonly rule: CourseRule
-  private readonly judge: Judge
-  /** In the order of their stamps. */
-  private waiting: Entry[] = []
-  private readonly places = new Set<string>()
+/** Whether a signal has what a course asks about. */
+export function saysSomething({ asks }: CourseRule, signal: Signal): boolean {
+  return asks === 'silence' || (asks === 'gaps' ? numberOf(signal) : signal.value) !== undefined
+}
 
-  constructor(rule: CourseRule) {
-    this.rule = rule
-    this.judge = new JUDGES[rule.asks](rule)
-  }
-
-  /** Takes a signal in, to be judged in its turn. Undefined: it is here already, or says nothing. */
-  insert(signal: Signal): Entry | undefined {
-    const { asks } = this.rule
-    if ((asks === 'first_seen' && signal.value === undefined) || (asks === 'gaps' && numberOf(signal) === undefined)) return undefined
-    if (this.places.has(placeOf(signal))) return undefined
-    const entry: Entry = { signal, counted: false, holds: false, anchor: false }
-    this.wait(entry)
-    return entry
-  }
-
-  /** Takes a checkpointed entry back. */
-  restore(entry: Entry): void {
-    if (entry.counted) this.judge.restore(entry)
-    else this.wait(entry)
-  }
-
-  /** Judges what was ingested before `clock`: nothing that still comes was. */
-  advance(clock: number, quiet = clock): Advance {
-    const advance: Advance = { turns: [], heard: [], beyond: 0, touched: new Set() }
-    const next = this.waiting.findIndex(({ signal }) => signal.ingested >= clock)
-    for (const entry of this.waiting.splice(0, next < 0 ? this.waiting.length : next)) {
-      this.places.delete(placeOf(entry.signal))
-      entry.counted = true
-      advance.touched.add(entry)
-      this.judge.take(entry, advance)
-    }
-    this.judge.pass(quiet, advance)
-    return advance
-  }
-
-  /** The clock that has to be passed for an advance to do something. */
-  get due(): number {
-    return Math.min(this.waiting[0]?.signal.ingested ?? Number.POSITIVE_INFINITY, this.judge.due)
-  }
-
-  private wait(entry: Entry): void {
-    this.places.add(placeOf(entry.signal))
-    const at = this.waiting.findLastIndex(({ signal }) => byIngestion(signal, entry.signal) <= 0)
-    this.waiting.splice(at + 1, 0, entry)
-  }
+/** Of a group of which nothing is known. */
+export function judgeFor(rule: CourseRule): Judge {
+  return new JUDGES[rule.asks](rule)
 }
 
 /** Whether an entry still means something to its course. */
@@ -170,7 +125,7 @@ class FirstSeen implements Judge {
   }
 
   pass(clock: number, advance: Advance): void {
-    if (clock < this.sweepAt) return
+    if (clock <= this.due) return
     this.sweepAt = clock + this.rule.span / 4
     this.sweep(clock, advance)
     if (this.newest.size > 0) return
@@ -179,7 +134,10 @@ class FirstSeen implements Judge {
   }
 
   get due(): number {
-    return this.latest === undefined ? Number.POSITIVE_INFINITY : this.sweepAt
+    if (this.latest === undefined) return Number.POSITIVE_INFINITY
+    const { step, span } = this.rule
+    const ends = (Math.floor(this.latest.signal.ingested / step) + Math.floor(span / step) + 1) * step - 1
+    return Math.min(this.sweepAt, ends)
   }
 
   restore(entry: Entry): void {
@@ -272,5 +230,3 @@ class Silence implements Judge {
 }
 
 const JUDGES = { first_seen: FirstSeen, silence: Silence, gaps: MissingNumbers } as const
-
-const placeOf = ({ partition, offset }: Signal) => `${partition}/${offset}`

@@ -61,6 +61,31 @@ export class Group {
     return this.insertion({ entry, taken: undefined, released: undefined, displaced }, changes)
   }
 
+  /** Signals of events, as they are here. */
+  *ofEvents(): Iterable<Entry> {
+    for (const copies of this.copies.values()) for (const copy of copies) if (copy.signal.depth === 0) yield copy
+  }
+
+  /** Signals that had no place after all were never here. They are in the order of their stamps, and at least one. */
+  refuse(refused: readonly Entry[]): Insertion {
+    const displaced = refused.filter(({ counted }) => counted)
+    const changes = this.displace(displaced)
+    const ids = new Set(refused.map(({ signal }) => signal.eventId))
+    const left = [...ids].map((id) => [id, this.copies.get(id)!.filter((copy) => !refused.includes(copy))] as const)
+    for (const [, copies] of left)
+      for (const [at, copy] of copies.entries()) {
+        if (copy.counted || this.follows(copies[at - 1], copy)) continue
+        copy.counted = true
+        changes.push(this.place(copy))
+      }
+    const insertion = this.insertion({ entry: refused[0]!, taken: undefined, released: undefined, displaced }, changes)
+    for (const [id, copies] of left) {
+      if (copies.length > 0) this.copies.set(id, copies)
+      else this.copies.delete(id)
+    }
+    return insertion
+  }
+
   /** Takes a checkpointed entry back as it was concluded, without concluding anew: its neighbours may have been evicted since. */
   restore(entry: Entry): void {
     const copies = this.copies.get(entry.signal.eventId) ?? []

@@ -2,7 +2,7 @@ import { identity } from '../../event/id.ts'
 import type { CorrelationRule, DetectionRule } from '../../sigma/ast.ts'
 import type { AlertRevision, Entity, Evidence } from '../alert.ts'
 import type { Gap, Signal } from '../signal.ts'
-import type { RuleChange, SilentSource } from '../unknown.ts'
+import type { CrowdedRule, RuleChange, SilentSource } from '../unknown.ts'
 
 /** An alert is named by what decides it: the rule with its parameters, the group, and the anchor's event time and id. */
 export function alertId(rule: string, unit: string, { group, time, eventId }: Pick<Signal, 'group' | 'time' | 'eventId'>): string {
@@ -25,7 +25,7 @@ export interface Standing {
   readonly group: AlertRevision['group']
   readonly provisional: boolean
   /** What may be missing from what was seen. */
-  readonly unknown: readonly (Gap | SilentSource | RuleChange)[]
+  readonly unknown: readonly (Gap | SilentSource | RuleChange | CrowdedRule)[]
   /** What it rests on may reach back beyond what its state was made again from. */
   readonly rebuilt: boolean
 }

@@ -4,6 +4,7 @@ import type { ConditionFactory, CorrelationCondition } from './condition.ts'
 import { eventCount, valueCount, valueSum } from './count.ts'
 import { type CourseRule, courseRuleOf } from './course.ts'
 import type { Span } from './group.ts'
+import { type Room, roomOf } from './room.ts'
 import { temporal, temporalOrdered } from './temporal.ts'
 
 const CONDITIONS: Readonly<Record<CorrelationType, ConditionFactory>> = {
@@ -21,6 +22,7 @@ export interface Unit {
   /** How many correlations stand above one another: 1 for one over detection rules only. */
   readonly depth: number
   readonly span: Span
+  readonly room: Room | undefined
   readonly condition: CorrelationCondition
   /** It asks about the course of its groups, and not what their signals come to. */
   readonly course: CourseRule | undefined
@@ -58,6 +60,7 @@ export function unitsOf(rules: Pick<RuleSet, 'correlations'>): ReadonlyMap<strin
       rule,
       depth: 1 + Math.max(0, ...[...children, ...relied].map((below) => below.depth)),
       span: { timespan: rule.timespan, sight },
+      room: roomOf(rule, sight),
       condition,
       course,
       falsifiable: (course === undefined && condition.falsifiable) || children.some((child) => child.falsifiable),

@@ -1,6 +1,7 @@
 import type { AlertRevision } from '../../detectors/alert.ts'
-import type { CorrelatorHead, StateRow } from '../../detectors/correlation/correlator.ts'
+import type { CorrelatorHead } from '../../detectors/correlation/correlator.ts'
 import { SIGHTS_KEPT } from '../../detectors/correlation/group.ts'
+import type { StateRow } from '../../detectors/correlation/unit-state.ts'
 import { unitsOf } from '../../detectors/correlation/units.ts'
 import { bundlesNamed, type SignalRecord } from '../../detectors/signal.ts'
 import { CordonError } from '../../event/error.ts'
@@ -48,9 +49,10 @@ interface Recovering extends Looking {
 /**
  * How many G the log is read back behind the place from which on something is to be said, to come to exactly the state that was lost:
  * what comes looks for the anchor of its episode up to 3G back; that rests on the condition at the signal before it, which reads up to 5G
- * back and counts a copy there by what came up to 6G back. One more for what was on its way between partitions (docs/decisions/0014).
+ * back and counts a copy there by what came up to 6G back; who had a place then was decided within another G. One more for what was on its
+ * way between partitions (docs/decisions/0014).
  */
-const SIGHTS = 7
+const SIGHTS = 8
 const PAGE = 2_000
 
 /**

@@ -13,7 +13,7 @@ import {
   SIGHT,
 } from '../../../test/kits/signals.ts'
 import type { AlertRevision } from '../../detectors/alert.ts'
-import type { StateRow } from '../../detectors/correlation/correlator.ts'
+import type { StateRow } from '../../detectors/correlation/unit-state.ts'
 import type { Progress, SignalRecord } from '../../detectors/signal.ts'
 import { openCheckpointFile } from '../../streams/checkpoint-file.ts'
 import { EmbeddedStreams } from '../../streams/embedded.ts'
@@ -204,7 +204,7 @@ describe('a correlate worker', () => {
     const toldBefore = new Set(((await alertSet(streams)) as readonly { readonly id: string }[]).map(({ id }) => id))
     // Nothing is closed: as after kill -9 on a node whose disk is gone, with logs that were kept too short.
     const log = await streams.read<SignalRecord>('signals', 0, 0, 100_000)
-    const cut = log.find(({ offset }) => offset > stood.get(0)! - 40)!
+    const cut = log.find(({ offset }) => offset > stood.get(0)! - 25)!
     const trimmed: Streams = Object.create(withoutGenerations(streams), {
       read: {
         value: async (name: LogName, partition: number, from: number, limit: number) => {

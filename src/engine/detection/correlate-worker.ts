@@ -1,5 +1,6 @@
 import type { AlertRevision } from '../../detectors/alert.ts'
-import { Correlator, rowKey, type StateRow } from '../../detectors/correlation/correlator.ts'
+import { Correlator } from '../../detectors/correlation/correlator.ts'
+import { rowKey, type StateRow } from '../../detectors/correlation/unit-state.ts'
 import { bundlesNamed, type SignalRecord } from '../../detectors/signal.ts'
 import type { Checkpoint, CheckpointImage, CheckpointSize, Outgoing, Send } from '../../streams/checkpoint.ts'
 import { writeGeneration } from '../../streams/generations.ts'
@@ -29,6 +30,10 @@ export interface CorrelateStatus {
   readonly signalsHeld: number
   /** By rule: signals with values for which their group had no room, since the start. */
   readonly beyond: ReadonlyMap<string, number>
+  /** By rule: signals of groups for which there was no place, since the start. */
+  readonly refused: ReadonlyMap<string, number>
+  /** Rules that have no place for further groups, by their ids, and until when. */
+  readonly crowded: ReadonlyMap<string, number>
   /** All events ingested before this have been correlated; minus infinity where not every partition of the events log has been heard of. */
   readonly clock: number
   readonly size: CheckpointSize
@@ -154,6 +159,8 @@ class Partition {
       partition,
       signalsHeld: correlator.size,
       beyond: correlator.beyond,
+      refused: correlator.refused,
+      crowded: correlator.crowded,
       clock: correlator.ingested,
       size: checkpoint.size,
       generationAt,

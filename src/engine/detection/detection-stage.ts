@@ -39,9 +39,14 @@ function observeCorrelation(metrics: Metrics, worker: CorrelateWorker): void {
   observe('cordon_state_rows', 'Rows of correlation state in the checkpoint', ({ size }) => size.rows)
   observe('cordon_state_bytes', 'Bytes of the checkpoint', ({ size }) => size.bytes)
   observe('cordon_generation_age_seconds', 'Time since this node wrote a generation of the state', ({ generationAt }) => age(generationAt))
-  metrics.observe('cordon_values_beyond', 'Signals with values that their group has no room for, since the start', async () =>
-    worker.status().flatMap(({ partition, beyond }) => [...beyond].map(([rule, value]) => ({ value, attributes: { partition, rule } }))),
-  )
+  const byRule = (name: string, description: string, read: (status: CorrelateStatus) => ReadonlyMap<string, number>) =>
+    metrics.observe(name, description, async () =>
+      worker
+        .status()
+        .flatMap((status) => [...read(status)].map(([rule, value]) => ({ value, attributes: { partition: status.partition, rule } }))),
+    )
+  byRule('cordon_values_beyond', 'Signals with values that their group has no room for, since the start', ({ beyond }) => beyond)
+  byRule('cordon_groups_beyond', 'Signals of groups for which their rule had no place, since the start', ({ refused }) => refused)
   metrics.observe('cordon_outbox_age_seconds', 'Age of the oldest output that the logs do not take', async () =>
     [...worker.unsent()].map(([partition, since]) => ({ value: (Date.now() - since) / 1_000, attributes: { partition } })),
   )

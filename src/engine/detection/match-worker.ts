@@ -96,11 +96,10 @@ export function createMatchWorker(
       const signals = new Map<string, number>()
       let events = 0
       const send = (signal: Signal, detector: Detector, { beside }: Judge) => {
-        const step = detector.units.get(signal.unit)?.step
+        const { step, room, rule = signal.unit } = detector.units.get(signal.unit) ?? NO_UNIT
         if (step !== undefined && isRepeated(state.sent, signal, step)) return
         const also = beside.length === 0 ? NONE : changedAbove(signal.unit, detector, beside)
-        records.push({ key: signalKey(signal), value: also.length === 0 ? signal : { ...signal, also } })
-        const rule = detector.units.get(signal.unit)?.rule ?? signal.unit
+        records.push({ key: signalKey(signal, room), value: also.length === 0 ? signal : { ...signal, also } })
         signals.set(rule, (signals.get(rule) ?? 0) + 1)
       }
       const tell = (offset: number) => {
@@ -135,6 +134,8 @@ export function createMatchWorker(
 }
 
 const NONE: readonly string[] = []
+/** Of a rule that alerts by itself. */
+const NO_UNIT: Partial<DetectorUnit> = {}
 
 /**
  * Whether one like it was sent in this step of the partition's stamps, which never go back. After a restart some are sent again, which

@@ -192,7 +192,7 @@ function correlate(detector: Detector, matched: readonly Matched[], stamped: boo
     for (const { value } of chained) handle(value)
   }
   for (const signal of signals) handle(signal)
-  const { revisions, chained } = correlator.endCourses(offset++, until)
+  const { revisions, chained } = correlator.judge(offset++, until)
   for (const revision of revisions) fold(revision)
   for (const { value } of chained) handle(value)
   for (const revision of correlator.end(offset)) fold(revision)

@@ -146,7 +146,7 @@ export function ruleSetOf({ detections, correlations }: Rules): RuleSet {
     })),
     correlations: correlations.map(
       (rule): CorrelationRule => ({
-        ...headOf(rule, rule.grace * 1_000, courseOf(rule)),
+        ...headOf(rule, rule.grace * 1_000, { ...courseOf(rule), ...(rule.groups === undefined ? {} : { groups: rule.groups }) }),
         kind: 'correlation',
         type: rule.type,
         rules: rule.rules.map((name) => idOf.get(name)!),

@@ -50,6 +50,8 @@ export interface Correlation {
   readonly expression: Expression
   /** Names of the silence rules that it relies on. */
   readonly reliesOn?: readonly string[]
+  /** How many groups it takes in; else more than there are. */
+  readonly groups?: number
   /** Its rules alert by themselves, too. */
   readonly generate: boolean
   readonly level: string
@@ -90,13 +92,13 @@ export function copiesKnown(correlations: readonly Correlation[]): number {
 
 /** What a correlation's state means: all but its title, its level and what is done about it, and the same of those below. */
 export function parametersOf(rule: Correlation, correlations: readonly Correlation[]): string {
-  const { id, type, rules, groupBy, timespan, grace, bounds, field, expression, course, reliesOn } = rule
+  const { id, type, rules, groupBy, timespan, grace, bounds, field, expression, course, reliesOn, groups } = rule
   const parameters = (name: string) => {
     const child = correlations.find((candidate) => candidate.name === name)
     return child === undefined ? name : parametersOf(child, correlations)
   }
   const below = rules.map(parameters)
-  return JSON.stringify([id, type, below, groupBy, timespan, grace, bounds, field, expression, course, reliesOn?.map(parameters)])
+  return JSON.stringify([id, type, below, groupBy, timespan, grace, bounds, field, expression, course, reliesOn?.map(parameters), groups])
 }
 
 /** The rules as one Sigma file. JSON is YAML. */
@@ -131,7 +133,8 @@ function detectionDocuments({ name, id, actions, listed, exceptions, posture, le
 }
 
 function correlationDocument(rule: Correlation): object {
-  const { name, id, type, rules, groupBy, timespan, grace, bounds, field, expression, course, reliesOn, generate, level, mode } = rule
+  const { name, id, type, rules, groupBy, timespan, grace, bounds, field, expression, course, reliesOn, groups, generate, level, mode } =
+    rule
   const condition =
     type === 'temporal' || type === 'temporal_ordered'
       ? words(expression, rules)
@@ -147,6 +150,7 @@ function correlationDocument(rule: Correlation): object {
       time: { grace: `${grace}s` },
       ...courseKeys(course),
       ...(reliesOn === undefined ? {} : { relies_on: reliesOn }),
+      ...(groups === undefined ? {} : { groups }),
     },
   }
 }

@@ -198,10 +198,16 @@ function randomCorrelation(
           'or',
           ordered.map((_, rule) => ({ op: 'rule', rule })),
         ),
+    ...fewGroups(random),
     generate: random.chance(0.3),
     level: 'high',
     mode: randomMode(random),
   }
+}
+
+/** An attacker who makes up names, where names are few. */
+function fewGroups(random: Random): Pick<Correlation, 'groups'> {
+  return random.chance(0.25) ? { groups: random.int(1, 2) } : {}
 }
 
 /** New values, silence, or missing numbers of the events of some rules. */
@@ -228,6 +234,7 @@ function randomCourse(random: Random, at: number, detections: readonly Detection
       'or',
       rules.map((_, rule) => ({ op: 'rule', rule })),
     ),
+    ...fewGroups(random),
     generate: random.chance(0.3),
     level: 'high',
     mode: randomMode(random),
