@@ -1,11 +1,12 @@
 import { promisify } from 'node:util'
 import { zstdCompress, zstdDecompress } from 'node:zlib'
 import kafkajs, { type KafkaConfig, type Producer, type SASLOptions } from 'kafkajs'
+import { RequestQueue, restWhenIdle } from './request-queue.ts'
 import type { Compression, KafkaSettings, KafkaTls } from './settings.ts'
 
 /*
  * kafkajs is used through this file, where its defaults do not fit: it retries for minutes, gives up a member after 30 s, logs to the
- * console, and reads zstd only if it is told how.
+ * console, reads zstd only if it is told how, and wakes every connection a thousand times a second.
  */
 const { CompressionCodecs, CompressionTypes, Kafka, logLevel, Partitioners } = kafkajs
 
@@ -21,6 +22,8 @@ CompressionCodecs[CompressionTypes.ZSTD] = () => ({
   compress: (encoder: { readonly buffer: Buffer }) => compress(encoder.buffer),
   decompress: (buffer: Buffer) => decompress(buffer),
 })
+
+restWhenIdle(RequestQueue)
 
 /** Short and few: whoever called tries again, or starts over. */
 const RETRY = { initialRetryTime: 100, multiplier: 2, factor: 0.2, maxRetryTime: 1_000 }
