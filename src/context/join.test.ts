@@ -52,6 +52,15 @@ describe('joining context', () => {
     expect(draft.native).toBeUndefined()
   })
 
+  it('takes the address of a known user from the inventory, and of nobody else', () => {
+    const { ecs } = join(
+      { user: { id: 'eva', email: 'ceo@corp.example' } },
+      { inventory: Inventory.parse('users: [{id: eva}]', 'i.yml', 0) },
+    )
+    expect(ecs.user).toEqual({ id: 'eva', name: 'eva' })
+    expect(join({ user: { id: 'nobody', email: 'nobody@corp.example' } }).ecs.user).toEqual({ id: 'nobody', email: 'nobody@corp.example' })
+  })
+
   it("gives an unknown device its id, from the event or the source's configuration, and nothing else", () => {
     const device = (ecs: JsonObject, configured?: string) => {
       const { ecs: joined } = join(ecs, configured === undefined ? {} : { device: configured })

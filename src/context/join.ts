@@ -63,7 +63,7 @@ export function joinContext(draft: Draft, sources: ContextSources, now: number):
     else delete ecs.user
   }
   if (user !== undefined) {
-    ecs.user = userFields(isObject(ecs.user) ? ecs.user : {}, user)
+    ecs.user = userFields(isObject(ecs.user) ? ecs.user : {}, user, sources)
     context.user = origin(inventory.source, inventory.observed)
   }
 
@@ -157,9 +157,13 @@ function deviceFields(
   return { fields, source: 'inventory' }
 }
 
-/** The event's login name stays: it says which account was used. */
-function userFields(own: JsonObject, user: User): JsonObject {
+/**
+ * The event's login name stays: it says which account was used. Its address of a known user does not: the inventory's counts, and where that has
+ * none it is unknown, so that no sender has another's sessions ended.
+ */
+function userFields(own: JsonObject, user: User, { recorded }: ContextSources): JsonObject {
   const fields: JsonObject = { ...own, id: user.id }
+  if (recorded !== true) delete fields.email
   if (user.email !== undefined) fields.email = user.email
   if (user.name !== undefined) fields.full_name = user.name
   fields.name ??= user.name ?? user.id
