@@ -112,12 +112,13 @@ export function fleetOf(inventory: Inventory): Fleet {
 function assetOf(inventory: Inventory, id: string): Asset | undefined {
   const device = inventory.deviceNamed(id)
   if (device === undefined) return undefined
-  const { name, owner, groups, protected: isProtected, mdm_id: mdm } = device
+  const { name, owner, groups, protected: isProtected, mdm_id: mdm, addresses } = device
   return {
     id: device.id,
     groups,
     protected: isProtected,
     known: { 'device.mdm.id': mdm, 'device.name': name },
+    addresses,
     ...(name === undefined ? {} : { name }),
     ...(owner === undefined ? {} : { owner }),
   }

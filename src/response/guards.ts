@@ -39,6 +39,8 @@ export interface Asset {
   readonly protected?: boolean
   /** What responders find it by, under the names of the facts that targets have. */
   readonly known?: Readonly<Record<'device.mdm.id' | 'device.name', string | undefined>>
+  /** Addresses that it has, from when until when. Milliseconds since the epoch. */
+  readonly addresses?: readonly { readonly address: string; readonly from: number; readonly until: number }[]
 }
 
 /** What the inventory says of the fleet. */
@@ -92,12 +94,22 @@ function protectedBy(effect: Effect, list: Protected, fleet: Fleet, now: number)
   const renamed = Object.entries(asset?.known ?? {}).find(([fact, value]) => facts[fact] !== undefined && facts[fact] !== value)
   if (renamed !== undefined)
     return `device ${id} was detected with ${renamed[0]} ${facts[renamed[0]]}, and the inventory says ${renamed[1] ?? 'none'} now: that may be another device`
+  const moved = asset === undefined ? undefined : movedAddress(effect, asset, now)
+  if (moved !== undefined)
+    return `device ${id} was detected with device.ip ${moved}, and the inventory does not say that it has that address now: it may be another device's`
   if (asset?.protected === true) return `device ${id} is marked protected in the inventory`
   const hit =
     (kind === 'device' && among(list.devices, id, asset?.name)) ||
     among(list.groups, ...(asset?.groups ?? [])) ||
     among(list.owners, asset?.owner, facts['user.name'], facts['user.email'], ...(kind === 'user' ? [id] : []))
   return hit ? `${kind} ${id} is protected: protected.yml names ${hit}` : undefined
+}
+
+/** The address that an effect would act on and its device does not have any more: leases end, and others get them. */
+function movedAddress({ verb, target }: Effect, { addresses = [] }: Asset, now: number): string | undefined {
+  if (verb !== 'block_egress') return undefined
+  const held = addresses.filter(({ from, until }) => from <= now && now < until).map(({ address }) => address)
+  return target.facts['device.ip']?.split(', ').find((address) => !held.includes(address))
 }
 
 /** The entry of the list that is one of the values, whatever the case and the Unicode form. */
