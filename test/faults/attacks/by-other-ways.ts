@@ -5,7 +5,7 @@ import { accountName } from '../../../src/engine/door/orders.ts'
 import { withLedger } from '../../../src/engine/ledger.ts'
 import { type Effect, effectId, subjectOf } from '../../../src/response/effect.ts'
 import type { GrantedSite } from '../../kits/granted-site.ts'
-import { freePort } from '../../kits/site.ts'
+import { freePort, until } from '../../kits/site.ts'
 import { ASKED, type Attack, acting, approve, asked, BAD, byBob, detection, editing, FILES, GRANTS, HARMLESS, refused } from './attack.ts'
 
 const OWN_API = `name: own-api
@@ -68,17 +68,26 @@ export const OTHER_WAYS: readonly Attack[] = [
       'packed',
     ),
   },
-  editing(
-    'a symlink and a path in a bundle',
-    (site) => {
+  {
+    name: 'a symlink and a path in a bundle',
+    attempt: async (site) => {
+      await site.start()
       site.write('elsewhere/granted.yml', FILES['rules/granted.yml']!.replace('bad', 'write'))
       site.remove('rules/granted.yml')
       symlinkSync(site.at('elsewhere', 'granted.yml'), site.at('rules', 'granted.yml'))
       mkdirSync(site.at('rules', '..policy'))
       symlinkSync(site.at('policy', 'grants.yml'), site.at('rules', '..policy', 'grants.yml'))
+      process.emit('SIGHUP')
+      await until('it is refused', 20, () => site.said.some((text) => text.includes('leads out of its folder')))
+      await site.send(acting('write', 'evil'))
+      site.remove('rules/granted.yml')
+      site.write('rules/granted.yml', FILES['rules/granted.yml']!)
     },
-    [acting('write', 'evil')],
-  ),
+    control: async (site) => {
+      await site.restart()
+      await site.send(BAD)
+    },
+  },
   editing(
     'an anchor in what is prose',
     (site) =>
