@@ -1,6 +1,7 @@
 import { styleText } from 'node:util'
 import type { Command } from 'commander'
 import { CordonError } from '../event/error.ts'
+import { withoutSecrets } from '../event/secrets.ts'
 
 /** Exit codes of every command (docs/reference/cli.md). The higher wins where several apply. */
 export const EXIT = { clean: 0, findings: 1, rules: 2, usage: 3 } as const
@@ -16,19 +17,29 @@ export interface Io {
   style(format: 'bold' | 'dim' | 'red' | 'green' | 'yellow' | 'cyan', text: string): string
 }
 
+/** As Node ends a process that an error has ended. */
+const CRASHED = 1
+
 /** A command: registers itself, and reports its exit code through `done`. */
 export type CommandFactory = (io: Io, done: (code: ExitCode) => void) => Command
 
-/** The process's own output. */
+/** The process's own output: no secret that it has read is in it. */
 export function processIo(): Io {
   // A reader that has seen enough, such as head, closes the pipe: that is no error.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code === 'EPIPE') process.exit(0)
     throw error
   })
+  const err = (line: string) => void process.stderr.write(`${withoutSecrets(line)}\n`)
+  // Node's own way prints the error with all that hangs on it, such as a request with its headers, and reports have the environment.
+  process.on('uncaughtException', (error) => {
+    err(formatError(error))
+    process.exit(CRASHED)
+  })
+  process.report.excludeEnv = true
   return {
-    out: (line) => void process.stdout.write(`${line}\n`),
-    err: (line) => void process.stderr.write(`${line}\n`),
+    out: (line) => void process.stdout.write(`${withoutSecrets(line)}\n`),
+    err,
     terminal: process.stdout.isTTY === true,
     style: (format, text) => styleText(format, text, { stream: process.stdout, validateStream: true }),
   }

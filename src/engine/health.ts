@@ -1,4 +1,5 @@
 import { CordonError, messageOf } from '../event/error.ts'
+import { valueWithoutSecrets } from '../event/secrets.ts'
 
 /** What is wrong and what to do about it. Without a remedy nothing is wrong, and it is only good to know. */
 export interface Finding {
@@ -33,7 +34,7 @@ export async function healthOf(checks: readonly Check[]): Promise<Health> {
       return { name, status: finding?.remedy === undefined ? ('ok' as const) : ('degraded' as const), ...finding }
     }),
   )
-  return { status: results.every(({ status }) => status === 'ok') ? 'ok' : 'degraded', checks: results }
+  return { status: results.every(({ status }) => status === 'ok') ? 'ok' : 'degraded', checks: valueWithoutSecrets(results) }
 }
 
 export function hintOf(problem: unknown): string | undefined {

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { CordonError } from '../event/error.ts'
+import { rememberAddress } from '../event/secrets.ts'
 import { accessOf, type Endpoint } from '../responders/endpoint.ts'
 import { createHttpClient } from '../responders/http.ts'
 import { RESPONDERS } from '../responders/index.ts'
@@ -55,6 +56,7 @@ function settled(config: Pick<Config, 'responders' | 'responder_files'>): readon
         hint: `an example:\n${responder.example}`,
       })
     }
+    rememberAddress(parsed.data.url)
     return { name, responder, settings: parsed.data }
   })
 }

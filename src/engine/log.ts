@@ -1,5 +1,6 @@
 import pino from 'pino'
 import { CordonError, messageOf } from '../event/error.ts'
+import { withoutSecrets } from '../event/secrets.ts'
 import type { Config } from './config.ts'
 import type { EngineObserver } from './observer.ts'
 import { privacyOf } from './privacy.ts'
@@ -17,7 +18,7 @@ export function createLog(config: Config, file?: string): EngineObserver {
       level: config.log.level,
       base: { node: config.node, ...(config.label === undefined ? {} : { label: config.label }) },
       timestamp: pino.stdTimeFunctions.isoTime,
-      hooks: { streamWrite: (line) => privacy.scrubContent(line) },
+      hooks: { streamWrite: (line) => withoutSecrets(privacy.scrubContent(line)) },
     },
     pino.destination({ dest: file ?? 2, sync: true }),
   )

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { CordonError } from '../event/error.ts'
 import { getText, isObject, type JsonObject, parseForeignJson, parseForeignObject } from '../event/json.ts'
+import { rememberIssued } from '../event/secrets.ts'
 import { below, type Endpoint, endpoint } from './endpoint.ts'
 import { statusFailure, VendorError } from './failure.ts'
 import type { HttpResponse } from './http.ts'
@@ -58,7 +59,7 @@ export class Keycloak {
     const token = response.status === 200 ? getText(parseForeignObject(response.body), 'access_token') : undefined
     if (token === undefined)
       throw failure(response, [this.#secret], 'are realm, client_id and client_secret right, and may the client use its service account?')
-    return new KeycloakSession(this.#settings, context, token, [this.#secret, token])
+    return new KeycloakSession(this.#settings, context, rememberIssued(token), [this.#secret, token])
   }
 
   /** By what the target is called at Keycloak. @throws CordonError `RESPONDER_TARGET` */

@@ -3,6 +3,7 @@ import { z } from 'zod'
 import { CordonError } from '../event/error.ts'
 import { digest } from '../event/id.ts'
 import { getText, type JsonObject, parseForeignObject } from '../event/json.ts'
+import { rememberIssued } from '../event/secrets.ts'
 import { below, ENCRYPTED_HINT, encrypted, endpoint } from './endpoint.ts'
 import { classify, statusFailure, VendorError } from './failure.ts'
 import type { HttpResponse } from './http.ts'
@@ -98,7 +99,7 @@ function connect(settings: Config): ConnectedResponder<Details> {
       method: 'POST',
       url,
       headers: { authorization: `Basic ${credentials}`, 'content-type': 'application/x-www-form-urlencoded' },
-      body: new URLSearchParams({ token, token_type_hint: hint }).toString(),
+      body: new URLSearchParams({ token: rememberIssued(token), token_type_hint: hint }).toString(),
       timeout: TIMEOUT,
       signal: context.signal,
     })

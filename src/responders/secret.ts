@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { z } from 'zod'
 import { CordonError } from '../event/error.ts'
+import { rememberSecret, withoutSecrets } from '../event/secrets.ts'
 
 /** A credential by reference: configuration files hold where a secret is, never the secret. */
 export const secretRef = z.union([
@@ -10,7 +11,7 @@ export const secretRef = z.union([
 export type SecretRef = z.infer<typeof secretRef>
 
 /**
- * Reads a secret. Spaces and line breaks around it are dropped, because every editor ends a file with one.
+ * Reads a secret, which this process then says nowhere. Spaces and line breaks around it are dropped, because every editor ends a file with one.
  *
  * @throws CordonError `SECRET_MISSING` naming the variable or file, never what is in it
  */
@@ -22,7 +23,7 @@ export function readSecret(ref: SecretRef): string {
       hint: 'env' in ref ? `set ${ref.env} where Cordon is started` : 'write the secret to that file, readable by Cordon alone',
     })
   }
-  return secret
+  return rememberSecret(secret)
 }
 
 function readIfPresent(path: string): string | undefined {
@@ -35,6 +36,6 @@ function readIfPresent(path: string): string | undefined {
 
 /** The beginning of what a vendor wrote, for an error: in one line, and without our secrets, for some answers repeat what they were sent. */
 export function excerpt(text: string, secrets: readonly string[]): string {
-  const clean = secrets.reduce((rest, secret) => rest.replaceAll(secret, '[secret]'), text)
+  const clean = secrets.reduce((rest, secret) => rest.replaceAll(secret, '[secret]'), withoutSecrets(text))
   return clean.replaceAll(/\s+/g, ' ').slice(0, 200)
 }

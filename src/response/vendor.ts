@@ -1,4 +1,5 @@
 import { CordonError, messageOf } from '../event/error.ts'
+import { valueWithoutSecrets } from '../event/secrets.ts'
 import type { HttpClient } from '../responders/http.ts'
 import type {
   ApprovalLink,
@@ -48,7 +49,7 @@ export interface VendorPorts {
   readonly called: (ok: boolean) => void
 }
 
-/** Calls one responder for one effect: bounded in time, every failure classified, never an exception. */
+/** Calls one responder for one effect: bounded in time, every failure classified, never an exception. Some vendors repeat what they were sent: no secret comes back from here. */
 export class Vendor {
   readonly #link: Link
   readonly #ports: VendorPorts
@@ -138,11 +139,13 @@ export class Vendor {
     }
     try {
       // A responder that does not heed the signal must not keep its place for ever.
-      return { ok: true, value: await Promise.race([work(context), aborted(signal)]) }
+      return { ok: true, value: valueWithoutSecrets(await Promise.race([work(context), aborted(signal)])) }
     } catch (error) {
       return {
         ok: false,
-        failure: signal.aborted ? { kind: 'unknown', reason: `no answer within ${responder.timeout} ms` } : classify(connected, error),
+        failure: signal.aborted
+          ? { kind: 'unknown', reason: `no answer within ${responder.timeout} ms` }
+          : valueWithoutSecrets(classify(connected, error)),
       }
     }
   }

@@ -1,6 +1,7 @@
 import { type LinkClaims, readLink, signLink } from '../../access/approval-link.ts'
 import type { Principal } from '../../access/principal.ts'
 import { CordonError } from '../../event/error.ts'
+import { rememberIssued } from '../../event/secrets.ts'
 import type { ApprovalLink } from '../../responders/responder.ts'
 import { readSecret } from '../../responders/secret.ts'
 import type { Approvals } from '../../response/approval.ts'
@@ -71,7 +72,7 @@ export function approvalLinks(
       return approvals()
         .people.filter(({ via }) => via === responder)
         .map(({ name: person }) => {
-          const token = signLink({ person, effect: id, digest, until }, key)
+          const token = rememberIssued(signLink({ person, effect: id, digest, until }, key))
           return { person, action: nounOf({ verb, target }), until, url: `${base}/approve/${token}` }
         })
     },

@@ -1,3 +1,4 @@
+import { rememberAddress } from '../../event/secrets.ts'
 import { accessOf } from '../../responders/endpoint.ts'
 import { createHttpClient } from '../../responders/http.ts'
 import { readSecret } from '../../responders/secret.ts'
@@ -11,6 +12,7 @@ export async function opinionOf({ policy_as_code: policy }: Pick<Config, 'policy
   if (policy === undefined) return undefined
   if ('wasm' in policy) return regoFile(policy.wasm)
   const { opa: url, token, timeout, allow_private } = policy
+  rememberAddress(url)
   const server = { url, timeout, ...(token === undefined ? {} : { token: readSecret(token) }) }
   return opaServer(server, createHttpClient(accessOf({ url, allow_private })))
 }

@@ -1,5 +1,6 @@
 import { CordonError, messageOf } from '../../event/error.ts'
 import { getText, parseForeignObject } from '../../event/json.ts'
+import { rememberIssued } from '../../event/secrets.ts'
 import { below } from '../endpoint.ts'
 import { statusFailure, VendorError } from '../failure.ts'
 import type { HttpRequest, HttpResponse } from '../http.ts'
@@ -189,5 +190,5 @@ function tokenOf(response: HttpResponse): { value: string; until: number } {
     throw new VendorError({ kind: 'final', reason: 'the answer of the token endpoint has no access_token' }, 'does token_url lead to it?')
   const seconds = Number(getText(issued, 'expires_in'))
   const life = Number.isFinite(seconds) && seconds > 0 ? seconds * 1000 : TOKEN_LIFE
-  return { value, until: Date.now() + Math.max(0, life - TOKEN_MARGIN) }
+  return { value: rememberIssued(value), until: Date.now() + Math.max(0, life - TOKEN_MARGIN) }
 }

@@ -1,5 +1,6 @@
 import { errors } from '@elastic/elasticsearch'
 import { CordonError } from '../../event/error.ts'
+import { withoutSecrets } from '../../event/secrets.ts'
 
 /** What went wrong, however it came: an answer, an item of a bulk answer, or no answer at all. */
 export interface Failure {
@@ -158,6 +159,6 @@ export function answered(status: number, error: unknown): Failure {
 }
 
 function inWords({ type, reason }: Failure, secrets: readonly string[]): string {
-  const clean = secrets.reduce((text, secret) => text.replaceAll(secret, '[secret]'), reason)
+  const clean = secrets.reduce((text, secret) => text.replaceAll(secret, '[secret]'), withoutSecrets(reason))
   return `${type === '' ? '' : `${type}: `}${clean.replaceAll(/\s+/g, ' ').trim()}`.slice(0, 400)
 }
