@@ -6,7 +6,9 @@ import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import { Client } from '@elastic/elasticsearch'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import type { AlertRevision } from '../../src/detectors/alert.ts'
 import { loadConfig } from '../../src/engine/config.ts'
+import type { WouldBe } from '../../src/response/counterfactual.ts'
 import { bodies, closeAll, DEVICES, outcome, settle, uninterrupted, type World, world } from '../kits/fleet.ts'
 import { until } from '../kits/site.ts'
 import { ELASTIC, startElasticsearch } from './servers/elasticsearch.ts'
@@ -55,6 +57,18 @@ async function listed(given: World, ...args: string[]): Promise<readonly Record<
     .split('\n')
     .filter((line) => line !== '')
     .map((line) => JSON.parse(line) as Record<string, unknown>)
+}
+
+/** The devices that the rule of the alerts would have quarantined, by the events that the cluster keeps. */
+async function quarantinesPlanned(given: World): Promise<readonly string[]> {
+  const [alert] = await listed(given, 'alerts', 'list')
+  const { id } = (alert as unknown as AlertRevision).rule
+  const { stdout } = await cordon(given, 'actions', 'plan', '--rule', id, '--over', '1d', '--format', 'json')
+  const { would } = JSON.parse(stdout) as { readonly would: readonly WouldBe[] }
+  return would
+    .filter(({ verb, outcome }) => verb === 'quarantine_device' && outcome === 'done')
+    .map(({ target }) => target)
+    .toSorted()
 }
 
 async function checkOf({ site }: World, name: string) {
@@ -106,6 +120,8 @@ describe.skipIf(server === undefined)(`the engine on Elasticsearch 9.2.0${note}`
     await run.stop()
     // Whoever asks needs no node that runs.
     expect(await listed(given, 'actions', 'list')).toHaveLength(3 * DEVICES.length)
+    const quarantined = DEVICES.map(({ id }) => `device ${id}`).toSorted()
+    await expect.poll(() => quarantinesPlanned(given), { timeout: 60_000, interval: 1_000 }).toEqual(quarantined)
   })
 
   test('so it does through kill -9 of itself and of the cluster; what is wrong meanwhile is named', async () => {
