@@ -95,6 +95,8 @@ export class EchoingVendor {
     const form = [...new URLSearchParams(body).values()].join(' ')
     const links = body.match(/https?:[^"\s]*approve[^"\s]*/g)?.join(' ') ?? ''
     const parts = [own.map(([, value]) => String(value)).join(' '), body, basic, form, url, links].filter((part) => part !== '')
+    // What is read from an answer of success is kept as it is, however long.
+    if (this.manner === 'takes') return [...parts, Buffer.from(parts.join(' ')).toString('base64')].join(' ')
     const turn = this.#turn++
     const part = parts[turn % parts.length]!
     const ways = [
