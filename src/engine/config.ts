@@ -209,6 +209,9 @@ export const configSchema = z.strictObject({
           events: duration.optional(),
           /** For good, if left out. */
           alerts: duration.optional(),
+          /** Together, on the cluster's disks: the oldest days go first, and never the one that is not over. No limit, if left out. */
+          events_size: bytes.optional(),
+          alerts_size: bytes.optional(),
           /** When they are looked at: a cron expression, in UTC. */
           at: z.string().refine(isSchedule, 'expected a cron expression such as "17 * * * *"').default('17 * * * *'),
         })

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process'
-import { randomUUID } from 'node:crypto'
+import { randomBytes, randomUUID } from 'node:crypto'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
@@ -198,15 +198,37 @@ describe.skipIf(server === undefined)(`events in Elasticsearch 9.2.0${note}`, ()
     // The first matches our pattern, so it has our template: somebody's own mapping does not say that it is ours.
     await elasticsearch.request('mark', (client) => client.indices.putMapping({ index: foreign[0]!, _meta: {} }))
     const at = (day: number, hour: number) => Date.UTC(2026, 2, day, hour)
-    expect(await deleteExpired(elasticsearch, { events: 2 * DAY }, at(9, 23))).toEqual([])
-    expect(await deleteExpired(elasticsearch, { events: 2 * DAY }, at(10, 0))).toEqual([`${prefix}events-2026.03.07`])
-    expect(await deleteExpired(elasticsearch, { events: 2 * DAY }, at(12, 0))).toEqual([
+    expect(await deleteExpired(elasticsearch, { events: { age: 2 * DAY } }, at(9, 23))).toEqual([])
+    expect(await deleteExpired(elasticsearch, { events: { age: 2 * DAY } }, at(10, 0))).toEqual([`${prefix}events-2026.03.07`])
+    expect(await deleteExpired(elasticsearch, { events: { age: 2 * DAY } }, at(12, 0))).toEqual([
       `${prefix}events-2026.03.08`,
       `${prefix}events-2026.03.09`,
     ])
-    expect(await deleteExpired(elasticsearch, { events: 2 * DAY }, at(12, 0))).toEqual([])
+    expect(await deleteExpired(elasticsearch, { events: { age: 2 * DAY } }, at(12, 0))).toEqual([])
     const left = await elasticsearch.request('list', (client) => client.indices.get({ index: `${prefix}*` }))
     expect(Object.keys(left).sort()).toEqual([...foreign, `${prefix}events-2026.03.10`].sort())
+  })
+
+  test('the oldest days go where all are too large together, but never one that is not over', async () => {
+    const elasticsearch = fresh()
+    const store = new EventsStore(elasticsearch)
+    const bulk = (days: number) => eventOf({ message: randomBytes(200_000).toString('base64') }, {}, NOON - days * DAY)
+    await store.add([0, 1, 2, 3].map(bulk))
+    const { prefix } = elasticsearch
+    await elasticsearch.request('flush', (client) => client.indices.flush({ index: `${prefix}events-*` }))
+    const { indices } = await elasticsearch.request('measure', (client) => client.indices.stats({ index: `${prefix}events-*` }))
+    const day = indices![`${prefix}events-2026.03.10`]!.total!.store!.size_in_bytes
+    expect(day).toBeGreaterThan(200_000)
+    expect(await deleteExpired(elasticsearch, { events: { size: 5 * day } }, NOON)).toEqual([])
+    expect(await deleteExpired(elasticsearch, { alerts: { size: 1 } }, NOON)).toEqual([])
+    // All days are of about one size: two of four are within the limit.
+    const size = 2.5 * day
+    expect(await deleteExpired(elasticsearch, { events: { size } }, NOON)).toEqual([
+      `${prefix}events-2026.03.07`,
+      `${prefix}events-2026.03.08`,
+    ])
+    expect(await deleteExpired(elasticsearch, { events: { size: 1 } }, NOON)).toEqual([`${prefix}events-2026.03.09`])
+    expect(await deleteExpired(elasticsearch, { events: { size: 1 } }, NOON)).toEqual([])
   })
 
   test('a search gives every document once, in order, also where the cluster forgets it half way', async () => {

@@ -11,7 +11,7 @@ import { IndexWorker } from './index-worker.ts'
 import { startSchedule } from './schedule.ts'
 
 /**
- * Events log → Elasticsearch, and the end of what is too old there. The node starts without the cluster, too: what is not stored yet
+ * Events log → Elasticsearch, and the end of what is too old or too much there. The node starts without the cluster, too: what is not stored yet
  * waits in the log.
  *
  * @returns what can be wrong with it
@@ -35,10 +35,10 @@ export function startStore(parts: Parts, elasticsearch: Elasticsearch, readers: 
   void readers.begin<EventRecord>('events', 'store', worker)
   onClose(() => worker.stop())
 
-  const { events, alerts, at } = config.retention.indices
-  const ages = { events: events ?? config.retention.events.age, ...(alerts === undefined ? {} : { alerts }) }
+  const { events, alerts, events_size, alerts_size, at } = config.retention.indices
+  const limits = { events: { age: events ?? config.retention.events.age, size: events_size }, alerts: { age: alerts, size: alerts_size } }
   const expire = async () => {
-    for (const index of await deleteExpired(elasticsearch, ages, Date.now())) observer.onNote('retention of indices', `deleted ${index}`)
+    for (const index of await deleteExpired(elasticsearch, limits, Date.now())) observer.onNote('retention of indices', `deleted ${index}`)
   }
   onClose(startSchedule(at, expire, (error) => observer.onError('retention of indices', error)))
 

@@ -4,21 +4,69 @@ import type { Elasticsearch } from './client.ts'
 
 const DAY = 86_400_000
 
-/** Milliseconds for which the daily indices of each kind are kept, after their day is over. What is not named is kept. */
-export type IndexAges = Readonly<Record<string, number>>
+/** How much of the daily indices of a kind is kept; what is not said is not limited. */
+export interface IndexLimits {
+  /** For so long after their day is over. Milliseconds. */
+  readonly age?: number | undefined
+  /** So much on the cluster's disks, replicas with it. Bytes. */
+  readonly size?: number | undefined
+}
 
 /**
- * Deletes the daily indices that are too old, whole: `<prefix><kind>-YYYY.MM.DD`, and only those whose mapping says that they are
- * ours. Several nodes may do so at once.
+ * Deletes daily indices that are too old, and the oldest of a kind of which there is too much, whole: `<prefix><kind>-YYYY.MM.DD`, and
+ * only those whose mapping says that they are ours. A day that is not over stays, however large. Several nodes may do so at once.
  *
+ * @param limits by kind; a kind that is not named is kept
  * @returns the names of those that it deleted, oldest first
  * @throws CordonError `STORE_…`
  */
-export async function deleteExpired(elasticsearch: Elasticsearch, ages: IndexAges, now: number): Promise<readonly string[]> {
-  const expired = (await dailyIndices(elasticsearch, Object.keys(ages))).filter(({ kind, over }) => over + ages[kind]! <= now)
+export async function deleteExpired(
+  elasticsearch: Elasticsearch,
+  limits: Readonly<Record<string, IndexLimits>>,
+  now: number,
+): Promise<readonly string[]> {
+  const indices = await dailyIndices(elasticsearch, Object.keys(limits))
+  const sizes = Object.values(limits).some(({ size }) => size !== undefined) ? await sizesOf(elasticsearch, indices) : new Map()
+  const expired = Object.entries(limits).flatMap(([kind, limit]) =>
+    expiredOf(
+      indices.filter((index) => index.kind === kind),
+      sizes,
+      limit,
+      now,
+    ),
+  )
   const deleted: string[] = []
   for (const { name } of expired) if (await deleteIndex(elasticsearch, name)) deleted.push(name)
   return deleted
+}
+
+/** Those that go of one kind, which are given oldest first. */
+function expiredOf(
+  indices: readonly DailyIndex[],
+  sizes: ReadonlyMap<string, number>,
+  { age = Number.POSITIVE_INFINITY, size = Number.POSITIVE_INFINITY }: IndexLimits,
+  now: number,
+): readonly DailyIndex[] {
+  let total = indices.reduce((sum, { name }) => sum + (sizes.get(name) ?? 0), 0)
+  return indices.filter(({ name, over }) => {
+    const goes = over <= now && (over + age <= now || total > size)
+    if (goes) total -= sizes.get(name) ?? 0
+    return goes
+  })
+}
+
+/** Bytes on disk by the name of the index. */
+async function sizesOf(elasticsearch: Elasticsearch, indices: readonly DailyIndex[]): Promise<Map<string, number>> {
+  if (indices.length === 0) return new Map()
+  // By pattern: the names of years of days would not fit into a request.
+  const index = [...new Set(indices.map(({ kind }) => `${elasticsearch.prefix}${kind}-*`))]
+  const stats = await elasticsearch.request('measuring the indices of days', (client, options) =>
+    client.indices.stats(
+      { index, metric: 'store', expand_wildcards: 'all', level: 'indices', filter_path: 'indices.*.total.store.size_in_bytes' },
+      options,
+    ),
+  )
+  return new Map(Object.entries(stats.indices ?? {}).map(([name, { total }]) => [name, total?.store?.size_in_bytes ?? 0]))
 }
 
 /** An index of a day, which is ours. */
