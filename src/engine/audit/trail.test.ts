@@ -101,6 +101,19 @@ test('whoever asks is answered when everything committed before is written, and 
   expect(report).toMatchObject({ entries: 5, covered: 5, findings: [] })
 })
 
+test('what the node tells while something else is written comes along the next time', async () => {
+  const ids = Array.from({ length: 40 }, (_, n) => String(n))
+  const trail = trailOf()
+  await trail.written()
+  for (const id of ids) {
+    trail.tell(fact(id))
+    // Between two turns of the event loop: in the middle of whatever is under way.
+    await new Promise(setImmediate)
+  }
+  await trail.written()
+  expect(written().toSorted((a, b) => Number(a) - Number(b))).toEqual(ids)
+})
+
 test('a log that cannot be written to is a problem, told once, until it can; nothing is lost', async () => {
   mkdirSync(audit())
   writeFileSync(auditFiles(audit()).key, 'no key')

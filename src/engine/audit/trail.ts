@@ -115,7 +115,8 @@ export class Trail implements Audit {
   async #drain(): Promise<void> {
     try {
       const log = await this.#opened()
-      const own = this.#own
+      // A copy: what is told while it is written waits for the next time.
+      const own = [...this.#own]
       await log.append(own)
       this.#own = this.#own.slice(own.length)
       for (let waiting = await this.#waiting(); waiting.length > 0; waiting = await this.#waiting()) {
