@@ -5,6 +5,7 @@ import { inSeveralProcesses, runSeeds } from './seeds.ts'
 import { simulate } from './simulate.ts'
 
 const USAGE = `npm run sim -- [--seeds N] [--from S] [--jobs J] [--first]   simulate N seeds from S on; --first: until one differs
+               [--embedded]                                 only those of them that live on embedded logs
 npm run sim -- --seed S [--trace]                             one seed, with all that happens in it
 npm run sim -- --mutants [--seeds N] [--jobs J]               plant each known bug and look for it`
 
@@ -17,6 +18,7 @@ const { values } = parseArgs({
     seed: { type: 'string' },
     trace: { type: 'boolean', default: false },
     first: { type: 'boolean', default: false },
+    embedded: { type: 'boolean', default: false },
     mutants: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
   },
@@ -27,7 +29,8 @@ if (values.help) console.log(USAGE)
 else if (values.mutants) await findMutants(Number(values.seeds ?? 500))
 else if (values.seed !== undefined) await replay(Number(values.seed))
 else {
-  const range = { from: Number(values.from), count: Number(values.seeds ?? 200), step: Number(values.step), first: values.first }
+  const [from, count, step] = [Number(values.from), Number(values.seeds ?? 200), Number(values.step)]
+  const range = { from, count, step, first: values.first, embedded: values.embedded }
   const failed = jobs > 1 ? await inSeveralProcesses(range, jobs) : await runSeeds(range)
   process.exitCode = failed > 0 ? 1 : 0
 }

@@ -9,6 +9,8 @@ export interface Mutant {
   readonly replace: string
   /** Where the hunt begins, for a bug that few lives show: 1 by default. */
   readonly from?: number
+  /** Only lives on embedded logs can show it. */
+  readonly embedded?: true
 }
 
 const MATCH = 'src/engine/detection/match-worker.ts'
@@ -45,7 +47,8 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'outbox lost: what correlate sends into the signals log is synced no more than what match sends',
-    from: 880,
+    from: 2_000,
+    embedded: true,
     file: CORRELATE,
     find: "outbox.push({ log: 'signals', record: item })",
     replace: "outbox.push({ log: 'signals', record: { ...item, durable: undefined } })",

@@ -41,7 +41,10 @@ export interface Found {
 export async function hunt(mutant: Mutant, seeds: number): Promise<Found> {
   const { folder, remove } = mutated(mutant)
   try {
-    const said = await output(join(folder, 'test/sim/main.ts'), ['--from', String(mutant.from ?? 1), '--seeds', String(seeds), '--first'])
+    const { from = 1, embedded = false } = mutant
+    // One life in four is on embedded logs: that many more seeds are as long a hunt.
+    const range = ['--from', String(from), '--seeds', String(embedded ? 4 * seeds : seeds), ...(embedded ? ['--embedded'] : [])]
+    const said = await output(join(folder, 'test/sim/main.ts'), [...range, '--first'])
     const seed = /^seed (\d+)/m.exec(said)?.[1]
     return { mutant, seed: seed === undefined ? undefined : Number(seed), said }
   } finally {

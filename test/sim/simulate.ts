@@ -40,6 +40,13 @@ const BEGINNING = 1_767_225_600_000
 let running: Scheduler
 virtualiseTime(() => running)
 
+/** Whether the life of a seed is on embedded logs: known without living it. */
+export function isEmbedded(seed: number): boolean {
+  const random = new Random(seed)
+  random.fork('code')
+  return randomPlan(random.fork('plan'), BEGINNING).logs.embedded
+}
+
 /** Runs one seed from the first event to the last alert. */
 export async function simulate(seed: number, listener?: (line: string) => void): Promise<Result> {
   const random = new Random(seed)
