@@ -323,6 +323,25 @@ describe.each(Object.entries(CHANGES))('rules change: %s', (_, sets) => {
   })
 })
 
+it('what a partition missed before a rule was heard of that rests on absence is known when it is', () => {
+  const sets = CHANGES['parameters above']!
+  const rulesOf = (bundle: string) => sets[bundle as keyof typeof sets]!
+  const patienceOf = (bundle: string) =>
+    patienceFor([...unitsOf(rulesOf(bundle)).values()].map(({ span, reach }) => ({ sight: span.sight, reach })))
+  const fields = { host: 'h0', user: 'u0', bytes: '0', sequence: '0' }
+  const events = [
+    { id: 'e00', time: 0, ingested: 0, partition: 0, meets: ['b'], bundle: 'new' },
+    { id: 'e00', time: 0, ingested: 0, partition: 0, meets: ['b'], bundle: 'old' },
+    { id: 'e03', time: 13, ingested: 13, partition: 1, meets: ['a'], bundle: 'none' },
+    { id: 'e03', time: 13, ingested: 46, partition: 1, meets: ['a'], bundle: 'old' },
+  ].map((event) => ({ ...event, posture: [], fields }))
+  const { entries } = record(events, { rulesOf, bundles: Object.keys(sets), end: PAST_EVERYTHING, beside: false })
+  // In this order the second partition is heard of long before the first.
+  const random = generator(876460171)
+  const revisions = run({ rulesOf, entries, gaps: [], patienceOf, signalPartitions: 2, random, crashes: true })
+  expect(foldedAlerts(revisions, rulesOf)).toMatchObject([{ rule: 'top', verdict: 'unknown', partial: true }])
+})
+
 function shuffle<T>(items: readonly T[], seed: number): T[] {
   const random = generator(seed)
   return items

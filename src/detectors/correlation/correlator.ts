@@ -308,7 +308,8 @@ export class Correlator {
   /** Lets go of gaps, crowds and tenures that no window reaches any more, and of bundles, with their units, that no tenure and no signal names. */
   private forget(): void {
     const windows = [...this.units.values()].filter(({ unit }) => unit.falsifiable || unit.course !== undefined)
-    const horizon = Math.min(...windows.map(({ unit }) => this.clock.at(unit.depth) - 2 * unit.span.sight - unit.reach))
+    // Not beyond the clock, where no window is known: rules that are still to be named may have some.
+    const horizon = Math.min(this.clock.at(1), ...windows.map(({ unit }) => this.clock.at(unit.depth) - 2 * unit.span.sight - unit.reach))
     this.gaps.forget(horizon)
     this.crowds.forget(Math.min(horizon, this.ingested))
     if (this.rules.bundles.length <= 1) return
