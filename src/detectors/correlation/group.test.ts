@@ -38,6 +38,16 @@ describe('a group', () => {
       { numRuns: 3_000 },
     )
   })
+
+  test('says that a copy counts once the one before it is refused, even where that changes no verdict', () => {
+    const never: CorrelationCondition = { falsifiable: false, holds: () => false, evidence: () => [] }
+    const group = new Group(SPAN, never)
+    const first = group.insert(signalOf({ id: 1, ingested: 0, depth: 0 }, 0), 0)!.entry
+    const second = group.insert(signalOf({ id: 1, ingested: 1, depth: 0 }, 1), 0)!.entry
+    expect(second.counted).toBe(false)
+    expect(group.refuse([first]).changed).toContain(second)
+    expect(second.counted).toBe(true)
+  })
 })
 
 function signalOf({ id, ingested, depth }: { id: number; ingested: number; depth: number }, offset: number): Signal {

@@ -76,7 +76,9 @@ export class Group {
       for (const [at, copy] of copies.entries()) {
         if (copy.counted || this.follows(copies[at - 1], copy)) continue
         copy.counted = true
-        changes.push(this.place(copy))
+        // That it counts is news by itself: it is kept so even where nothing else is concluded anew.
+        const change = this.place(copy)
+        changes.push({ ...change, changed: [copy, ...change.changed] })
       }
     const insertion = this.insertion({ entry: refused[0]!, taken: undefined, released: undefined, displaced }, changes)
     for (const [id, copies] of left) {
