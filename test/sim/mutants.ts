@@ -47,7 +47,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'outbox lost: what correlate sends into the signals log is synced no more than what match sends',
-    from: 2_000,
+    from: 2_990,
     embedded: true,
     file: CORRELATE,
     find: "outbox.push({ log: 'signals', record: item })",

@@ -5,6 +5,7 @@ import type { Mutant } from './mutants.ts'
 import { SCRATCH } from './scratch.ts'
 
 const ROOT = join(import.meta.dirname, '..', '..')
+const MAIN = 'test/sim/main.ts'
 /** What the simulator needs of the project. */
 const PARTS = ['package.json', 'src', 'test/sim', 'test/property']
 
@@ -29,12 +30,17 @@ export function mutated({ name, file, find, replace }: Mutant): Mutation {
   return { folder, remove: () => rmSync(folder, { recursive: true }) }
 }
 
+/** What a simulator says of a life that is as it should be. */
+export const SOUND = / 0 differences,/
+
 export interface Found {
   readonly mutant: Mutant
   /** The first seed that shows the bug; undefined if none of them does. */
   readonly seed: number | undefined
   /** What the simulator said then. */
   readonly said: string
+  /** What it says of that seed without the bug: a life that differs either way shows another bug than this one. */
+  readonly without: string
 }
 
 /** Runs seed after seed on the bug until one shows it. */
@@ -44,9 +50,10 @@ export async function hunt(mutant: Mutant, seeds: number): Promise<Found> {
     const { from = 1, embedded = false } = mutant
     // One life in four is on embedded logs: that many more seeds are as long a hunt.
     const range = ['--from', String(from), '--seeds', String(embedded ? 4 * seeds : seeds), ...(embedded ? ['--embedded'] : [])]
-    const said = await output(join(folder, 'test/sim/main.ts'), [...range, '--first'])
+    const said = await output(join(folder, MAIN), [...range, '--first'])
     const seed = /^seed (\d+)/m.exec(said)?.[1]
-    return { mutant, seed: seed === undefined ? undefined : Number(seed), said }
+    if (seed === undefined) return { mutant, seed, said, without: '' }
+    return { mutant, seed: Number(seed), said, without: await output(join(ROOT, MAIN), ['--seed', seed]) }
   } finally {
     remove()
   }

@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { MUTANTS } from './mutants.ts'
-import { hunt } from './mutation.ts'
+import { hunt, SOUND } from './mutation.ts'
 
 /** What one may cost is seconds; what is not found in so many is not found. */
 const MUTANT_SEEDS = 600
@@ -31,8 +31,9 @@ test('200 seeds give the alerts of the definition', { timeout: 5 * MINUTES }, ()
 
 describe.concurrent('a planted bug is found', () => {
   test.each(MUTANTS)('$name', { timeout: 5 * MINUTES }, async (mutant) => {
-    const { seed, said } = await hunt(mutant, MUTANT_SEEDS)
+    const { seed, said, without } = await hunt(mutant, MUTANT_SEEDS)
     expect(seed, said).toBeDefined()
+    expect(without).toMatch(SOUND)
     // A mutant that only breaks the code proves nothing.
     expect(said).not.toMatch(/(Reference|Syntax|Type)Error/)
   })
