@@ -25,6 +25,10 @@ const claim = fc.record({
   released: fc.boolean(),
 })
 const FLEET = 6
+/** Its turn would come; but a limit of none holds it first. */
+const ONE_A_MINUTE: Limit = { verb: 'quarantine_device', most: 1, per: MINUTE }
+const NONE: Limit = { verb: 'quarantine_device', most: 0, per: 30_000 }
+const AT_ONCE = { after: 0, id: 'a', rule: 'r1', released: true }
 
 function asking(id: string, rule: string, released: boolean): Effect {
   const release = { by: 'alice', reason: '', at: 0 }
@@ -57,6 +61,14 @@ describe('limits', () => {
           } else guard = verdict.guard ?? guard
         }
       }),
+      {
+        examples: [
+          [
+            [ONE_A_MINUTE, NONE],
+            [AT_ONCE, { ...AT_ONCE, id: 'b', released: false }],
+          ],
+        ],
+      },
     )
   })
 

@@ -25,15 +25,16 @@ export function judgeLimits(effect: Effect, guard: Guard, limits: readonly Limit
   const { per: longest } = mine[0]
   const counted = guard.reservations.filter(({ verb, at }) => verb !== effect.verb || at > now - longest)
   const others = counted.filter(({ effect: id, verb }) => verb === effect.verb && id !== effect.id)
-  for (const limit of effect.released === undefined ? mine : []) {
-    const most = mostOf(limit, fleet)
+  const full = (effect.released === undefined ? mine : []).flatMap((limit) => {
     const used = others.filter(({ rule, at }) => at > now - limit.per && (limit.each !== 'rule' || rule === effect.rule.id))
-    if (used.length < most) continue
-    const oldest = used[used.length - most]
-    if (limit.per <= PACE && oldest !== undefined)
-      return { event: 'wait', reason: `no more than ${limitInWords(limit, fleet)}`, until: oldest.at + limit.per }
-    return refusal(effect, guard, limit, fleet, now)
-  }
+    const most = mostOf(limit, fleet)
+    return used.length < most ? [] : [{ limit, turn: limit.per <= PACE ? used[used.length - most] : undefined }]
+  })
+  // What a person has to look at does not wait first.
+  const reached = full.find(({ turn }) => turn === undefined) ?? full[0]
+  if (reached?.turn !== undefined)
+    return { event: 'wait', reason: `no more than ${limitInWords(reached.limit, fleet)}`, until: reached.turn.at + reached.limit.per }
+  if (reached !== undefined) return refusal(effect, guard, reached.limit, fleet, now)
   // A retry keeps its place: one effect counts once, from its latest claim.
   const own = { effect: effect.id, verb: effect.verb, rule: effect.rule.id, at: now }
   const reservations = [...counted.filter(({ effect: id }) => id !== effect.id), own]
