@@ -67,13 +67,18 @@ export function openNote(note: string, verifiers: readonly Verifier[]): { readon
   if (end < 0) return undefined
   const text = note.slice(0, end + 1)
   for (const { groups } of note.slice(end + 2).matchAll(SIGNATURE)) {
-    const data = Buffer.from(groups!.data!, 'base64')
-    // One way to write a signature: else it could be changed and stay valid.
-    if (data.toString('base64') !== groups!.data) continue
+    const data = bytesOf(groups!.data!)
+    if (data === undefined) continue
     const by = verifiers.find(({ name, id }) => name === groups!.name && id.equals(data.subarray(0, 4)))
     if (by !== undefined && verify(null, Buffer.from(text), by.key, data.subarray(4))) return { text, by }
   }
   return undefined
+}
+
+/** What base64 stands for, where it is written in the one way: else what is signed or hashed could be changed and stay valid. */
+export function bytesOf(base64: string): Buffer | undefined {
+  const bytes = Buffer.from(base64, 'base64')
+  return bytes.toString('base64') === base64 ? bytes : undefined
 }
 
 function verifierOf(name: string, key: KeyObject): Verifier {

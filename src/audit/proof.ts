@@ -2,7 +2,7 @@ import { CordonError } from '../event/error.ts'
 import { type Checkpoint, openCheckpoint } from './checkpoint.ts'
 import { type AuditEntry, parseEntry } from './entry.ts'
 import { consistencyProof, inclusionProof, isConsistent, leafHash, rootOf, rootOfInclusion } from './merkle.ts'
-import type { Verifier } from './note.ts'
+import { bytesOf, type Verifier } from './note.ts'
 
 /*
  * Proofs that stand alone (c2sp.org/tlog-proof): an entry, the hashes that lead from it to a root, and the signed checkpoint of that root.
@@ -26,11 +26,11 @@ export function formatProof(leaf: string, index: number, leaves: readonly Buffer
  */
 export function checkProof(text: string, verifiers: readonly Verifier[]): { readonly entry: AuditEntry; readonly checkpoint: Checkpoint } {
   const { leaf, index, hashes, note } = PROOF.exec(text)?.groups ?? {}
-  if (leaf === undefined || note === undefined) throw unproven('it is no proof of an audit log')
+  const data = bytesOf(leaf ?? '')?.toString()
+  const path = hashes?.split('\n').slice(0, -1).map(bytesOf)
+  if (!data || note === undefined || !path?.every((hash) => hash !== undefined)) throw unproven('it is no proof of an audit log')
   const checkpoint = openCheckpoint(note, verifiers)
   if (checkpoint === undefined) throw unproven('its checkpoint is not signed by the key')
-  const data = Buffer.from(leaf, 'base64').toString()
-  const path = hashes!.split('\n').flatMap((line) => (line === '' ? [] : [Buffer.from(line, 'base64')]))
   const root = rootOfInclusion(leafHash(data), Number(index), checkpoint.size, path)
   const entry = parseEntry(data)
   if (root?.equals(checkpoint.root) !== true || entry === undefined) throw unproven('its entry is not what the checkpoint covers')
