@@ -22,16 +22,12 @@ export const validateCommand: CommandFactory = (io, done) =>
       const rules = loadRules(others, Date.now())
       for (const diagnostic of rules.diagnostics) io.out(formatDiagnostic(diagnostic))
       for (const { where, code, message, hint } of problems) {
-        io.out(
-          `${where === undefined ? '' : `${where.file}:${where.line}:${where.column} `}error ${code}: ${message}${hint === undefined ? '' : `\n  hint: ${hint}`}`,
-        )
+        io.out(finding(where === undefined ? '' : `${where.file}:${where.line}:${where.column} `, 'error', code, message, hint))
       }
       const decisions = await decisionsOf(config)
       for (const { check, level, detail, remedy } of decisions) {
         const [place, text] = /^(\S+:\d+:\d+ )?(.*)$/s.exec(detail)!.slice(1)
-        io.out(
-          `${place ?? ''}${level === 'problem' ? 'error' : level} ${check}: ${text}${remedy === undefined ? '' : `\n  hint: ${remedy}`}`,
-        )
+        io.out(finding(place ?? '', level === 'problem' ? 'error' : level, check, text!, remedy))
       }
       const wrong = rules.diagnostics.filter(({ severity }) => severity === 'error').length
       const refused = decisions.filter(({ level }) => level === 'problem').length
@@ -43,6 +39,11 @@ export const validateCommand: CommandFactory = (io, done) =>
       )
       done(errors > 0 ? EXIT.rules : EXIT.clean)
     })
+
+/** In the form of a rule's diagnostics. @param place with a blank behind it, or empty */
+function finding(place: string, severity: string, what: string, text: string, hint: string | undefined): string {
+  return `${place}${severity} ${what}: ${text}${hint === undefined ? '' : `\n  hint: ${hint}`}`
+}
 
 /** What is amiss with what decides about actions in a configuration. @throws CordonError as `loadConfig` */
 async function decisionsOf(config: string | undefined): Promise<readonly Diagnosis[]> {

@@ -4,12 +4,11 @@ import { createServer, type Server } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { UNHEARD } from '../../test/kits/observer.ts'
 import { loadConfig } from './config.ts'
 import { type Engine, startEngine } from './engine.ts'
-import type { EngineObserver } from './observer.ts'
 import { activeRules } from './rules/rule-orders.ts'
 
-const observer: EngineObserver = { onAlert: () => {}, onChange: () => {}, onError: () => {}, onNote: () => {} }
 let folder: string
 let engine: Engine | undefined
 
@@ -44,17 +43,17 @@ const get = async (path: string, token: string) =>
 
 test('a start that fails shows no tokens, and uses none up', async () => {
   const { server, port } = await squat()
-  await expect(startEngine(configure({ ingest: port }), observer)).rejects.toMatchObject({ code: 'PORT_TAKEN' })
+  await expect(startEngine(configure({ ingest: port }), UNHEARD)).rejects.toMatchObject({ code: 'PORT_TAKEN' })
   server.close()
-  engine = await startEngine(configure(), observer)
+  engine = await startEngine(configure(), UNHEARD)
   expect(engine.freshTokens).toBeDefined()
 })
 
 test('tokens are shown once, and are good for all later starts', async () => {
-  engine = await startEngine(configure(), observer)
+  engine = await startEngine(configure(), UNHEARD)
   const { api } = engine.freshTokens!
   await engine.stop()
-  engine = await startEngine(configure(), observer)
+  engine = await startEngine(configure(), UNHEARD)
   expect(engine.freshTokens).toBeUndefined()
   expect((await get('/health', api)).checks.length).toBeGreaterThan(3)
 })
@@ -62,7 +61,7 @@ test('tokens are shown once, and are good for all later starts', async () => {
 test('health says which source has no file, or one that cannot be read', async () => {
   const [missing, unreadable] = [join(folder, 'no-such.log'), join(folder, 'a-folder.log')]
   mkdirSync(unreadable)
-  engine = await startEngine(configure({ sources: `[{type: file, path: ${missing}}, {type: file, path: ${unreadable}}]` }), observer)
+  engine = await startEngine(configure({ sources: `[{type: file, path: ${missing}}, {type: file, path: ${unreadable}}]` }), UNHEARD)
   const { api } = engine.freshTokens!
   const checkOf = async (path: string) => (await get('/health', api)).checks.find(({ name }) => name === `source ${path}`)
   expect(await checkOf(missing)).toMatchObject({ status: 'degraded', detail: 'there is no such file' })
@@ -76,7 +75,7 @@ test("what an MDM's webhook reports of a device is known when the device acts, a
   writeFileSync(join(folder, 'key'), 'a-key-of-the-mdm')
   const key = `{file: ${join(folder, 'key')}}`
   const responder = `{use: nanomdm-quarantine, url: 'http://127.0.0.1:9', allow_private: true, api_key: ${key}, webhook_key: ${key}, organization: Example}`
-  engine = await startEngine(configure({ rules: '[./rules]', responders: `[${responder}]` }), observer)
+  engine = await startEngine(configure({ rules: '[./rules]', responders: `[${responder}]` }), UNHEARD)
   const { ingest, api } = engine.freshTokens!
   const report = (device: string, key: string) => {
     const connect = { udid: device, status: 'Idle', raw_payload: '' }
@@ -121,7 +120,7 @@ describe('rule files', () => {
     mkdirSync(join(folder, 'rules'))
     writeFileSync(join(folder, 'rules', 'one.yml'), RULE('one'))
     const config = configure({ rules: '[./rules]' })
-    engine = await startEngine(config, observer)
+    engine = await startEngine(config, UNHEARD)
     expect(await alertsAfterOneMore()).toEqual(['one'])
     writeFileSync(join(folder, 'rules', 'two.yml'), RULE('two'))
     await expect.poll(alertsAfterOneMore, soon).toEqual(['one', 'two'])

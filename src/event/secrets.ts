@@ -40,12 +40,16 @@ export function rememberAddress(url: string): void {
   for (const [run] of decodeURIComponent(`${pathname} ${search} ${password}`).matchAll(RUN)) rememberSecret(run)
 }
 
-/** The text with `[secret]` in the place of every word that has a secret in it, as it is or encoded: for URLs, forms, JSON or HTML, or in base64. */
-export function withoutSecrets(text: string): string {
+/**
+ * The text with `[secret]` in the place of every word that has a secret in it, as it is or encoded: for URLs, forms, JSON or HTML, or in base64.
+ *
+ * @param also what is no secret elsewhere, as it is: too short for that, or another's
+ */
+export function withoutSecrets(text: string, also: readonly string[] = []): string {
   let clean = text
-  for (const forms of [...read.values(), ...issued.values()])
-    for (const form of forms) if (clean.includes(form)) clean = masked(clean, form)
-  return clean
+  for (const known of [read, issued])
+    for (const forms of known.values()) for (const form of forms) if (clean.includes(form)) clean = masked(clean, form)
+  return also.reduce((rest, secret) => rest.replaceAll(secret, '[secret]'), clean)
 }
 
 /** A value of JSON's kinds with every text in it so. */

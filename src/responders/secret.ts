@@ -36,6 +36,5 @@ function readIfPresent(path: string): string | undefined {
 
 /** The beginning of what a vendor wrote, for an error: in one line, and without our secrets, for some answers repeat what they were sent. */
 export function excerpt(text: string, secrets: readonly string[]): string {
-  const clean = secrets.reduce((rest, secret) => rest.replaceAll(secret, '[secret]'), withoutSecrets(text))
-  return clean.replaceAll(/\s+/g, ' ').slice(0, 200)
+  return withoutSecrets(text, secrets).replaceAll(/\s+/g, ' ').slice(0, 200)
 }

@@ -1,7 +1,7 @@
 import { CordonError } from '../event/error.ts'
 import { type Answer, approved, isAlone, rejected } from './approval.ts'
 import type { Effect } from './effect.ts'
-import { tellAlso } from './escalation.ts'
+import { tellEverybody } from './escalation.ts'
 import type { Policy } from './policy.ts'
 import { type Recording, type RecordingPorts, record } from './recording.ts'
 import type { Configured } from './vendor.ts'
@@ -30,8 +30,7 @@ export function approve(ports: AnswerPorts, id: string, answer: Answer): Promise
       await recording.warn('BREAK_GLASS', next, `${nounOf(next)}, let go by one person alone, was approved by ${name}: ${answer.reason}.`)
     } else if (answer.breakGlass === true) {
       await recording.warn('BREAK_GLASS', next, `BREAK-GLASS: ${nounOf(next)} was let go by ${name} alone: ${answer.reason}.`)
-      const everybody = approvals.escalation.flatMap(({ tell }) => tell)
-      await tellAlso(recording, next, everybody, ports.responders)
+      await tellEverybody(recording, next, approvals, ports.responders)
     } else if (next.state === 'AWAITING_APPROVAL') {
       await recording.warn('APPROVAL_PARTIAL', next, `${nounOf(next)} was approved by ${name}: ${answer.reason}. It takes one more.`)
     }

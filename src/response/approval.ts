@@ -39,6 +39,11 @@ export interface Approvals {
   }
 }
 
+/** The responders of every step of the escalation. */
+export function everybodyIn({ escalation }: Approvals): readonly string[] {
+  return escalation.flatMap(({ tell }) => tell)
+}
+
 /** What an approver is shown, and what an approval is for: of anything else it is none (docs/design.md section 6). */
 export type ApprovalSubject = Pick<Effect, 'verb' | 'class' | 'responder' | 'target' | 'epoch' | 'rule'> & {
   readonly effect: string

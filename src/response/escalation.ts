@@ -1,5 +1,5 @@
 import { formatTime } from '../event/time.ts'
-import { type Approvals, nextLook } from './approval.ts'
+import { type Approvals, everybodyIn, nextLook } from './approval.ts'
 import { type Effect, NEVER, subjectOf } from './effect.ts'
 import { incidentTarget, newEffect } from './propose.ts'
 import type { Recording } from './recording.ts'
@@ -40,13 +40,18 @@ export async function unanswered(
   }
 }
 
-/** Tells of the incident of an effect through responders that it was not told through yet. The policy names them: that is their grant. */
-export async function tellAlso(
+/** As {@link tellAlso}, through all that the escalation names, without waiting for its steps. */
+export function tellEverybody(
   recording: Recording,
   effect: Effect,
-  names: readonly string[],
+  approvals: Approvals,
   responders: readonly Configured[],
 ): Promise<void> {
+  return tellAlso(recording, effect, everybodyIn(approvals), responders)
+}
+
+/** Tells of the incident of an effect through responders that it was not told through yet. The policy names them: that is their grant. */
+async function tellAlso(recording: Recording, effect: Effect, names: readonly string[], responders: readonly Configured[]): Promise<void> {
   for (const configured of responders.filter(({ name }) => names.includes(name))) {
     const incident = effect.incident === undefined ? undefined : await recording.read.incident(effect.incident)
     if (incident === undefined) return

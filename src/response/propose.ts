@@ -3,7 +3,7 @@ import { entityName, type Incident } from '../incidents/incident.ts'
 import { factsOf, recommend, render } from '../incidents/lifecycle.ts'
 import type { Target } from '../responders/responder.ts'
 import type { ResponseRequest, Rule } from '../sigma/ast.ts'
-import { asking } from './approval.ts'
+import { asking, everybodyIn } from './approval.ts'
 import type { Decision } from './decide.ts'
 import { type Effect, effectId, isTelling, NEVER, subjectOf } from './effect.ts'
 import { recommendationFact } from './facts.ts'
@@ -52,7 +52,7 @@ export async function propose(
 ): Promise<void> {
   for (const [index, request] of (rule?.extension.response ?? []).entries()) {
     const { decision, reason, opinion } = rulings[index]!
-    const later = context.policy.approvals.escalation.flatMap(({ tell }) => tell)
+    const later = everybodyIn(context.policy.approvals)
     const able = context.responders.filter(({ name, responder }) => responder.verb === request.do && !later.includes(name))
     if (able.length === 0) {
       const entity = alert.entities.find(({ kind }) => kind === request.target)

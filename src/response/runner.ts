@@ -4,7 +4,7 @@ import { brief } from '../incidents/brief.ts'
 import type { ApprovalLink, CaseFile, IncidentBrief, Observation, Plan } from '../responders/responder.ts'
 import { approvalProblem, isAlone } from './approval.ts'
 import { type Effect, effectId, isTelling, NEVER, subjectOf } from './effect.ts'
-import { tellAlso, unanswered } from './escalation.ts'
+import { tellEverybody, unanswered } from './escalation.ts'
 import { type Fleet, judge, stopped } from './guards.ts'
 import {
   accepted,
@@ -161,8 +161,7 @@ export class Runner {
     const calledOff = await recording.effect(effect, ending)
     if (expiry.alone === true) {
       await recording.warn('BREAK_GLASS_OVER', calledOff, `BREAK-GLASS is over: ${nounOf(calledOff)} is to be undone: ${reason}.`)
-      const everybody = this.#ports.policy().approvals.escalation.flatMap(({ tell }) => tell)
-      await tellAlso(recording, calledOff, everybody, this.#ports.links)
+      await tellEverybody(recording, calledOff, this.#ports.policy().approvals, this.#ports.links)
     }
     return this.#beginUndo(recording, (await recording.read.effect(calledOff.id)) ?? calledOff)
   }

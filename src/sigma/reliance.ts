@@ -1,5 +1,6 @@
-import type { CorrelationRule, Rule, RuleExpression } from './ast.ts'
+import type { CorrelationRule, Rule } from './ast.ts'
 import { SECTION } from './extension.ts'
+import { firesOnLess } from './fingerprint.ts'
 import { fail, type Problems } from './problems.ts'
 import { entryOf, get, nodeAt, type YamlMap, type YamlScalar } from './yaml.ts'
 
@@ -30,11 +31,7 @@ export function checkReliance(
   const at = nodeAt(root, [SECTION, KEY])
   const { firstSeen, silence, gaps } = rule.extension
   const isCourse = firstSeen !== undefined || silence !== undefined || gaps !== undefined
-  const restsOnAbsence =
-    negates(rule.expression) ||
-    rule.bounds.some(({ operator }) => operator !== 'gt' && operator !== 'gte') ||
-    children.some(({ kind }) => kind === 'correlation')
-  if (isCourse || !restsOnAbsence)
+  if (isCourse || (firesOnLess(rule) && children.every(({ kind }) => kind !== 'correlation')))
     problems.error(
       'CORDON-RELIANCE',
       at,
@@ -50,8 +47,4 @@ export function checkReliance(
         'mode: shadow watches and tells nobody',
       )
   }
-}
-
-function negates(expression: RuleExpression): boolean {
-  return expression.op === 'not' || (expression.op !== 'rule' && expression.operands.some(negates))
 }

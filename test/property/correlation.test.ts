@@ -306,9 +306,7 @@ describe.each([
 
 describe.each(Object.entries(CHANGES))('rules change: %s', (_, sets) => {
   const bundles = Object.keys(sets)
-  const rulesOf = (bundle: string) => sets[bundle]!
-  const patienceOf = (bundle: string) =>
-    patienceFor([...unitsOf(rulesOf(bundle)).values()].map(({ span, reach }) => ({ sight: span.sight, reach })))
+  const { rulesOf, patienceOf } = readersOf(sets)
 
   it('every event counts by the rules that it names, and what they have in common is one', { timeout: TIMEOUT }, () => {
     fc.assert(
@@ -325,9 +323,7 @@ describe.each(Object.entries(CHANGES))('rules change: %s', (_, sets) => {
 
 it('what a partition missed before a rule was heard of that rests on absence is known when it is', () => {
   const sets = CHANGES['parameters above']!
-  const rulesOf = (bundle: string) => sets[bundle as keyof typeof sets]!
-  const patienceOf = (bundle: string) =>
-    patienceFor([...unitsOf(rulesOf(bundle)).values()].map(({ span, reach }) => ({ sight: span.sight, reach })))
+  const { rulesOf, patienceOf } = readersOf(sets)
   const fields = { host: 'h0', user: 'u0', bytes: '0', sequence: '0' }
   const events = [
     { id: 'e00', time: 0, ingested: 0, partition: 0, meets: ['b'], bundle: 'new' },
@@ -341,6 +337,14 @@ it('what a partition missed before a rule was heard of that rests on absence is 
   const revisions = run({ rulesOf, entries, gaps: [], patienceOf, signalPartitions: 2, random, crashes: true })
   expect(foldedAlerts(revisions, rulesOf)).toMatchObject([{ rule: 'top', verdict: 'unknown', partial: true }])
 })
+
+/** What the engine asks of rule sets, which are named by their bundles. */
+function readersOf(sets: Readonly<Record<string, RuleSet>>) {
+  const rulesOf = (bundle: string) => sets[bundle]!
+  const patienceOf = (bundle: string) =>
+    patienceFor([...unitsOf(rulesOf(bundle)).values()].map(({ span, reach }) => ({ sight: span.sight, reach })))
+  return { rulesOf, patienceOf }
+}
 
 function shuffle<T>(items: readonly T[], seed: number): T[] {
   const random = generator(seed)

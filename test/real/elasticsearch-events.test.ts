@@ -332,8 +332,8 @@ describe.skipIf(server === undefined)(`events in Elasticsearch 9.2.0${note}`, ()
     await until('the profile in health', 60, async () => (await storeCheck())?.detail?.includes('lacks wildcard'))
     const elasticsearch = new Elasticsearch({ urls: [server!.url], prefix, compression: false })
     closing.push(() => elasticsearch.close())
-    const stored = async () => (await found(elasticsearch).catch(() => [])).length
-    await until('the first events stored', 60, async () => (await stored()) > 0)
+    const there = async () => (await found(elasticsearch).catch(() => [])).map(({ id }) => id)
+    await until('the first events stored', 60, async () => (await there()).length > 0)
 
     await server!.kill()
     for (const body of all.slice(4, 8)) await site.send('/v1/events', body)
@@ -349,7 +349,6 @@ describe.skipIf(server === undefined)(`events in Elasticsearch 9.2.0${note}`, ()
 
     await server!.start()
     const sent = all.flatMap((body) => body.split('\n')).length
-    const there = async () => (await found(elasticsearch).catch(() => [])).map(({ id }) => id)
     const logged = await until('every event stored', 90, async () => {
       const [log, ids] = [await idsInLog(site), new Set(await there())]
       return log.every(({ id }) => ids.has(id)) && log

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, relative, resolve } from 'node:path'
 import { promisify } from 'node:util'
@@ -7,10 +7,11 @@ import { Client } from '@elastic/elasticsearch'
 import { afterAll, describe, expect, test } from 'vitest'
 import { loadConfig } from '../../src/engine/config.ts'
 import { startEngine } from '../../src/engine/engine.ts'
-import type { EngineObserver } from '../../src/engine/observer.ts'
 import { withOperations } from '../../src/engine/operations.ts'
 import { erasePerson } from '../../src/engine/store/erasure.ts'
 import { prepareStreams } from '../../src/engine/streams.ts'
+import { UNHEARD } from '../kits/observer.ts'
+import { writePersonSite } from '../kits/person-site.ts'
 import { until } from '../kits/site.ts'
 import { startElasticsearch } from './servers/elasticsearch.ts'
 import { startKafka } from './servers/kafka.ts'
@@ -35,31 +36,12 @@ const CORDON = join(resolve(import.meta.dirname, '../..'), 'bin', 'cordon.mjs')
 const PREFIX = 'site-'
 const DAY = 86_400_000
 const ANA = /anaquita(?!2)/i
-const observer: EngineObserver = { onAlert: () => {}, onChange: () => {}, onError: () => {}, onNote: () => {} }
-const RULE = `
-title: Logon
-id: 6c1d9a34-0000-4000-8000-000000000001
-status: test
-level: high
-logsource: { product: x }
-detection: { selection: { event.action: logon }, condition: selection }
-x-cordon: { entities: { user: user.name } }
-`
 
 function site(): string {
-  for (const name of ['rules', 'policy']) mkdirSync(join(folder, name))
-  writeFileSync(join(folder, 'rules', 'logon.yml'), RULE)
-  writeFileSync(join(folder, 'inventory.yml'), '{users: [{id: anaquita, email: anaquita@corp.example, name: Ana Quita}]}')
-  const config = {
-    listen: { ingest: { port: 0 }, api: { port: 0 } },
-    rules: ['./rules'],
-    inventory: './inventory.yml',
+  return writePersonSite(folder, {
     streams: { kind: 'kafka', brokers: [server!.kafka.broker], prefix: PREFIX, partitions: 2 },
     store: { kind: 'elasticsearch', urls: [server!.elasticsearch.url], prefix: PREFIX },
-  }
-  const path = join(folder, 'cordon.yml')
-  writeFileSync(path, JSON.stringify(config))
-  return path
+  })
 }
 
 const event = (name: string, more: object = {}) => ({
@@ -71,7 +53,7 @@ const event = (name: string, more: object = {}) => ({
 
 /** Runs the node until it has stored the events and raised so many alerts in all. */
 async function record(configPath: string, client: Client, events: readonly object[], total: number): Promise<void> {
-  const engine = await startEngine(loadConfig(configPath), observer)
+  const engine = await startEngine(loadConfig(configPath), UNHEARD)
   try {
     const headers = { authorization: `Bearer ${ingestToken(engine.freshTokens?.ingest)}` }
     const body = events.map((one) => JSON.stringify(one)).join('\n')

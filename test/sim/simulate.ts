@@ -40,19 +40,23 @@ const BEGINNING = 1_767_225_600_000
 let running: Scheduler
 virtualiseTime(() => running)
 
+/** What a seed decides before its life begins. */
+function beginningOf(seed: number) {
+  const random = new Random(seed)
+  const code = random.fork('code')
+  return { random, code, plan: randomPlan(random.fork('plan'), BEGINNING) }
+}
+
 /** Whether the life of a seed is on embedded logs: known without living it. */
 export function isEmbedded(seed: number): boolean {
-  const random = new Random(seed)
-  random.fork('code')
-  return randomPlan(random.fork('plan'), BEGINNING).logs.embedded
+  return beginningOf(seed).plan.logs.embedded
 }
 
 /** Runs one seed from the first event to the last alert. */
 export async function simulate(seed: number, listener?: (line: string) => void): Promise<Result> {
-  const random = new Random(seed)
-  const scheduler = new Scheduler(random.fork('code'), BEGINNING, listener)
+  const { random, code, plan } = beginningOf(seed)
+  const scheduler = new Scheduler(code, BEGINNING, listener)
   running = scheduler
-  const plan = randomPlan(random.fork('plan'), BEGINNING)
   const folder = mkdtempSync(join(SCRATCH, 'cordon-sim-'))
   try {
     const bundles = plan.workload.bundles.map((rules) => compiled(rules))

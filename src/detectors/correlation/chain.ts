@@ -1,5 +1,5 @@
 import type { AlertRevision, Entity } from '../alert.ts'
-import { bundlesNamed, type Retraction, type Signal, type SignalRecord, signalKey } from '../signal.ts'
+import { bundlesNamed, type Progress, type Retraction, type Signal, type SignalRecord, signalKey } from '../signal.ts'
 import type { Parent } from './known-rules.ts'
 import type { Unit } from './units.ts'
 
@@ -58,6 +58,11 @@ export function silenceTold(
 ): readonly Chained[] {
   const word = { kind: 'signal', bundle, unit: key, group, eventId, time, ingested, depth, partition, offset: rev, silence } as const
   const value: Signal = { ...word, refs: 0, facts: [], entities: [] }
+  return toAll(value, partitions)
+}
+
+/** A record for every partition of the signals log. */
+export function toAll(value: Signal | Progress, partitions: number): Chained[] {
   return Array.from({ length: partitions }, (_, at) => ({ key: '', partition: at, value, durable: true }))
 }
 

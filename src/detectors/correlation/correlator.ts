@@ -3,7 +3,7 @@ import type { AlertRevision } from '../alert.ts'
 import type { Progress, Retraction, Signal, SignalRecord } from '../signal.ts'
 import { Admission } from './admission.ts'
 import { Announcer } from './announcer.ts'
-import type { Chained } from './chain.ts'
+import { type Chained, toAll } from './chain.ts'
 import { Clock } from './clock.ts'
 import { isKept } from './course.ts'
 import type { Courses } from './courses.ts'
@@ -284,8 +284,12 @@ export class Correlator {
    */
   private heededFrom({ key, span }: Unit, clock: number): number {
     const heeding = [...this.units.values()].filter(({ unit }) => unit.heeds.some((silence) => silence.key === key))
-    const horizons = heeding.map(({ unit }) => this.clock.at(unit.depth) - 2 * unit.span.sight - unit.reach)
-    return Math.min(clock - 2 * span.sight, ...horizons)
+    return Math.min(clock - 2 * span.sight, ...heeding.map(({ unit }) => this.reached(unit)))
+  }
+
+  /** The stamp behind which no window of a unit reaches any more. */
+  private reached({ depth, span, reach }: Unit): number {
+    return this.clock.at(depth) - 2 * span.sight - reach
   }
 
   /**
@@ -302,14 +306,14 @@ export class Correlator {
     const { partition, signalPartitions } = this.options
     const crowds = this.admission.crowdsOf(depth, this.units)
     const value: Progress = { kind: 'progress', depth, partition, offset, ingested, ...(crowds.length === 0 ? {} : { crowds }) }
-    return Array.from({ length: signalPartitions }, (_, at) => ({ key: '', partition: at, value, durable: true }))
+    return toAll(value, signalPartitions)
   }
 
   /** Lets go of gaps, crowds and tenures that no window reaches any more, and of bundles, with their units, that no tenure and no signal names. */
   private forget(): void {
     const windows = [...this.units.values()].filter(({ unit }) => unit.falsifiable || unit.course !== undefined)
     // Not beyond the clock, where no window is known: rules that are still to be named may have some.
-    const horizon = Math.min(this.clock.at(1), ...windows.map(({ unit }) => this.clock.at(unit.depth) - 2 * unit.span.sight - unit.reach))
+    const horizon = Math.min(this.clock.at(1), ...windows.map(({ unit }) => this.reached(unit)))
     this.gaps.forget(horizon)
     this.crowds.forget(Math.min(horizon, this.ingested))
     if (this.rules.bundles.length <= 1) return

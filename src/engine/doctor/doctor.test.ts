@@ -3,16 +3,15 @@ import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { UNHEARD } from '../../../test/kits/observer.ts'
 import type { EventRecord } from '../../event/event.ts'
 import { EmbeddedStreams } from '../../streams/embedded.ts'
 import { loadConfig } from '../config.ts'
 import { type Engine, startEngine } from '../engine.ts'
-import type { EngineObserver } from '../observer.ts'
 import type { Diagnosis } from './diagnosis.ts'
 import { examine } from './doctor.ts'
 import { logChecks } from './log-checks.ts'
 
-const observer: EngineObserver = { onAlert: () => {}, onChange: () => {}, onError: () => {}, onNote: () => {} }
 const MINUTE = 60_000
 let folder: string
 let engine: Engine | undefined
@@ -126,7 +125,7 @@ describe('beside a running node', () => {
   test('tells that it runs, what it says of itself, how its sources come in and what it could not read', async () => {
     const [ingest, api] = await freePorts()
     const file = configure(`{rules: [builtin], listen: {ingest: {port: ${ingest}}, api: {port: ${api}}}}`)
-    engine = await startEngine(loadConfig(file), observer)
+    engine = await startEngine(loadConfig(file), UNHEARD)
     const tokens = engine.freshTokens!
     const event = JSON.stringify({ '@timestamp': new Date().toISOString(), event: { dataset: 'shop.orders' } })
     const sent = await fetch(`${engine.ingestUrl}/v1/events`, {
@@ -164,7 +163,7 @@ describe('beside a running node', () => {
   test('an API that does not answer is a problem', async () => {
     const [ingest, api] = await freePorts()
     const text = (port: number) => `{rules: [builtin], listen: {ingest: {port: ${ingest}}, api: {port: ${port}}}}`
-    engine = await startEngine(loadConfig(configure(text(api))), observer)
+    engine = await startEngine(loadConfig(configure(text(api))), UNHEARD)
     const [other] = await freePorts()
     expect(of(await examine(configure(text(other)), undefined), 'engine')).toMatchObject([{ level: 'problem' }])
   })

@@ -72,7 +72,6 @@ export function openKeys(path: string, onError: (error: unknown) => void = () =>
       file
         .current()
         .filter((key) => isInForce(key, since) && !isInForce(key, until))
-        .filter(({ revoked }) => revoked === undefined)
         .map(infoOf),
   }
 }

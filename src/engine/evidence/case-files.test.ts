@@ -2,6 +2,7 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { UNHEARD } from '../../../test/kits/observer.ts'
 import { Inventory } from '../../context/inventory.ts'
 import type { AlertRevision, Evidence } from '../../detectors/alert.ts'
 import type { Incident } from '../../incidents/incident.ts'
@@ -41,7 +42,7 @@ test('what a rule asks for is kept: events as stored, the rules of the time, and
   )
   const config = loadConfig(join(folder, 'cordon.yml'))
   reviewGrant(config, 'happened').renew('ana', Date.now())
-  engine = await startEngine(config, { onAlert: () => {}, onChange: () => {}, onError: () => {}, onNote: () => {} })
+  engine = await startEngine(config, UNHEARD)
   const event = (name: string, a: string) => ({
     '@timestamp': new Date().toISOString(),
     logsource: { category: 'test' },

@@ -1,38 +1,25 @@
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import { UNHEARD } from '../../../test/kits/observer.ts'
+import { writePersonSite } from '../../../test/kits/person-site.ts'
 import { listAudit, verifyAudit } from '../audit/audit-reading.ts'
 import { loadConfig } from '../config.ts'
 import { startEngine } from '../engine.ts'
-import type { EngineObserver } from '../observer.ts'
 import { withOperations } from '../operations.ts'
 import { erasePerson } from './erasure.ts'
 
-const observer: EngineObserver = { onAlert: () => {}, onChange: () => {}, onError: () => {}, onNote: () => {} }
-const RULE = `
-title: Logon
-id: 6c1d9a34-0000-4000-8000-000000000001
-status: test
-level: high
-logsource: { product: x }
-detection: { selection: { event.action: logon }, condition: selection }
-x-cordon: { entities: { user: user.name } }
-`
 const DAY = 86_400_000
 let folder: string
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'cordon-erasure-'))
-  for (const name of ['rules', 'policy']) mkdirSync(join(folder, name))
-  writeFileSync(join(folder, 'rules', 'logon.yml'), RULE)
-  writeFileSync(join(folder, 'inventory.yml'), '{users: [{id: anaquita, email: anaquita@corp.example, name: Ana Quita}]}')
-  const config = { listen: { ingest: { port: 0 }, api: { port: 0 } }, rules: ['./rules'], inventory: './inventory.yml' }
-  writeFileSync(join(folder, 'cordon.yml'), JSON.stringify(config))
+  writePersonSite(folder)
 })
 afterEach(() => rmSync(folder, { recursive: true }))
 
 async function record(users: readonly string[]): Promise<void> {
-  const engine = await startEngine(configOf(), observer)
+  const engine = await startEngine(configOf(), UNHEARD)
   const body = users.map((name, at) =>
     JSON.stringify({ logsource: { product: 'x' }, event: { id: `${name}${at}`, action: 'logon' }, user: { name } }),
   )
@@ -86,7 +73,7 @@ test('a person is replaced in what is kept for good, once, and nobody else is', 
 })
 
 test('a node that runs is not touched', async () => {
-  const engine = await startEngine(configOf(), observer)
+  const engine = await startEngine(configOf(), UNHEARD)
   await expect(erase(false)).rejects.toMatchObject({ code: 'DATA_IN_USE' })
   await engine.stop()
 })

@@ -159,6 +159,5 @@ export function answered(status: number, error: unknown): Failure {
 }
 
 function inWords({ type, reason }: Failure, secrets: readonly string[]): string {
-  const clean = secrets.reduce((text, secret) => text.replaceAll(secret, '[secret]'), withoutSecrets(reason))
-  return `${type === '' ? '' : `${type}: `}${clean.replaceAll(/\s+/g, ' ').trim()}`.slice(0, 400)
+  return `${type === '' ? '' : `${type}: `}${withoutSecrets(reason, secrets).replaceAll(/\s+/g, ' ').trim()}`.slice(0, 400)
 }

@@ -26,7 +26,8 @@ export async function deleteExpired(
   now: number,
 ): Promise<readonly string[]> {
   const indices = await dailyIndices(elasticsearch, Object.keys(limits))
-  const sizes = Object.values(limits).some(({ size }) => size !== undefined) ? await sizesOf(elasticsearch, indices) : new Map()
+  const limited = Object.keys(limits).filter((kind) => limits[kind]!.size !== undefined)
+  const sizes = await sizesOf(elasticsearch, limited)
   const expired = Object.entries(limits).flatMap(([kind, limit]) =>
     expiredOf(
       indices.filter((index) => index.kind === kind),
@@ -55,11 +56,10 @@ function expiredOf(
   })
 }
 
-/** Bytes on disk by the name of the index. */
-async function sizesOf(elasticsearch: Elasticsearch, indices: readonly DailyIndex[]): Promise<Map<string, number>> {
-  if (indices.length === 0) return new Map()
-  // By pattern: the names of years of days would not fit into a request.
-  const index = [...new Set(indices.map(({ kind }) => `${elasticsearch.prefix}${kind}-*`))]
+/** Bytes on disk of the indices of some kinds, by their names. */
+async function sizesOf(elasticsearch: Elasticsearch, kinds: readonly string[]): Promise<ReadonlyMap<string, number>> {
+  if (kinds.length === 0) return new Map()
+  const index = patternsOf(elasticsearch, kinds)
   const stats = await elasticsearch.request('measuring the indices of days', (client, options) =>
     client.indices.stats(
       { index, metric: 'store', expand_wildcards: 'all', level: 'indices', filter_path: 'indices.*.total.store.size_in_bytes' },
@@ -81,7 +81,7 @@ export interface DailyIndex {
 /** The daily indices of some kinds whose mapping says that they are ours, by name. @throws CordonError `STORE_…` */
 export async function dailyIndices(elasticsearch: Elasticsearch, kinds: readonly string[]): Promise<readonly DailyIndex[]> {
   const { prefix } = elasticsearch
-  const index = kinds.map((kind) => `${prefix}${kind}-*`)
+  const index = patternsOf(elasticsearch, kinds)
   const mappings = await elasticsearch.request('looking for the indices of days', (client, options) =>
     client.indices.getMapping({ index, expand_wildcards: 'all', filter_path: '*.mappings._meta' }, options),
   )
@@ -89,6 +89,11 @@ export async function dailyIndices(elasticsearch: Elasticsearch, kinds: readonly
     .flatMap(([name, { mappings }]) => dailyIndexOf(name, prefix, mappings._meta) ?? [])
     .filter(({ kind }) => kinds.includes(kind))
     .toSorted((a, b) => (a.name < b.name ? -1 : 1))
+}
+
+/** By pattern: the names of years of days would not fit into a request. */
+function patternsOf({ prefix }: Elasticsearch, kinds: readonly string[]): string[] {
+  return kinds.map((kind) => `${prefix}${kind}-*`)
 }
 
 function dailyIndexOf(name: string, prefix: string, meta: JsonObject | undefined): DailyIndex | undefined {
