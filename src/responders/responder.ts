@@ -75,6 +75,27 @@ export interface Receipt {
   readonly body: Readonly<Record<string, unknown>>
 }
 
+/** What a receiver that fetches its events said of one of them: the body of the receipt under the event's key. */
+export type Fetched = { readonly acknowledged: true } | { readonly err: string; readonly description: string }
+
+/** Events that their receiver fetches (RFC 8936), in place of being sent them: `run` and `undo` only let them wait. */
+export interface PolledStream<D extends PlanDetails = PlanDetails> {
+  /** The holder of the key that may fetch them. */
+  readonly receiver: string
+  /** Where receivers reach the API of this node. */
+  readonly url: string
+  readonly issuer: string
+  readonly audience: string
+  /** Types of its events. */
+  readonly types: readonly string[]
+  /** The public half of what signs them, as a JWK. */
+  readonly jwk: Readonly<Record<string, unknown>>
+  /** The event of an effect, or of its undo. `at`: when it began to wait, in milliseconds. */
+  event(plan: Plan<D>, act: 'run' | 'undo', key: string, at: number): Promise<string>
+  /** The event by which a receiver sees that the stream works; `state` is what it asked to hear again. */
+  verification(stream: string, key: string, at: number, state: string | undefined): Promise<string>
+}
+
 export const INCIDENT_WORDS = ['acknowledged', 'unacknowledged', 'resolved'] as const
 
 /** What a person has said of an incident where the vendor pages them. */
@@ -170,6 +191,8 @@ export interface ConnectedResponder<D extends PlanDetails = PlanDetails> {
   codeOf?(plan: Plan<D>): string
   /** Takes the vendor's webhook apart. Throws if the signature is wrong. */
   receive?(body: Uint8Array, headers: Readonly<Record<string, string>>): readonly Receipt[]
+  /** Where its events wait until the vendor fetches them. */
+  readonly stream?: PolledStream<D>
   /** What people say by the vendor's webhook. Throws if the signature is wrong, or it is too old. */
   hear?(body: Uint8Array, headers: Readonly<Record<string, string>>, now: number): readonly IncidentWord[]
 }

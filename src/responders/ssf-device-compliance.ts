@@ -1,8 +1,20 @@
 import { z } from 'zod'
 import { ENCRYPTED_HINT, encrypted } from './endpoint.ts'
 import { classify } from './failure.ts'
-import type { ConnectedResponder, Observation, Responder } from './responder.ts'
-import { askedBy, CAEP, factOf, type SecurityEvent, ssfStream, TIMEOUT, Transmitter } from './ssf.ts'
+import type { ConnectedResponder, Responder } from './responder.ts'
+import {
+  askedBy,
+  CAEP,
+  CONFIRM_WITHIN,
+  factOf,
+  OWN_CREDENTIAL_HINT,
+  ownCredential,
+  reversed,
+  type SecurityEvent,
+  ssfStream,
+  TIMEOUT,
+  Transmitter,
+} from './ssf.ts'
 
 const config = z
   .strictObject({
@@ -13,6 +25,7 @@ const config = z
       .describe('by which of its names the receiver knows a device'),
   })
   .refine(encrypted, ENCRYPTED_HINT)
+  .refine(ownCredential, OWN_CREDENTIAL_HINT)
 type Config = z.infer<typeof config>
 
 const TYPE = `${CAEP}/device-compliance-change`
@@ -26,7 +39,7 @@ export const ssfDeviceCompliance = {
   reversible: true,
   target: 'device',
   needs: [],
-  permissions: ['a push stream at the receiver, with its bearer token'],
+  permissions: ['a stream at the receiver: one that is pushed to, with its bearer token, or one that it fetches from'],
   config,
   example: `url: https://app.example.com/ssf/events
 token: { env: SSF_TOKEN }
@@ -37,22 +50,22 @@ key_id: cordon-1
 `,
   repeatable: true,
   timeout: TIMEOUT,
-  confirmWithin: 60_000,
+  confirmWithin: CONFIRM_WITHIN,
   connect,
 } satisfies Responder<Config>
 
 function connect(settings: Config): ConnectedResponder<SecurityEvent> {
   const transmitter = new Transmitter(settings)
   return {
-    check: (context) => transmitter.verify(context),
+    check: (context) => transmitter.check(context),
 
     async plan(target, context) {
-      const { subject: by, url } = settings
+      const { subject: by } = settings
       const device = by === 'device.id' ? target.id : factOf(target, by)
       const { issuedAt, claims } = askedBy(context.incident)
       return {
-        summary: `Tell ${new URL(url).host} that device ${device} is not compliant`,
-        calls: ['POST device-compliance-change'],
+        summary: `Tell ${transmitter.receiver} that device ${device} is not compliant`,
+        calls: [transmitter.call('device-compliance-change')],
         details: {
           subject: { format: 'opaque', id: device },
           events: { [TYPE]: { ...claims, previous_status: 'compliant', current_status: 'not-compliant' } },
@@ -63,30 +76,26 @@ function connect(settings: Config): ConnectedResponder<SecurityEvent> {
 
     run: (plan, context) => transmitter.send(plan.details, context),
 
-    async verify(_plan, context): Promise<Observation> {
-      const jti = context.attempt?.answer?.jti
-      if (jti === undefined) return { state: 'absent', proof: 'no acceptance was recorded; a repeat has the same jti' }
-      return { state: 'present', proof: `the receiver took event ${String(jti)}; what it does with it cannot be read back` }
-    },
+    verify: async (_plan, context) => transmitter.observe(context, 'what it does with it cannot be read back'),
 
-    async undo(plan, context) {
-      const { subject } = plan.details
-      const issuedAt = Math.floor((context.attempt?.at ?? context.now()) / 1_000)
-      const claims = {
-        event_timestamp: issuedAt,
-        initiating_entity: 'policy',
-        previous_status: 'not-compliant',
-        current_status: 'compliant',
-      }
-      return transmitter.send({ subject, events: { [TYPE]: claims }, issuedAt }, context)
-    },
+    undo: (plan, context) => transmitter.send(compliantAgain(plan.details, context.attempt?.at ?? context.now()), context),
 
-    async verifyUndo(_plan, context): Promise<Observation> {
-      const jti = context.attempt?.answer?.jti
-      if (jti === undefined) return { state: 'present', proof: 'no acceptance of the reverse was recorded' }
-      return { state: 'absent', proof: `the receiver took event ${String(jti)}: compliant again` }
-    },
+    verifyUndo: async (_plan, context) => reversed(transmitter.observe(context, 'the device is compliant again, as far as Cordon knows')),
+
+    ...transmitter.polled<SecurityEvent>([TYPE], ({ details }, act, at) => (act === 'run' ? details : compliantAgain(details, at))),
 
     classify,
   }
+}
+
+/** @param at when the device was called compliant again, in milliseconds */
+function compliantAgain({ subject }: SecurityEvent, at: number): SecurityEvent {
+  const issuedAt = Math.floor(at / 1_000)
+  const claims = {
+    event_timestamp: issuedAt,
+    initiating_entity: 'policy',
+    previous_status: 'not-compliant',
+    current_status: 'compliant',
+  }
+  return { subject, events: { [TYPE]: claims }, issuedAt }
 }

@@ -1,8 +1,19 @@
 import { z } from 'zod'
 import { ENCRYPTED_HINT, encrypted } from './endpoint.ts'
 import { classify } from './failure.ts'
-import type { ConnectedResponder, Observation, Responder } from './responder.ts'
-import { askedBy, CAEP, factOf, type SecurityEvent, ssfStream, TIMEOUT, Transmitter } from './ssf.ts'
+import type { ConnectedResponder, Responder } from './responder.ts'
+import {
+  askedBy,
+  CAEP,
+  CONFIRM_WITHIN,
+  factOf,
+  OWN_CREDENTIAL_HINT,
+  ownCredential,
+  type SecurityEvent,
+  ssfStream,
+  TIMEOUT,
+  Transmitter,
+} from './ssf.ts'
 
 const config = z
   .strictObject({
@@ -14,11 +25,14 @@ const config = z
     subject_issuer: z.url().optional().describe('with iss_sub: the identity provider whose sub user.id is'),
   })
   .refine(encrypted, ENCRYPTED_HINT)
+  .refine(ownCredential, OWN_CREDENTIAL_HINT)
   .refine((settings) => (settings.subject === 'iss_sub') === (settings.subject_issuer !== undefined), {
     path: ['subject_issuer'],
     message: 'goes with subject: iss_sub',
   })
 type Config = z.infer<typeof config>
+
+const TYPE = `${CAEP}/session-revoked`
 
 /** Tells a receiver of shared signals that a user's sessions are revoked (CAEP session-revoked), so that it ends them. */
 export const ssfRevokeSessions = {
@@ -29,7 +43,7 @@ export const ssfRevokeSessions = {
   reversible: false,
   target: 'user',
   needs: ['user.id'],
-  permissions: ['a push stream at the receiver, with its bearer token'],
+  permissions: ['a stream at the receiver: one that is pushed to, with its bearer token, or one that it fetches from'],
   config,
   example: `url: https://app.example.com/ssf/events
 token: { env: SSF_TOKEN }
@@ -40,14 +54,14 @@ key_id: cordon-1
 `,
   repeatable: true,
   timeout: TIMEOUT,
-  confirmWithin: 60_000,
+  confirmWithin: CONFIRM_WITHIN,
   connect,
 } satisfies Responder<Config>
 
 function connect(settings: Config): ConnectedResponder<SecurityEvent> {
   const transmitter = new Transmitter(settings)
   return {
-    check: (context) => transmitter.verify(context),
+    check: (context) => transmitter.check(context),
 
     async plan(target, context) {
       const { subject_issuer } = settings
@@ -58,19 +72,17 @@ function connect(settings: Config): ConnectedResponder<SecurityEvent> {
           : { format: 'iss_sub', iss: subject_issuer, sub: user }
       const { issuedAt, claims } = askedBy(context.incident)
       return {
-        summary: `Tell ${new URL(settings.url).host} that the sessions of ${user} are revoked`,
-        calls: ['POST session-revoked'],
-        details: { subject, events: { [`${CAEP}/session-revoked`]: claims }, issuedAt },
+        summary: `Tell ${transmitter.receiver} that the sessions of ${user} are revoked`,
+        calls: [transmitter.call('session-revoked')],
+        details: { subject, events: { [TYPE]: claims }, issuedAt },
       }
     },
 
     run: (plan, context) => transmitter.send(plan.details, context),
 
-    async verify(_plan, context): Promise<Observation> {
-      const jti = context.attempt?.answer?.jti
-      if (jti === undefined) return { state: 'absent', proof: 'no acceptance was recorded; a repeat has the same jti' }
-      return { state: 'present', proof: `the receiver took event ${String(jti)}; that it ended the sessions cannot be read back` }
-    },
+    verify: async (_plan, context) => transmitter.observe(context, 'that it ended the sessions cannot be read back'),
+
+    ...transmitter.polled<SecurityEvent>([TYPE], ({ details }) => details),
 
     classify,
   }
