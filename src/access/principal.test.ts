@@ -7,6 +7,8 @@ test('whoever writes rules cannot let them act, and whoever administers cannot a
     for (const permission of acting) expect(PERMISSIONS[role]).not.toContain(permission)
   expect(PERMISSIONS.responder).not.toContain('rules:activate')
   expect(ROLES.filter((role) => PERMISSIONS[role].includes('keys:manage'))).toEqual(['admin'])
+  expect(ROLES.filter((role) => PERMISSIONS[role].includes('signals:fetch'))).toEqual(['receiver'])
+  expect(PERMISSIONS.receiver).toEqual(['signals:fetch'])
 })
 
 test('a principal may do what one of its roles may', () => {

@@ -1,5 +1,5 @@
 /** What people and their programs may be asked to do (docs/design.md section 6). A key has one role. */
-export const ROLES = ['viewer', 'analyst', 'rule-author', 'responder', 'admin', 'auditor'] as const
+export const ROLES = ['viewer', 'analyst', 'rule-author', 'responder', 'admin', 'auditor', 'receiver'] as const
 export type Role = (typeof ROLES)[number]
 
 /** What a route of the API or a command asks of whoever calls it. */
@@ -21,6 +21,8 @@ export type Permission =
   | 'rules:activate'
   | 'keys:manage'
   | 'privacy:erase'
+  /** Fetch the security events of one's own streams, and say that they arrived. */
+  | 'signals:fetch'
 
 const READING = ['node:read', 'alerts:read', 'incidents:read', 'actions:read'] as const
 
@@ -35,6 +37,7 @@ export const PERMISSIONS: Readonly<Record<Role, readonly Permission[]>> = {
   responder: [...READING, 'incidents:acknowledge', 'actions:approve', 'actions:operate', 'actions:stop', 'policy:grant'],
   admin: [...READING, 'actions:stop', 'keys:manage', 'privacy:erase'],
   auditor: READING,
+  receiver: ['signals:fetch'],
 }
 
 /** Someone who acts: by an API key, by a link that was sent to one person, or by an account of the machine that has the data folder. */

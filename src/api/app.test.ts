@@ -25,6 +25,13 @@ const app = createApi({
   },
   webhooks: { read: () => undefined, keep: async () => {} },
   links: undefined,
+  streams: {
+    metadata: () => ({}),
+    jwks: () => ({ keys: [] }),
+    configurations: () => [],
+    poll: async () => ({ sets: {}, moreAvailable: false }),
+    verify: async () => true,
+  },
 })
 /** Handlers of paths, without what is used on all of them. */
 const routes = [...new Set(app.routes.flatMap(({ method, path }) => (method === 'ALL' ? [] : [`${method} ${path}`])))]
@@ -54,7 +61,8 @@ test('every route × role: who has the permission comes in, nobody else does', a
 
 test('only what proves itself is open', async () => {
   const open = [...accessOf(app)].flatMap(([route, access]) => (access === 'open' ? [route] : []))
-  expect(open).toEqual(['GET /livez', 'POST /hooks/:responder'])
+  const transmitter = ['GET /.well-known/ssf-configuration', 'GET /.well-known/ssf-configuration/:path', 'GET /ssf/jwks.json']
+  expect(open).toEqual(['GET /livez', 'POST /hooks/:responder', ...transmitter])
   for (const route of open) expect((await ask(route)).status).not.toBe(401)
 })
 
@@ -66,7 +74,15 @@ test('which paths there are, only holders of a key learn', async () => {
 })
 
 test('a route that declares nothing is refused to everybody', async () => {
-  const other = createApi({ door, health: one, metrics: async () => '', operations: undefined, webhooks: undefined, links: undefined })
+  const other = createApi({
+    door,
+    health: one,
+    metrics: async () => '',
+    operations: undefined,
+    webhooks: undefined,
+    links: undefined,
+    streams: undefined,
+  })
   other.get('/v1/undeclared', (c) => c.text('secret'))
   for (const { name } of principals) {
     const answer = await other.request('/v1/undeclared', { headers: { host: 'localhost', authorization: `Bearer ${name}` } })
@@ -94,7 +110,15 @@ test('a refusal says who, and never the key', async () => {
 test('a webhook that is forged, or of no incident that there is, is refused and counted; where nothing can be kept the vendor keeps it', async () => {
   const post = async (webhooks: Webhooks) => {
     refused.length = 0
-    const api = createApi({ door, health: one, metrics: async () => '', operations: undefined, webhooks, links: undefined })
+    const api = createApi({
+      door,
+      health: one,
+      metrics: async () => '',
+      operations: undefined,
+      webhooks,
+      links: undefined,
+      streams: undefined,
+    })
     const { status } = await api.request('/hooks/pagerduty-incident', { method: 'POST', headers: { host: 'localhost' }, body: '{}' })
     return [status, refused.length]
   }

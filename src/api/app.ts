@@ -3,12 +3,14 @@ import { bodyLimit } from 'hono/body-limit'
 import type { Principal } from '../access/principal.ts'
 import type { ApprovalLinks } from '../engine/door/approval-links.ts'
 import type { Door } from '../engine/door/door.ts'
+import type { SignalStreams } from '../engine/door/signal-streams.ts'
 import type { Webhooks } from '../engine/door/webhooks.ts'
 import { INCIDENT_STATUSES, type Operations } from '../engine/operations.ts'
 import { CordonError } from '../event/error.ts'
 import { LEVELS } from '../sigma/ast.ts'
 import { type ApiEnv, asks, guard, KEY_SCHEME } from './guard.ts'
 import { addLinkPages } from './links.ts'
+import { addSignalStreams } from './signal-streams.ts'
 
 /** What the API needs of the engine: it decides nothing by itself. What a node does not offer, its API does not have. */
 export interface ApiBackend extends Vitals {
@@ -16,7 +18,11 @@ export interface ApiBackend extends Vitals {
   readonly operations: ApiOperations | undefined
   readonly webhooks: Webhooks | undefined
   readonly links: ApprovalLinks | undefined
+  /** Undefined also where no receiver fetches anything. */
+  readonly streams: ApiStreams | undefined
 }
+
+export type ApiStreams = Pick<SignalStreams, 'metadata' | 'jwks' | 'configurations' | 'poll' | 'verify'>
 
 /** What people read and order here. */
 export type ApiOperations = Pick<Operations, 'alerts' | 'alert' | 'incidents' | 'incident' | 'actions' | 'action' | Decision | Order>
@@ -104,13 +110,14 @@ function createVitals({ door, health, metrics }: Vitals): OpenAPIHono<ApiEnv> {
   return app
 }
 
-/** The HTTP interface of a node: its vitals; with the role `api` alerts, incidents and actions; with `respond` the vendors' webhooks. */
-export function createApi({ operations, webhooks, links, ...vitals }: ApiBackend): OpenAPIHono<ApiEnv> {
+/** The HTTP interface of a node: its vitals; with the role `api` alerts, incidents and actions; with `respond` the vendors' webhooks, and what they fetch. */
+export function createApi({ operations, webhooks, links, streams, ...vitals }: ApiBackend): OpenAPIHono<ApiEnv> {
   const { door } = vitals
   const app = createVitals(vitals)
   if (operations !== undefined) addOperations(app, operations)
   if (operations !== undefined && links !== undefined) addLinkPages(app, links, operations, door)
   if (webhooks !== undefined) addWebhooks(app, webhooks, door)
+  if (streams !== undefined) addSignalStreams(app, streams)
   app.openAPIRegistry.registerComponent('securitySchemes', KEY_SCHEME, { type: 'http', scheme: 'bearer' })
   app.openapi(
     createRoute({

@@ -17,6 +17,7 @@ import { watchExpiry } from './door/key-orders.ts'
 import { type FreshKeys, openKeys } from './door/keys.ts'
 import { listen, scrubbingErrors } from './door/listener.ts'
 import { refusals } from './door/refusals.ts'
+import { SignalStreams } from './door/signal-streams.ts'
 import { takeReports, webhooks } from './door/webhooks.ts'
 import { type Check, healthOf } from './health.ts'
 import { type IngestStage, startIngest } from './ingest/ingest-stage.ts'
@@ -153,6 +154,7 @@ async function startStages(parts: Parts): Promise<Omit<Engine, 'stop'>> {
           })
         : undefined,
     links: site.approvalLinks,
+    streams: recording && dispatcher ? signalStreams(parts, recording, dispatcher) : undefined,
   })
   const active = bundles.activation()
   const rules = active && bundles.rulesOf(active.bundle)
@@ -177,11 +179,18 @@ async function startResponse(parts: ResponseParts, recording: RecordingPorts, re
   return dispatcher
 }
 
+/** What receivers fetch; undefined where nobody does. @throws CordonError `SSF_ISSUERS` */
+function signalStreams({ site, onClose }: Parts, recording: RecordingPorts, dispatcher: Dispatcher): SignalStreams | undefined {
+  const streams = new SignalStreams(site.links, { ...recording, wake: () => dispatcher.wake() })
+  onClose(() => streams.stop())
+  return streams.any ? streams : undefined
+}
+
 async function startListeners(
   { config, paths, privacy, metrics, observer, audit, onClose }: Parts,
   checks: readonly Check[],
   ingest: IngestStage | undefined,
-  offered: Pick<ApiBackend, 'operations' | 'webhooks' | 'links'>,
+  offered: Pick<ApiBackend, 'operations' | 'webhooks' | 'links' | 'streams'>,
 ): Promise<Pick<Engine, 'apiUrl' | 'ingestUrl' | 'freshTokens'>> {
   const keysFile = config.tokens ?? paths.tokens
   const keys = openKeys(keysFile, (error) => observer.onError('keys', error))

@@ -84,6 +84,7 @@ function start(changes: Partial<Responder> = {}, approvals: Partial<Approvals> =
     operations: new Operations({ ...site.ports, policy: () => site.policy, responders: links }),
     webhooks: undefined,
     links: linked,
+    streams: undefined,
   })
 }
 
