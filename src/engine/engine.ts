@@ -135,6 +135,7 @@ async function startStages(parts: Parts): Promise<Omit<Engine, 'stop'>> {
     ...(correlate ? [...stateChecks(correlate), ...groupChecks(correlate, parts)] : []),
     ...(ingest ? sourceChecks(ingest) : []),
   ]
+  const streams = recording && dispatcher && new SignalStreams(site.links, { ...recording, wake: () => dispatcher.wake() })
   const listening = await startListeners(parts, checks, ingest, {
     operations:
       recording && roles.has('api')
@@ -154,8 +155,10 @@ async function startStages(parts: Parts): Promise<Omit<Engine, 'stop'>> {
           })
         : undefined,
     links: site.approvalLinks,
-    streams: recording && dispatcher ? signalStreams(parts, recording, dispatcher) : undefined,
+    streams: streams?.any ? streams : undefined,
   })
+  // Before the listeners: a receiver that waits would hold them open.
+  if (streams) parts.onClose(() => streams.stop())
   const active = bundles.activation()
   const rules = active && bundles.rulesOf(active.bundle)
   const by = localAccount()
@@ -177,13 +180,6 @@ async function startResponse(parts: ResponseParts, recording: RecordingPorts, re
   dispatcher.start()
   parts.onClose(() => dispatcher.stop())
   return dispatcher
-}
-
-/** What receivers fetch; undefined where nobody does. @throws CordonError `SSF_ISSUERS` */
-function signalStreams({ site, onClose }: Parts, recording: RecordingPorts, dispatcher: Dispatcher): SignalStreams | undefined {
-  const streams = new SignalStreams(site.links, { ...recording, wake: () => dispatcher.wake() })
-  onClose(() => streams.stop())
-  return streams.any ? streams : undefined
 }
 
 async function startListeners(
