@@ -65,7 +65,7 @@ afterAll(async () => {
 
 /** Starts the node, and resolves with what it is addressed by. */
 async function started(...node: readonly string[]) {
-  const { child, output } = site.spawn(['run', '--config', 'cordon.yml'], node)
+  const { child, output } = site.spawn(['run', '--config', 'cordon.yml'], { node })
   const ended = new Promise((done) => child.once('close', done))
   for (const end = Date.now() + 60_000; Date.now() < end && child.exitCode === null; await sleep(50)) {
     const text = String(output())

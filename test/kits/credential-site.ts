@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { generateKeyPairSync } from 'node:crypto'
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { parse } from 'yaml'
@@ -23,6 +23,17 @@ const PATIENCE = 60_000
 export interface Ended {
   readonly code: number | null
   readonly output: Buffer
+}
+
+interface SpawnOptions {
+  readonly node?: readonly string[]
+  readonly credentials?: boolean
+}
+
+/** A process of ours, and what it has said so far. */
+export interface Running {
+  readonly child: ChildProcess
+  readonly output: () => Buffer
 }
 
 /** Below the folder: where credentials are put, so that nothing but them is there. */
@@ -100,16 +111,26 @@ export class CredentialSite {
     return { code, output: output() }
   }
 
-  /** Starts a process of ours. @param node options of Node's own */
-  spawn(words: readonly string[], node: readonly string[] = []): { readonly child: ChildProcess; readonly output: () => Buffer } {
+  /** Starts a process of ours. @param node options of Node's own @param credentials whether its environment has any */
+  spawn(words: readonly string[], { node = [], credentials = true }: SpawnOptions = {}): Running {
     const child = spawn(process.execPath, [...node, CORDON, ...words], {
       cwd: this.folder,
-      env: { PATH: process.env.PATH, ...this.#environment },
+      env: { PATH: process.env.PATH, ...(credentials ? this.#environment : {}) },
       stdio: ['ignore', 'pipe', 'pipe'],
     })
     const chunks: Buffer[] = []
     for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => chunks.push(chunk))
     return { child, output: () => Buffer.concat(chunks) }
+  }
+
+  /** Work during which no credential is in any file. */
+  async withoutSecrets<T>(work: () => Promise<T>): Promise<T> {
+    renameSync(this.at('secrets'), this.at('elsewhere'))
+    try {
+      return await work()
+    } finally {
+      renameSync(this.at('elsewhere'), this.at('secrets'))
+    }
   }
 
   remove(): void {
