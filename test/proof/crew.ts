@@ -6,11 +6,12 @@ import { Follower, type Run, type Standing } from './site.ts'
 /** Members are stopped for so long, and then run for so long. Milliseconds. */
 const STOPPED = 100
 const RUNNING = 50
-/**
- * Where they have done what they may for now, they run only once in so many times: seldom, and often enough that their group does not
- * take them for dead. One that starts needs its time for that.
- */
-const SELDOM = 20
+/** Where they have done what is due by now they only draw breath: so their group does not take them for dead, and settles. Milliseconds. */
+const BREATH = 5
+/** What they may do lasts for about so long. Milliseconds. */
+const PERIOD = 8_000
+/** One that starts is not slowed down for so long: by then it is about to ask its group for partitions. Milliseconds. */
+const BOOT = 1_500
 /** Between two looks at how far they are. Milliseconds. */
 const LOOK = 500
 
@@ -25,8 +26,8 @@ export class Crew {
   private readonly frozen = new Set<number>()
   /** Those that are to come to something, their end: they are not slowed down. */
   private readonly bound = new Set<number>()
-  /** Nothing beyond this is to be done for now: so many entries are to be left. */
-  private floor = 0
+  /** What is to be left of the entries: so many when that was said last, and so many {@link PERIOD} later. */
+  private share = { since: 0, from: Number.POSITIVE_INFINITY, to: 0 }
   /** How many were left when that was looked at last. */
   private left = Number.POSITIVE_INFINITY
   private beating: Promise<void> | undefined
@@ -112,15 +113,16 @@ export class Crew {
    */
   async pace(calls: number): Promise<Standing> {
     const standing = await this.standing()
-    this.floor = standing.left - standing.left / (calls + 2)
-    this.left = standing.left
+    const { left } = standing
+    this.share = { since: Date.now(), from: left, to: left - left / (calls + 2) }
+    this.left = left
     this.beating ??= this.beat()
     return standing
   }
 
   /** Resolves when the members have done a share of what {@link pace} lets them do; at the latest after `patience` milliseconds. */
   async comeOn(share: number, patience: number): Promise<void> {
-    const goal = this.left - share * (this.left - this.floor)
+    const goal = this.left - share * (this.left - this.share.to)
     for (const began = Date.now(); this.left > goal && Date.now() - began < patience; await sleep(STOPPED)) this.checkAlive()
   }
 
@@ -149,21 +151,27 @@ export class Crew {
     this.bound.delete(at)
   }
 
+  /** How many are to be left by now. */
+  private get due(): number {
+    const { since, from, to } = this.share
+    return from - (from - to) * Math.min(1, (Date.now() - since) / PERIOD)
+  }
+
   private async beat(): Promise<void> {
-    const tell = (name: 'SIGSTOP' | 'SIGCONT', which: (life: Life) => boolean) => {
+    const tell = (name: 'SIGSTOP' | 'SIGCONT', which: (life: Life) => boolean = () => true) => {
       for (const [at, life] of this.lives) if (!this.frozen.has(at) && !this.bound.has(at) && which(life)) life.signal(name)
     }
-    for (let step = 0, looked = 0; !this.over; step++) {
-      tell('SIGSTOP', () => true)
+    for (let looked = 0; !this.over; ) {
+      tell('SIGSTOP', ({ age }) => age > BOOT)
       await sleep(STOPPED)
       if (Date.now() - looked >= LOOK) {
         // A look takes long on a busy machine: what would be done meanwhile could be all that there is.
         this.left = (await this.standing()).left
         looked = Date.now()
       }
-      tell('SIGCONT', ({ serves }) => this.left > this.floor || !serves || step % SELDOM === 0)
-      await sleep(RUNNING)
+      tell('SIGCONT')
+      await sleep(this.left > this.due ? RUNNING : BREATH)
     }
-    tell('SIGCONT', () => true)
+    tell('SIGCONT')
   }
 }

@@ -86,6 +86,7 @@ export class Life {
   readonly ended: Promise<number | null>
   private readonly child: ChildProcess
   private readonly metrics: () => Promise<string>
+  private readonly started = Date.now()
   private written = ''
 
   constructor(child: ChildProcess, metrics: () => Promise<string>) {
@@ -102,9 +103,9 @@ export class Life {
     return this.child.exitCode === null && this.child.signalCode === null
   }
 
-  /** Whether it has come so far in its start that it says where it is reached. */
-  get serves(): boolean {
-    return this.written.includes('/metrics')
+  /** How long ago it was started. Milliseconds. */
+  get age(): number {
+    return Date.now() - this.started
   }
 
   /** What it wrote, for people. */

@@ -39,7 +39,7 @@ export function rebalancesOnKafka(broker: string, plan: RebalancePlan, say: Say)
             crew.checkAlive()
             if (step === 'change') await change(crew, random)
             else await freeze(crew, random)
-            say(`${done + 1} of ${order.length}: ${step}; ${crew.present.length} members`)
+            say(`${done + 1} of ${order.length}: ${step}; ${crew.present.length} members, ${moments.at(-1)!.left} entries left`)
             await sleep(random.between(...PAUSE))
           }
           moments.push(await crew.standing())
