@@ -3,6 +3,7 @@ import type { Endpoint } from './endpoint.ts'
 import { evidenceFolder } from './evidence-folder.ts'
 import { hostCollectEvidence } from './host-collect-evidence.ts'
 import { hostPauseAgent } from './host-pause-agent.ts'
+import { hostRestrictAgent } from './host-restrict-agent.ts'
 import { keycloakDisableUser } from './keycloak-disable-user.ts'
 import { keycloakRevokeSessions } from './keycloak-revoke-sessions.ts'
 import { nanomdmLockDevice } from './nanomdm-lock-device.ts'
@@ -34,6 +35,7 @@ export const RESPONDERS: readonly Responder<Endpoint>[] = [
   ssfDeviceCompliance,
   nftablesBlockEgress,
   hostPauseAgent,
+  hostRestrictAgent,
   evidenceFolder,
   hostCollectEvidence,
   nanomdmLockDevice,

@@ -108,6 +108,26 @@ export function agentActs(): Act {
   }
 }
 
+/** A device whose agent heeds managed settings, of which each effect has a file. */
+export function settingsActs(): Act {
+  const files = new Set<string>()
+  return (request) => {
+    const key = String(request.key)
+    const look = () => ({
+      restricted: files.size > 0,
+      ours: files.has(key),
+      changed: false,
+      others: [...files].filter((other) => other !== key),
+    })
+    if (request.do === 'settings.restrict' && !files.has(key)) {
+      files.add(key)
+      return { result: look(), did: 'restricted' }
+    }
+    if (request.do === 'settings.lift' && files.delete(key)) return { result: look(), did: 'lifted' }
+    return { result: look() }
+  }
+}
+
 /** A device that packs what an agent is doing, once for each key. */
 export function evidenceActs(): Act {
   const packed = new Map<string, Buffer>()

@@ -8,7 +8,7 @@ import { startLabTokens } from '../../lab/servers/tokens.ts'
 import { RESPONDERS } from '../../src/responders/index.ts'
 import { startCase } from './case-stand-in.ts'
 import { startFaultProxy } from './fault-proxy.ts'
-import { agentActs, egressActs, evidenceActs, HOST_ANSWERS, startHostStandIn } from './host-stand-in.ts'
+import { agentActs, egressActs, evidenceActs, HOST_ANSWERS, settingsActs, startHostStandIn } from './host-stand-in.ts'
 import { startKeycloakStandIn } from './keycloak-stand-in.ts'
 import { CLIENT, startOAuthServer } from './oauth-server.ts'
 import { startOpenbaoStandIn } from './openbao-stand-in.ts'
@@ -280,6 +280,23 @@ const benches: Readonly<Record<string, () => Promise<Bench>>> = {
       reads: /^(ping|agent\.look)$/,
       effect: ['stopped'],
       undo: ['continued'],
+      answers: HOST_ANSWERS,
+      deliver,
+      stop: server.stop,
+    }
+  },
+
+  async 'host-restrict-agent'() {
+    const server = await startHostStandIn(settingsActs())
+    return {
+      server,
+      config: { ...server.host },
+      secrets: {},
+      target: SESSION,
+      acts: 'settings.restrict',
+      reads: /^(ping|settings\.look)$/,
+      effect: ['restricted'],
+      undo: ['lifted'],
       answers: HOST_ANSWERS,
       deliver,
       stop: server.stop,

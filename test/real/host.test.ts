@@ -1,6 +1,6 @@
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { copyFile, mkdtemp, rm } from 'node:fs/promises'
+import { chmod, copyFile, mkdtemp, readdir, readFile, rename, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -10,6 +10,7 @@ import { identity } from '../../src/event/id.ts'
 import type { Endpoint } from '../../src/responders/endpoint.ts'
 import { hostCollectEvidence } from '../../src/responders/host-collect-evidence.ts'
 import { hostPauseAgent } from '../../src/responders/host-pause-agent.ts'
+import { hostRestrictAgent } from '../../src/responders/host-restrict-agent.ts'
 import { nftablesBlockEgress } from '../../src/responders/nftables-block-egress.ts'
 import type { Responder, Target } from '../../src/responders/responder.ts'
 import { Trial } from '../kits/responder.ts'
@@ -118,11 +119,14 @@ async function startDevice() {
   const folder = await mkdtemp(join(tmpdir(), 'cordon-agent-'))
   const agent = `agent-${process.pid}`
   await copyFile('/bin/sh', join(folder, agent))
-  const sshd = await startSshd(`${join(HOST, 'cordon-host')} agents=${agent} evidence=${agent} state=${folder}/state`)
+  const managed = join(folder, 'etc', 'managed-settings.d')
+  const rights = [`agents=${agent}`, `evidence=${agent}`, `settings=${agent}`, `state=${folder}/state`, `managed=${managed}`]
+  const sshd = await startSshd(`${join(HOST, 'cordon-host')} ${rights.join(' ')}`)
   const leaders: number[] = []
   return {
     agent,
     folder,
+    managed,
     host: sshd.host,
     start(script = 'sleep 300; true'): number {
       const { pid } = spawn(join(folder, agent), ['-c', script], { detached: true, stdio: 'ignore' })
@@ -180,6 +184,58 @@ test.skipIf(device.server === undefined)(
 )
 
 test.skipIf(device.server === undefined)(
+  `host-restrict-agent: a file for each action leaves the agent no tool, and an undo removes its own${device.note}`,
+  async () => {
+    const { agent, managed, host } = device.server!
+    const trial = new Trial(hostRestrictAgent as Responder<Endpoint>, host)
+    const planOf = (under: string, name = agent) =>
+      trial.connected.plan({ kind: 'agent_session', id: 's', facts: { 'gen_ai.agent.name': name } }, trial.context(under))
+    const another = identity('another', key)
+    const [plan, second] = [await planOf(key), await planOf(another)]
+    expect(await trial.connected.verify(plan, trial.context(key))).toMatchObject({ state: 'absent' })
+    const attempt = await trial.run(plan, key)
+    expect(await trial.settle(plan, key, attempt)).toMatchObject({ state: 'present' })
+    const [file] = await readdir(managed)
+    const path = join(managed, file!)
+    const { permissions } = JSON.parse(await readFile(path, 'utf8'))
+    expect(permissions.deny).toEqual(expect.arrayContaining(['Bash', 'Read', 'Write', 'WebFetch', 'mcp__*']))
+    expect(permissions.disableBypassPermissionsMode).toBe('disable')
+    // Agents run as their users: they have to be able to read it, and nobody to write it.
+    expect((await stat(path)).mode & 0o777).toBe(0o644)
+    const { ino } = await stat(path)
+    await trial.run(plan, key)
+    expect((await stat(path)).ino).toBe(ino)
+
+    await trial.run(second, another)
+    const undone = await trial.run(plan, identity('undo', key), 'undo')
+    const lifted = await trial.settle(plan, key, undone, 'verifyUndo')
+    expect(lifted).toMatchObject({ state: 'absent', proof: expect.stringContaining('1 other action of Cordon') })
+    expect(await readdir(managed)).toEqual([expect.stringContaining(another)])
+    expect(await trial.connected.verify(plan, trial.context(key))).toMatchObject({ state: 'present' })
+
+    // Somebody has changed it: it restricts nobody any more as far as Cordon knows, and is not Cordon's to remove.
+    await writeFile(join(managed, `zz-cordon-${another}.json`), '{}\n')
+    expect(await trial.connected.verify(second, trial.context(another))).toMatchObject({ state: 'absent' })
+    const left = await trial.run(second, identity('undo', another), 'undo')
+    expect(await trial.settle(second, another, left, 'verifyUndo')).toMatchObject({
+      state: 'absent',
+      proof: expect.stringContaining('is left so'),
+    })
+    expect(await readFile(join(managed, `zz-cordon-${another}.json`), 'utf8')).toBe('{}\n')
+
+    await expect(planOf(key, 'sshd').then((stranger) => trial.run(stranger, key))).rejects.toMatchObject({ code: 'RESPONDER_REFUSED' })
+    // What others can change could be anybody's.
+    await chmod(managed, 0o777)
+    await expect(trial.run(plan, key)).rejects.toThrow('no folder that only root can change')
+    await chmod(managed, 0o755)
+    await rename(managed, `${managed}.away`)
+    await symlink(`${managed}.away`, managed)
+    await expect(trial.run(plan, key)).rejects.toThrow('no folder that only root can change')
+    expect(await readdir(`${managed}.away`)).toEqual([`zz-cordon-${another}.json`])
+  },
+)
+
+test.skipIf(device.server === undefined)(
   `host-collect-evidence: the agent's processes, their open files and sockets, once, and as they were sent${device.note}`,
   async () => {
     const { agent, folder, host, start } = device.server!
@@ -227,6 +283,7 @@ test('cordon-host takes nothing on trust', () => {
     { ...block, key: '$(reboot)' },
     { do: 'agent.pause', agent: 'claude' },
     { do: 'evidence.collect', agent: 'claude', key },
+    { do: 'settings.restrict', agent: 'claude', key },
     { do: '__import__' },
     {},
   ]
