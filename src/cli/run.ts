@@ -3,7 +3,7 @@ import { loadConfig } from '../engine/config.ts'
 import { type Engine, startEngine } from '../engine/engine.ts'
 import { createLog } from '../engine/log.ts'
 import { ROLES } from '../engine/roles.ts'
-import { stopSignal } from '../engine/stop-signal.ts'
+import { stopSignal, whenAborted } from '../engine/stop-signal.ts'
 import { formatDiagnostic } from '../sigma/problems.ts'
 import type { CommandFactory, Io } from './io.ts'
 import { configOption } from './node-options.ts'
@@ -14,12 +14,18 @@ export const runCommand: CommandFactory = (io) =>
     .addOption(configOption())
     .option('--role <roles>', `what this node does, separated by commas: ${ROLES.join(', ')}`, ROLES.join())
     .action(async ({ config: path, role }: { config: string; role: string }) => {
-      const stopped = stopSignal()
+      const stopping = stopSignal()
       const config = loadConfig(path)
-      const engine = await startEngine(config, createLog(config), role)
+      const engine = await startEngine(config, createLog(config), role, stopping).catch((error: unknown) => {
+        if (error !== stopping.reason) throw error
+      })
+      if (engine === undefined) {
+        io.err('stopped before it had started')
+        return
+      }
       for (const diagnostic of engine.rules?.diagnostics ?? []) if (diagnostic.severity === 'error') io.err(formatDiagnostic(diagnostic))
       announce(engine, io)
-      await stopped
+      await whenAborted(stopping)
       io.err('stopping …')
       await engine.stop()
       io.err('stopped; nothing that was acknowledged is lost')

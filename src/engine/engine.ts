@@ -58,10 +58,16 @@ export interface Engine {
  * in before everything can handle it.
  *
  * @param role names of {@link ROLES}, separated by commas; all of them by default
+ * @param stopping abandons a start that is under way, which then throws its reason. Who has the engine stops it by itself
  * @throws CordonError `ROLE_UNKNOWN`, `ROLES_EMBEDDED`; else with the setting to change: data folder in use, port taken, policy or inventory that does not load, a
  * secret that is missing. Rules that do not load stop only themselves; they are in `rules.diagnostics`.
  */
-export async function startEngine(config: Config, observer: EngineObserver, role = ROLES.join()): Promise<Engine> {
+export async function startEngine(
+  config: Config,
+  observer: EngineObserver,
+  role = ROLES.join(),
+  stopping = new AbortController().signal,
+): Promise<Engine> {
   const roles = rolesOf(role, config)
   const closing: (() => Promise<void> | void)[] = []
   const stop = async () => {
@@ -70,14 +76,20 @@ export async function startEngine(config: Config, observer: EngineObserver, role
   const onClose: Parts['onClose'] = (close) => void closing.push(close)
   try {
     onClose(lockDataFolder(config.data))
-    return { ...(await startStages(await openParts(config, roles, observer, onClose))), stop }
+    return { ...(await startStages(await openParts(config, roles, observer, stopping, onClose))), stop }
   } catch (error) {
     await stop()
     throw error
   }
 }
 
-async function openParts(config: Config, roles: ReadonlySet<Role>, observer: EngineObserver, onClose: Parts['onClose']): Promise<Parts> {
+async function openParts(
+  config: Config,
+  roles: ReadonlySet<Role>,
+  observer: EngineObserver,
+  stopping: AbortSignal,
+  onClose: Parts['onClose'],
+): Promise<Parts> {
   const paths = dataPaths(config.data)
   const site = await readSite(config, roles, (where, error) => observer.onError(where, error))
   const { store } = config
@@ -85,7 +97,7 @@ async function openParts(config: Config, roles: ReadonlySet<Role>, observer: Eng
   onClose(() => elasticsearch?.close())
   const metrics = new Metrics()
   const privacy = privacyOf(config, ({ count, ...labels }) => metrics.redactions.add(count, labels))
-  const opened = { config, roles, paths, site, privacy, elasticsearch, metrics, observer, probe: crashPoints(), onClose }
+  const opened = { config, roles, paths, site, privacy, elasticsearch, metrics, observer, probe: crashPoints(), stopping, onClose }
   const audit = startAudit(opened)
   const streams = await openStreams(opened)
   const bundles = await openBundles(streams, undefined, undefined, trustedKeys(config))
@@ -119,8 +131,10 @@ async function startStages(parts: Parts): Promise<Omit<Engine, 'stop'>> {
   const dispatcher = shared && recording && roles.has('respond') ? await startResponse(shared, recording, readers) : undefined
   const correlate = roles.has('correlate') ? correlateStage(parts) : undefined
   if (correlate) await readers.begin('signals', 'correlate', correlate)
+  parts.stopping.throwIfAborted()
   const match = roles.has('match') ? matchStage(parts) : undefined
   if (match) await readers.begin('events', 'match', match.worker)
+  parts.stopping.throwIfAborted()
   const storing = parts.elasticsearch !== undefined && roles.has('match') ? startStore(parts, parts.elasticsearch, readers) : []
   const ingest = roles.has('ingest') ? startIngest(parts) : undefined
 

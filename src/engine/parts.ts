@@ -30,6 +30,8 @@ export interface Parts {
   readonly metrics: Metrics
   readonly observer: EngineObserver
   readonly probe: (point: CrashPoint) => void
+  /** Aborts when the node is asked to stop. */
+  readonly stopping: AbortSignal
   /** What has to be done at the end; done in the reverse order. */
   readonly onClose: (close: () => Promise<void> | void) => void
 }

@@ -1,5 +1,6 @@
 import type { Consumer, LogName, PartitionHandler } from '../streams/log.ts'
 import type { Parts } from './parts.ts'
+import { whenAborted } from './stop-signal.ts'
 
 export interface Backlog {
   readonly log: LogName
@@ -10,22 +11,23 @@ export interface Backlog {
 
 /** The consumers of a node, one for each log that its roles read. */
 export class Readers {
-  private readonly parts: Pick<Parts, 'streams' | 'onClose'>
+  private readonly parts: Pick<Parts, 'streams' | 'stopping' | 'onClose'>
   private readonly consumers: { readonly log: LogName; readonly group: string; readonly consumer: Consumer }[] = []
 
-  constructor({ streams, metrics, onClose }: Parts) {
-    this.parts = { streams, onClose }
+  constructor({ streams, metrics, stopping, onClose }: Parts) {
+    this.parts = { streams, stopping, onClose }
     metrics.observe('cordon_log_lag', 'Entries that a worker has not handled yet', async () =>
       (await this.lag()).map(({ value, ...attributes }) => ({ value, attributes })),
     )
   }
 
-  /** Begins to read, and resolves when the handler stands where it was. */
+  /** Begins to read, and resolves when the handler stands where it was, or the node is asked to stop: a group may take long to settle. */
   async begin<T>(log: LogName, group: string, handler: PartitionHandler<T>): Promise<void> {
-    const consumer = this.parts.streams.consume<T>(log, group, handler)
+    const { streams, stopping, onClose } = this.parts
+    const consumer = streams.consume<T>(log, group, handler)
     this.consumers.push({ log, group, consumer })
-    this.parts.onClose(() => consumer.stop())
-    await consumer.started()
+    onClose(() => consumer.stop())
+    await Promise.race([consumer.started(), whenAborted(stopping)])
   }
 
   /** Resolves when everything appended so far has been handled, log after log in the order of the flow. */

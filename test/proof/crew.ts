@@ -24,7 +24,7 @@ export class Crew {
   private readonly follower: Follower
   private readonly lives = new Map<number, Life>()
   private readonly frozen = new Set<number>()
-  /** Those that are to come to a named point, their end: they are not slowed down. */
+  /** Those that are to come to their end, at a named point or because they are asked to: they are not slowed down. */
   private readonly bound = new Set<number>()
   /** What is to be left of the entries: so many when that was said last, and so many {@link PERIOD} later. */
   private share = { since: 0, from: Number.POSITIVE_INFINITY, to: 0 }
@@ -71,7 +71,10 @@ export class Crew {
 
   /** Has a member leave in an orderly way. */
   async dismiss(at: number): Promise<void> {
-    await this.lives.get(at)!.stop()
+    const life = this.lives.get(at)!
+    this.bound.add(at)
+    life.signal('SIGCONT')
+    await life.stop()
     this.lose(at)
   }
 

@@ -1,6 +1,7 @@
-import { execFile } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { once } from 'node:events'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -69,6 +70,20 @@ async function alterTopic(name: string, setting: string, value: string): Promise
   }
 }
 
+/** Resolves when a group waits for its members, to divide the partitions anew. */
+async function unsettled(prefix: string): Promise<void> {
+  const admin = new kafkajs.Kafka({ brokers: [server!.broker], logLevel: kafkajs.logLevel.NOTHING }).admin()
+  await admin.connect()
+  try {
+    await until(`a group of ${prefix} is unsettled`, 60, async () => {
+      const groups = (await admin.listGroups()).groups.map(({ groupId }) => groupId).filter((id) => id.startsWith(prefix))
+      return (await admin.describeGroups(groups)).groups.some(({ state }) => state === 'PreparingRebalance')
+    })
+  } finally {
+    await admin.disconnect()
+  }
+}
+
 function cordon({ site }: World, ...args: string[]) {
   return promisify(execFile)(process.execPath, [CORDON, ...args, '--config', site.configPath])
 }
@@ -117,6 +132,26 @@ describe.skipIf(server === undefined)(`the engine on Kafka 4.4.0${note}`, () => 
     await expect(starting({})).rejects.toThrow(/STREAMS_RETENTION.*kafka-configs/s)
     await alterTopic(`${own}events`, 'retention.ms', '-1')
     await says(given, '"ok"')
+  })
+
+  test('asked to stop before its group has settled, it stops', async () => {
+    const own = prefix()
+    const given = await onKafka({ prefix: own })
+    await cordon(given, 'topics')
+    const { site } = given
+    const frozen = await site.member('frozen', 'correlate')
+    frozen.process.kill('SIGSTOP')
+    const configuration = { ...JSON.parse(readFileSync(site.configPath, 'utf8')), node: 'late', data: './data-late' }
+    writeFileSync(join(site.folder, 'late.yml'), JSON.stringify(configuration))
+    const arguments_ = ['run', '--config', join(site.folder, 'late.yml'), '--role', 'correlate']
+    const late = spawn(process.execPath, [CORDON, ...arguments_], { stdio: ['ignore', 'ignore', 'pipe'] })
+    let said = ''
+    late.stderr.setEncoding('utf8').on('data', (text: string) => (said += text))
+    const ended = once(late, 'exit')
+    await unsettled(own)
+    late.kill('SIGTERM')
+    expect(await ended).toEqual([0, null])
+    expect(said).toMatch(/^stopped before it had started$/m)
   })
 
   test('it finds and contains the same through kill -9 of itself and of the broker, which then knows other passwords for a while', async () => {
