@@ -9,7 +9,7 @@ import { KINDS } from '../privacy/kind.ts'
 import { ENCRYPTED_HINT, encrypted } from '../responders/endpoint.ts'
 import { type SecretRef, secretRef } from '../responders/secret.ts'
 import { duration } from '../settings/duration.ts'
-import { readSettings } from '../settings/settings-file.ts'
+import { readSettings, type Settings } from '../settings/settings-file.ts'
 import type { RuleRoot } from './rules/rule-files.ts'
 import { isSchedule } from './store/schedule.ts'
 
@@ -258,18 +258,23 @@ function haveOwnNames(sources: readonly (FileSourceConfig | ElasticsearchSourceC
  * @throws CordonError `CONFIG_NOT_FOUND`, `CONFIG_YAML`, `CONFIG_INVALID`, the last two with the place of every mistake
  */
 export function loadConfig(path: string): Config {
+  return readConfig(path).data
+}
+
+/** As {@link loadConfig}, with where it says what. */
+export function readConfig(path: string): Settings<Config> {
   const file = resolve(path)
   if (!existsSync(file)) {
     throw new CordonError('CONFIG_NOT_FOUND', `no configuration at ${path}`, {
       hint: 'run "cordon init" to write a commented one here, or name one with --config',
     })
   }
-  const { data } = readSettings(path, readFileSync(file, 'utf8'), configSchema, {
+  const { data, at } = readSettings(path, readFileSync(file, 'utf8'), configSchema, {
     notYaml: 'CONFIG_YAML',
     invalid: 'CONFIG_INVALID',
     hint: 'docs/reference/configuration.md lists every key with its default',
   })
-  return resolvePaths(data, dirname(file))
+  return { data: resolvePaths(data, dirname(file)), at }
 }
 
 function resolvePaths(config: z.infer<typeof configSchema>, folder: string): Config {

@@ -1,4 +1,4 @@
-import { CordonError, messageOf } from '../../event/error.ts'
+import { CordonError, messageOf, type Position } from '../../event/error.ts'
 
 export const LEVELS = ['ok', 'warning', 'problem'] as const
 
@@ -23,10 +23,14 @@ export function problem(check: string, detail: string, remedy: string): Diagnosi
   return { check, level: 'problem', detail, remedy }
 }
 
+/** Where the setting is that an error is about, if it is about one. */
+export type PlaceOf = (error: CordonError) => Position | undefined
+
 /** A failure as problems, with place and code; one that names several mistakes, each on a line of its own, becomes as many. */
-export function problemsOf(check: string, error: unknown): readonly Diagnosis[] {
+export function problemsOf(check: string, error: unknown, placeOf?: PlaceOf): readonly Diagnosis[] {
   if (!(error instanceof CordonError)) return [problem(check, messageOf(error), 'see the message; docs/reference/errors.md')]
-  const { where, code, message, hint } = error
+  const { code, message, hint } = error
+  const where = error.where ?? placeOf?.(error)
   const place = where === undefined ? '' : `${where.file}:${where.line}:${where.column} `
   const [first, ...others] = message.split(/\n(?=\S+:\d+:\d+ )/)
   const remedy = hint ?? `docs/reference/errors.md has ${code}`
@@ -37,10 +41,11 @@ export function problemsOf(check: string, error: unknown): readonly Diagnosis[] 
 export async function attempt(
   check: string,
   work: () => Promise<readonly Diagnosis[]> | readonly Diagnosis[],
+  placeOf?: PlaceOf,
 ): Promise<readonly Diagnosis[]> {
   try {
     return await work()
   } catch (error) {
-    return problemsOf(check, error)
+    return problemsOf(check, error, placeOf)
   }
 }

@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs'
-import { type Config, loadConfig } from '../config.ts'
+import type { Settings } from '../../settings/settings-file.ts'
+import { type Config, readConfig } from '../config.ts'
 import { dataPaths } from '../data-folder.ts'
 import { withStreams } from '../streams.ts'
 import { clusterChecks } from './cluster-checks.ts'
@@ -19,28 +20,29 @@ export type { Diagnosis }
  * @param token an API key: with it a running node is asked for its own health
  */
 export async function examine(configPath: string, token: string | undefined): Promise<readonly Diagnosis[]> {
-  let config: Config
+  let settings: Settings<Config>
   try {
-    config = loadConfig(configPath)
+    settings = readConfig(configPath)
   } catch (error) {
     return problemsOf('configuration', error)
   }
+  const { data: config } = settings
   const found = await Promise.all([
     [ok('configuration', configPath)],
     siteChecks(config),
     attempt('data folder', () => folderChecks(config)),
     attempt('engine', () => engineChecks(config, token)),
     configuredSourceChecks(config),
-    clustersAndLogs(config),
+    clustersAndLogs(settings),
   ])
   return found.flat()
 }
 
-async function clustersAndLogs(config: Config): Promise<readonly Diagnosis[]> {
-  const clusters = await clusterChecks(config)
+async function clustersAndLogs(settings: Settings<Config>): Promise<readonly Diagnosis[]> {
+  const clusters = await clusterChecks(settings)
   // What keeps Kafka from being read is said already.
   if (clusters.some(({ check, level }) => check === 'kafka' && level === 'problem')) return clusters
-  return [...clusters, ...(await attempt('events', () => recordedChecks(config)))]
+  return [...clusters, ...(await attempt('events', () => recordedChecks(settings.data)))]
 }
 
 async function recordedChecks(config: Config): Promise<readonly Diagnosis[]> {

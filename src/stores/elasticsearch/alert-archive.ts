@@ -135,7 +135,7 @@ export class AlertArchive {
 
   async #prepare(index: string): Promise<void> {
     if (this.#ready.has(index)) return
-    await putTemplate(this.#store, TEMPLATE)
+    await putTemplate(this.#store, ALERTS_TEMPLATE)
     await createIndex(this.#store, index)
     this.#ready.add(index)
   }
@@ -166,7 +166,7 @@ function archived(revision: AlertRevision): Archived & Readonly<Record<string, u
 
 const keyword = { type: 'keyword', ignore_above: 1_024 } as const
 
-const TEMPLATE: IndexTemplate = {
+export const ALERTS_TEMPLATE: IndexTemplate = {
   name: 'alerts',
   pattern: 'alerts-*',
   alias: 'alerts',

@@ -97,7 +97,7 @@ async function send(store: Elasticsearch, what: string, writes: readonly BulkWri
 }
 
 function isForGood({ code }: CordonError): boolean {
-  return code === 'STORE_MAPPING' || code === 'STORE_TOO_LARGE'
+  return code === 'STORE_MAPPING' || code === 'STORE_FIELDS' || code === 'STORE_TOO_LARGE'
 }
 
 function* requestsOf(writes: readonly BulkWrite[]): Generator<readonly BulkWrite[]> {

@@ -33,10 +33,16 @@ const NAMED: readonly Named[] = [
     hint: 'check store.auth: the user and password, or the API key, must be known to the cluster and not expired',
   },
   {
+    code: 'STORE_FLOOD_STAGE',
+    when: ({ type, reason }) => type === 'cluster_block_exception' && /flood-stage|read_only_allow_delete/.test(reason),
+    says: 'a disk of the cluster is full past the flood-stage watermark, so its indices are read-only',
+    hint: 'free some space on the data nodes (GET _cat/allocation says where), add a disk, or lower retention.indices: below the high watermark Elasticsearch lifts the block by itself, and what waits is written. One that stays was set by hand: PUT <index>/_settings {"index.blocks.read_only_allow_delete": null}',
+  },
+  {
     code: 'STORE_READ_ONLY',
-    when: ({ type, reason }) => type === 'cluster_block_exception' && /read-?only|flood/i.test(reason),
-    says: 'an index is read-only',
-    hint: 'mostly its disk is full past the flood stage: free some space, and Elasticsearch lifts the block by itself; one that was set by hand goes with PUT <index>/_settings {"index.blocks.read_only_allow_delete": null}',
+    when: ({ type, reason }) => type === 'cluster_block_exception' && /\((?:api|read-only)\)|index\.blocks\./.test(reason),
+    says: 'an index is read-only, as somebody has set it',
+    hint: 'PUT <index>/_settings {"index.blocks.read_only": null, "index.blocks.write": null}, or the same of cluster.blocks with PUT _cluster/settings; what waits is written then',
   },
   {
     code: 'STORE_NOT_READY',
@@ -93,6 +99,12 @@ const NAMED: readonly Named[] = [
     hint: 'another node was faster',
   },
   {
+    code: 'STORE_FIELDS',
+    when: ({ status, reason }) => status === 400 && /Limit of total fields/.test(reason),
+    says: 'an index would have more fields than it may',
+    hint: 'take fields out of the component template <store.prefix>events@custom, or out of templates of others that match the indices of store.prefix; of an index that is there: PUT <index>/_settings {"index.mapping.total_fields.limit": …}',
+  },
+  {
     code: 'STORE_MAPPING',
     when: ({ status, type }) => status === 400 && FIELD_TYPES.test(type),
     says: 'Elasticsearch refuses a mapping or a document',
@@ -142,7 +154,7 @@ export function failureOf(error: unknown): Failure | undefined {
 interface ErrorBody {
   readonly type?: string
   readonly reason?: string
-  readonly caused_by?: { readonly reason?: string }
+  readonly caused_by?: ErrorBody
   readonly root_cause?: readonly { readonly reason?: string }[]
 }
 
@@ -153,9 +165,13 @@ export function answered(status: number, error: unknown): Failure {
   const { type = '', reason = '', caused_by, root_cause } = error as ErrorBody
   // A value that does not fit its field is an event's, and has no place in a log.
   if (type === 'document_parsing_exception') return { status, type, reason: reason.replace(/ ?Preview of field's value:.*/s, '') }
-  // Of a search "all shards failed" says nothing; what failed there is one level below.
-  const cause = [caused_by?.reason, root_cause?.[0]?.reason].find((text) => text !== undefined && text !== reason)
+  // Of a search "all shards failed" says nothing, and a template is "invalid": why is said below, at the bottom of the causes.
+  const cause = [innermost(caused_by), root_cause?.[0]?.reason].find((text) => text !== undefined && text !== reason)
   return { status, type, reason: cause === undefined ? reason : `${reason} (${cause})` }
+}
+
+function innermost(cause: ErrorBody | undefined): string | undefined {
+  return cause?.caused_by === undefined ? cause?.reason : innermost(cause.caused_by)
 }
 
 function inWords({ type, reason }: Failure, secrets: readonly string[]): string {

@@ -5,7 +5,7 @@ import type { Elasticsearch } from './client.ts'
 import { reducedDocument } from './documents.ts'
 import { eventsTemplate } from './events-template.ts'
 import { type Profile, probeProfile } from './profile.ts'
-import { createIndex, dailyIndex, type IndexTemplate, putTemplate } from './templates.ts'
+import { checkMark, createIndex, dailyIndex, type IndexTemplate, putTemplate } from './templates.ts'
 
 /** An event as it is to be stored. */
 export interface EventDocument {
@@ -58,7 +58,7 @@ function placeOf(document: JsonObject): string {
   return `${getText(document, 'cordon.partition')}.${getText(document, 'cordon.offset')}`
 }
 
-const PLACES: IndexTemplate = {
+export const PLACES: IndexTemplate = {
   name: 'places',
   pattern: 'places',
   version: 1,
@@ -158,8 +158,11 @@ export class EventsStore {
       this.profile = await probeProfile(this.elasticsearch)
       this.onProfile(this.profile)
     }
-    await putTemplate(this.elasticsearch, template ?? eventsTemplate(this.profile))
+    const from = template ?? eventsTemplate(this.profile)
+    await putTemplate(this.elasticsearch, from)
     await createIndex(this.elasticsearch, index)
+    // In an index of somebody else's every event could be refused, one by one, until all are dead letters.
+    await checkMark(this.elasticsearch, index, from.name)
     this.ready.add(index)
     return index
   }

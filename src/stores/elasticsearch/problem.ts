@@ -4,9 +4,12 @@ import { answered } from './errors.ts'
 
 /** Somebody waits for the answer. */
 const LIMITS = { timeout: 3_000, patience: 0 }
+/** The first is what Elasticsearch sets itself, when a disk is full. */
 const BLOCKS = ['index.blocks.read_only_allow_delete', 'index.blocks.read_only', 'index.blocks.write'] as const
+/** Indices that a message names; of the others it says how many there are. */
+const NAMED = 3
 
-/** What keeps the cluster from being written to, if anything does, with its remedy: it does not answer, or an index of ours is read-only. */
+/** What keeps the cluster from being written to, if anything does, with its remedy: it does not answer, or indices of ours are read-only. */
 export async function problemOf(store: Elasticsearch): Promise<CordonError | undefined> {
   const what = 'looking after the store'
   try {
@@ -15,10 +18,15 @@ export async function problemOf(store: Elasticsearch): Promise<CordonError | und
       (client, options) => client.indices.getSettings({ index: `${store.prefix}*`, name: 'index.blocks.*', flat_settings: true }, options),
       LIMITS,
     )
-    for (const [index, { settings }] of Object.entries(found)) {
-      const block = BLOCKS.find((name) => (settings as Readonly<Record<string, unknown>> | undefined)?.[name] === 'true')
-      if (block === undefined) continue
-      return store.error(answered(403, { type: 'cluster_block_exception', reason: `${index} is read-only by ${block}` }), what)
+    for (const block of BLOCKS) {
+      const blocked = Object.entries(found).filter(([, { settings }]) => (settings as Readonly<Record<string, unknown>>)[block] === 'true')
+      if (blocked.length === 0) continue
+      const names = blocked.slice(0, NAMED).map(([index]) => index)
+      const others = blocked.length > NAMED ? ` and ${blocked.length - NAMED} more` : ''
+      return store.error(
+        answered(403, { type: 'cluster_block_exception', reason: `${block} is set on ${names.join(', ')}${others}` }),
+        what,
+      )
     }
     return undefined
   } catch (error) {

@@ -39,35 +39,51 @@ const PRIORITY = 200
  * @throws CordonError `STORE_MAPPING` where Elasticsearch refuses it, and as {@link Elasticsearch.request}
  */
 export async function putTemplate(store: Elasticsearch, template: IndexTemplate): Promise<boolean> {
+  if (await isKnown(store, template)) return false
+  const body = bodyOf(store, template)
+  await store.request(`writing the template ${body.name}`, (client, options) => client.indices.putIndexTemplate(body, options))
+  return true
+}
+
+/**
+ * Shows Elasticsearch a template that {@link putTemplate} would put: it is checked, and not kept.
+ *
+ * @throws CordonError as {@link putTemplate}
+ */
+export async function tryTemplate(store: Elasticsearch, template: IndexTemplate): Promise<void> {
+  if (await isKnown(store, template)) return
+  const body = { ...bodyOf(store, template), filter_path: 'overlapping.name' }
+  await store.request(`trying the template ${body.name}`, (client, options) => client.indices.simulateTemplate(body, options))
+}
+
+/** Whether it is there, or a newer one. */
+async function isKnown(store: Elasticsearch, template: IndexTemplate): Promise<boolean> {
   const name = store.prefix + template.name
   const known = await store.request(`reading the template ${name}`, (client, options) =>
     client.indices.getIndexTemplate({ name }, { ...options, ignore: [404] }),
   )
   // With 404 ignored, what is not there comes as an answer without templates.
   const version = known.index_templates?.[0]?.index_template.version ?? 0
-  if (version >= template.version) return false
-  const { pattern, settings, mappings, alias } = template
+  return version >= template.version
+}
+
+function bodyOf({ prefix }: Elasticsearch, { name: kind, version, pattern, settings, mappings, alias }: IndexTemplate) {
+  const name = prefix + kind
   const custom = `${name}@custom`
-  const mark: IndexMark = { kind: template.name, version: template.version }
-  await store.request(`writing the template ${name}`, (client, options) =>
-    client.indices.putIndexTemplate(
-      {
-        name,
-        index_patterns: [store.prefix + pattern],
-        priority: PRIORITY,
-        composed_of: [custom],
-        ignore_missing_component_templates: [custom],
-        version: template.version,
-        template: {
-          settings,
-          mappings: { ...mappings, _meta: { cordon: mark } },
-          ...(alias === undefined ? {} : { aliases: { [store.prefix + alias]: {} } }),
-        },
-      },
-      options,
-    ),
-  )
-  return true
+  const mark: IndexMark = { kind, version }
+  return {
+    name,
+    index_patterns: [prefix + pattern],
+    priority: PRIORITY,
+    composed_of: [custom],
+    ignore_missing_component_templates: [custom],
+    version,
+    template: {
+      settings,
+      mappings: { ...mappings, _meta: { cordon: mark } },
+      ...(alias === undefined ? {} : { aliases: { [prefix + alias]: {} } }),
+    },
+  }
 }
 
 /**
@@ -83,5 +99,25 @@ export async function createIndex(store: Elasticsearch, index: string): Promise<
     await store.request(what, (client, options) => client.indices.create({ index }, options), { timeout: 30_000 })
   } catch (error) {
     if (!(error instanceof CordonError && error.code === 'STORE_INDEX_EXISTS')) throw error
+  }
+}
+
+/**
+ * Does nothing if an index was made from the template of that kind, or does not exist.
+ *
+ * @param index its whole name
+ * @throws CordonError `STORE_FOREIGN_INDEX` where it is somebody else's: what does not fit its mapping would be refused, document by
+ *   document; and as {@link Elasticsearch.request}
+ */
+export async function checkMark(store: Elasticsearch, index: string, kind: string): Promise<void> {
+  const found = await store.request(`looking at the index ${index}`, (client, options) =>
+    // The id is there to tell an index without a mark from none.
+    client.indices.get({ index, filter_path: '*.settings.index.uuid,*.mappings._meta' }, { ...options, ignore: [404] }),
+  )
+  for (const [name, { mappings }] of Object.entries(found)) {
+    if ((mappings?._meta?.cordon as IndexMark | undefined)?.kind === kind) continue
+    throw new CordonError('STORE_FOREIGN_INDEX', `the index ${name} was not made from Cordon’s template ${store.prefix}${kind}`, {
+      hint: `move its documents elsewhere and delete it: it is made anew, from the template. If it comes back, another template with a priority above ${PRIORITY} matches it (POST _index_template/_simulate_index/${name} names it), or a program writes to it that should not`,
+    })
   }
 }

@@ -190,6 +190,7 @@ http.port: ${http}
 transport.port: ${transport}
 discovery.type: single-node
 cluster.routing.allocation.disk.threshold_enabled: false
+cluster.info.update.interval: 10s
 xpack.security.enabled: ${secured}
 xpack.security.autoconfiguration.enabled: false
 xpack.security.transport.ssl.enabled: false
