@@ -114,10 +114,10 @@ export async function checkMark(store: Elasticsearch, index: string, kind: strin
     // The id is there to tell an index without a mark from none.
     client.indices.get({ index, filter_path: '*.settings.index.uuid,*.mappings._meta' }, { ...options, ignore: [404] }),
   )
-  for (const [name, { mappings }] of Object.entries(found)) {
-    if ((mappings?._meta?.cordon as IndexMark | undefined)?.kind === kind) continue
-    throw new CordonError('STORE_FOREIGN_INDEX', `the index ${name} was not made from Cordon’s template ${store.prefix}${kind}`, {
-      hint: `move its documents elsewhere and delete it: it is made anew, from the template. If it comes back, another template with a priority above ${PRIORITY} matches it (POST _index_template/_simulate_index/${name} names it), or a program writes to it that should not`,
-    })
-  }
+  const own = found[index]
+  // With 404 ignored, an index that is not there comes as an answer without it.
+  if (own === undefined || (own.mappings?._meta?.cordon as IndexMark | undefined)?.kind === kind) return
+  throw new CordonError('STORE_FOREIGN_INDEX', `the index ${index} was not made from Cordon’s template ${store.prefix}${kind}`, {
+    hint: `move its documents elsewhere and delete it: it is made anew, from the template. If it comes back, another template with a priority above ${PRIORITY} matches it (POST _index_template/_simulate_index/${index} names it), or a program writes to it that should not`,
+  })
 }
