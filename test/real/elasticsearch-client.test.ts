@@ -97,7 +97,7 @@ describe.skipIf(server === undefined)(`a client of Elasticsearch 9.2.0${note}`, 
       await store.request('blocking', (client, options) =>
         client.indices.putSettings({ index, settings: { 'index.blocks.read_only_allow_delete': true } }, options),
       )
-      expect(await refusal(writeInto(store, [write('2', { a: 1 })]))).toMatchObject({ code: 'STORE_READ_ONLY' })
+      expect(await refusal(writeInto(store, [write('2', { a: 1 })]))).toMatchObject({ code: 'STORE_FLOOD_STAGE' })
     })
   })
 

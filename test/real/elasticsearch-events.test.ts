@@ -183,9 +183,20 @@ describe.skipIf(server === undefined)(`events in Elasticsearch 9.2.0${note}`, ()
       )
     await block(true)
     const event = eventOf({})
-    await expect(store.add([event])).rejects.toMatchObject({ code: 'STORE_READ_ONLY', hint: expect.stringContaining('free some space') })
+    await expect(store.add([event])).rejects.toMatchObject({ code: 'STORE_FLOOD_STAGE', hint: expect.stringContaining('free some space') })
     await block(null)
     expect(await store.add([event])).toMatchObject({ stored: 1 })
+  })
+
+  test('nothing is put into an index that somebody else made, where each event could be refused; without it, all goes on', async () => {
+    const elasticsearch = fresh()
+    const store = new EventsStore(elasticsearch)
+    const index = `${elasticsearch.prefix}events-2026.03.10`
+    await elasticsearch.request('make', (client) => client.indices.create({ index, mappings: { dynamic: 'strict' } }))
+    const event = eventOf({})
+    await expect(store.add([event])).rejects.toMatchObject({ code: 'STORE_FOREIGN_INDEX', message: expect.stringContaining(index) })
+    await elasticsearch.request('delete', (client) => client.indices.delete({ index }))
+    expect(await store.add([event])).toMatchObject({ stored: 1, reduced: 0 })
   })
 
   test('whole days go when they are too old, and nothing that is not ours', async () => {

@@ -310,8 +310,8 @@ describe.skipIf(server === undefined)(`on Elasticsearch 9.2.0${note}`, () => {
           client.indices.putSettings({ index: `${store.prefix}ledger`, settings: { 'index.blocks.read_only_allow_delete': on } }, options),
         )
       await block(true)
-      await expect(increment(ledger)).rejects.toMatchObject({ code: 'STORE_READ_ONLY', hint: expect.stringContaining('free some space') })
-      expect(await ledger.problem()).toMatchObject({ code: 'STORE_READ_ONLY', message: expect.stringContaining(`${store.prefix}ledger`) })
+      await expect(increment(ledger)).rejects.toMatchObject({ code: 'STORE_FLOOD_STAGE', hint: expect.stringContaining('free some space') })
+      expect(await ledger.problem()).toMatchObject({ code: 'STORE_FLOOD_STAGE', message: expect.stringContaining(`${store.prefix}ledger`) })
       expect((await ledger.guard()).version).toBe(1)
       await block(null)
       await increment(ledger)
