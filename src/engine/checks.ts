@@ -123,7 +123,10 @@ export function stateChecks(worker: Pick<CorrelateWorker, 'status'>): readonly C
 }
 
 /** What can keep rules from judging all that comes. */
-export function groupChecks(worker: Pick<CorrelateWorker, 'status'>, { bundles }: Pick<Parts, 'bundles'>): readonly Check[] {
+export function groupChecks(
+  worker: Pick<CorrelateWorker, 'status'>,
+  { bundles }: { readonly bundles: Pick<Parts['bundles'], 'active' | 'rulesOf'> },
+): readonly Check[] {
   return [
     {
       name: 'groups',
