@@ -5,8 +5,8 @@ import { momentOf, replayStore } from '../engine/offline/replay-store.ts'
 import { isCalled, loadRules } from '../engine/rules/rules.ts'
 import { CordonError } from '../event/error.ts'
 import { formatTime } from '../event/time.ts'
-import type { DetectionRule, RuleSet } from '../sigma/ast.ts'
-import { detectionsUnder } from '../sigma/load.ts'
+import type { Rule, RuleSet } from '../sigma/ast.ts'
+import { correlationsUnder, detectionsUnder } from '../sigma/load.ts'
 import { formatDiagnostic } from '../sigma/problems.ts'
 import { type CommandFactory, EXIT, formatSkipped, type Io } from './io.ts'
 import { configOption } from './node-options.ts'
@@ -40,7 +40,10 @@ export const replayCommand: CommandFactory = (io, done) =>
     .addOption(new Option('--format <format>', 'default: text on a terminal, ndjson in a pipe').choices(['text', 'ndjson']))
     .option('--strict', 'exit 3 if a line cannot be read')
     .option('--fail-on-alert', 'exit 1 if there is an alert')
-    .option('--why-not <rule>', 'id, name or title of a rule: print for each event the first condition that failed')
+    .option(
+      '--why-not <rule>',
+      'id, name or title of a rule: print for each event the first condition that failed, or that there was no place for its group',
+    )
     .addOption(new Option('--from <where>', 'take the events of the configured store instead of a file').choices(['elasticsearch']))
     .addOption(configOption())
     .option('--index <pattern>', "with --from: anybody's index, alias or pattern (default: Cordon's own events)")
@@ -113,10 +116,10 @@ function lastPath({ rules, lists = [] }: Options, command: Command): string {
   return path
 }
 
-/** The detection rules that a name stands for: itself, or those under a correlation. */
-function rulesNamed(rules: RuleSet, name: string): readonly DetectionRule[] {
+/** The rules that a name stands for: itself, and those under a correlation. */
+function rulesNamed(rules: RuleSet, name: string): readonly Rule[] {
   const rule = [...rules.detections, ...rules.correlations].find((candidate) => isCalled(candidate, name))
-  if (rule !== undefined) return detectionsUnder(rule, rules)
+  if (rule !== undefined) return [...detectionsUnder(rule, rules), ...correlationsUnder(rule, rules)]
   throw new CordonError('RULE_UNKNOWN', `no rule called "${name}" was loaded`, {
     hint: 'give the id, name or title of a rule under --rules',
   })

@@ -60,6 +60,13 @@ export function detectionsUnder(rule: Rule, rules: RuleSet): readonly DetectionR
   return [...new Set([...rules.detections.filter(({ id }) => rule.rules.includes(id)), ...under])]
 }
 
+/** The correlations under a rule: itself, if it is one, and those that it is over. */
+export function correlationsUnder(rule: Rule, rules: RuleSet): readonly CorrelationRule[] {
+  if (rule.kind === 'detection') return []
+  const under = rules.correlations.filter(({ id }) => rule.rules.includes(id)).flatMap((child) => correlationsUnder(child, rules))
+  return [...new Set([rule, ...under])]
+}
+
 /** The detection rules that alert by themselves: not those that only feed correlations, nor those that are switched off. */
 export function alertingDetections(rules: RuleSet): readonly DetectionRule[] {
   return rules.detections.filter((rule) => rule.silent !== true && rule.extension.mode !== 'off')

@@ -239,6 +239,72 @@ describe('why not', () => {
     expect(await answers('', ['{"x":1}'])).toMatchObject([{ matched: false, selection: 'logsource' }])
     expect(await answers('--logsource any', ['{"x":1}'])).toMatchObject([{ matched: true }])
   })
+
+  describe('a group for which there was no place', () => {
+    const crowded = (name: string, correlation: string, more = '') => `---
+title: The ${name}
+id: ${name}
+name: ${name}
+correlation: {${correlation}, group-by: [user.name, host.name]}
+x-cordon: {groups: 2, time: {grace: 70s}${more}}
+`
+    const rules = () =>
+      place.write(
+        'crowded.yml',
+        `${FILES['rules/single.yml']}
+${crowded('pairs', 'type: event_count, rules: [single], timespan: 10s, condition: {gte: 2}')}
+${crowded('news', 'type: value_count, rules: [single], timespan: 80s, condition: {field: file.name, gte: 2}', ', first_seen: {learn: 1s}')}
+---
+title: Chained
+id: chained
+correlation: {type: event_count, rules: [pairs], group-by: [user.name], timespan: 10s, condition: {gte: 1}}
+`,
+      )
+    const event = (second: number, user: string) =>
+      JSON.stringify({
+        '@timestamp': new Date(second * 1_000).toISOString(),
+        x: 1,
+        user: { name: user },
+        host: { name: 'h' },
+        file: { name: 'f' },
+      })
+    // The others have come when it is known that there is no place for more.
+    const file = () =>
+      place.write(
+        'crowd.ndjson',
+        [event(1, 'ann'), event(2, 'bob'), event(20, 'mallory'), event(21, 'ann'), event(30, 'mallory')].join('\n'),
+      )
+
+    it.each([
+      ['pairs', 'pairs'],
+      ['news', 'news'],
+      ['chained', 'pairs'],
+    ])('of %s: each event of one, by its line', async (asked, full) => {
+      const { out } = await place.run(`replay --logsource any --rules ${rules()} --why-not ${asked} ${file()}`)
+      const said = out.map((line) => JSON.parse(line)).filter(({ kind }) => kind === 'why-not')
+      expect(said.filter(({ matched }) => matched)).toHaveLength(5)
+      expect(said.filter(({ matched }) => !matched)).toEqual(
+        [3, 5].map((line) => ({
+          kind: 'why-not',
+          line,
+          rule: { id: full, title: `The ${full}` },
+          matched: false,
+          selection: 'groups',
+          test: 'no place for a further group: the rule takes 2 (x-cordon: groups)',
+          value: 'user.name=mallory host.name=h',
+        })),
+      )
+    })
+
+    it('in words; and nothing of a rule that was not asked for', async () => {
+      const text = (asked: string) =>
+        place.run(`replay --format text --logsource any --rules ${rules()} --why-not ${asked} ${file()}`).then(({ out }) => out.join('\n'))
+      expect(await text('pairs')).toContain(
+        'line 3: The pairs: groups failed: no place for a further group: the rule takes 2 (x-cordon: groups)  (the event has "user.name=mallory host.name=h")',
+      )
+      expect(await text('single')).not.toContain('groups failed')
+    })
+  })
 })
 
 describe('text for people', () => {

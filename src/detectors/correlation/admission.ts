@@ -1,3 +1,4 @@
+import type { CorrelationRule } from '../../sigma/ast.ts'
 import type { Signal } from '../signal.ts'
 import type { Announcer } from './announcer.ts'
 import type { Crowds } from './crowds.ts'
@@ -13,21 +14,30 @@ export class Admission {
   private readonly announcer: Pick<Announcer, 'announce' | 'full'>
   private readonly crowds: Crowds
   private readonly partition: number
+  private readonly onRefused: (rule: CorrelationRule, signal: Signal) => void
   /** Units of which a door may close. */
   private readonly full = new Set<UnitState>()
   /** By rule: signals of groups for which there was no place, since the start. */
   readonly refused = new Map<string, number>()
 
-  constructor(rules: Pick<KnownRules, 'hold'>, announcer: Pick<Announcer, 'announce' | 'full'>, crowds: Crowds, partition: number) {
+  /** @param onRefused told of each signal of a group for which there was no place */
+  constructor(
+    rules: Pick<KnownRules, 'hold'>,
+    announcer: Pick<Announcer, 'announce' | 'full'>,
+    crowds: Crowds,
+    partition: number,
+    onRefused: (rule: CorrelationRule, signal: Signal) => void,
+  ) {
     this.rules = rules
     this.announcer = announcer
     this.crowds = crowds
     this.partition = partition
+    this.onRefused = onRefused
   }
 
   admits(state: UnitState, key: string, signal: Signal): boolean {
     const admitted = state.doors.admits(key, signal)
-    if (!admitted) this.count(state, 1)
+    if (!admitted) this.refuse(state, [signal])
     return admitted
   }
 
@@ -36,9 +46,10 @@ export class Admission {
     if (state.doors.note(key, signal, clock)) this.full.add(state)
   }
 
-  /** Signals were refused. */
-  count({ unit }: UnitState, signals: number): void {
-    this.refused.set(unit.rule.id, (this.refused.get(unit.rule.id) ?? 0) + signals)
+  /** Counts signals of groups that had no place. */
+  refuse({ unit: { rule } }: UnitState, signals: readonly Signal[]): void {
+    this.refused.set(rule.id, (this.refused.get(rule.id) ?? 0) + signals.length)
+    for (const signal of signals) this.onRefused(rule, signal)
   }
 
   /** The doors that had closed at a checkpoint, and have not opened again by the clock. */
@@ -84,6 +95,9 @@ export class Admission {
       this.rules.hold(entry.signal, -1)
       outcome.evicted.push(stateRow(state, key, entry))
     }
-    this.count(state, refused.length)
+    this.refuse(
+      state,
+      refused.map(({ signal }) => signal),
+    )
   }
 }

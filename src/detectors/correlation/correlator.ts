@@ -1,4 +1,4 @@
-import type { RuleSet } from '../../sigma/ast.ts'
+import type { CorrelationRule, RuleSet } from '../../sigma/ast.ts'
 import type { AlertRevision } from '../alert.ts'
 import type { Progress, Retraction, Signal, SignalRecord } from '../signal.ts'
 import { Admission } from './admission.ts'
@@ -37,6 +37,8 @@ export interface CorrelatorOptions {
   readonly partition: number
   readonly eventPartitions: number
   readonly signalPartitions: number
+  /** Told of each signal of a group for which its rule had no place. */
+  readonly onRefused?: (rule: CorrelationRule, signal: Signal) => void
 }
 
 /**
@@ -67,9 +69,9 @@ export class Correlator {
     this.clock = new Clock((depth) => (depth === 0 ? options.eventPartitions : options.signalPartitions))
     this.tenures = new Tenures(this.rules)
     const { rules, clock, gaps, silences, tenures, crowds } = this
-    const { partition, signalPartitions: partitions } = options
+    const { partition, signalPartitions: partitions, onRefused = () => {} } = options
     this.announcer = new Announcer({ rules, clock, gaps, silences, tenures, crowds, partition, partitions })
-    this.admission = new Admission(rules, this.announcer, crowds, partition)
+    this.admission = new Admission(rules, this.announcer, crowds, partition, onRefused)
   }
 
   /** Takes one record of the signals log; `offset` is its place there, which numbers the revisions that it causes. */
@@ -208,7 +210,7 @@ export class Correlator {
       const { turns, heard, full, beyond, refused, crowds, touched } = courses.advance(clock, quiet)
       const { id } = unit.rule
       if (beyond > 0) this.beyond.set(id, (this.beyond.get(id) ?? 0) + beyond)
-      if (refused > 0) this.admission.count(state, refused)
+      if (refused.length > 0) this.admission.refuse(state, refused)
       for (const { share, from, to } of crowds) this.crowds.take(partition, [{ unit: unit.key, share, from, to }])
       for (const turn of turns) {
         const { revisions, chained } = this.announcer.turn(unit, turn, offset)

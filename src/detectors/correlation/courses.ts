@@ -16,7 +16,7 @@ export interface Advanced extends Pick<Advance, 'turns' | 'heard' | 'beyond'> {
   /** Groups of which nothing was known, for which there was no place any more after these. */
   readonly full: LastPlace[]
   /** Signals of groups that had no place, and when they came: until the step was over. */
-  refused: number
+  readonly refused: Signal[]
   readonly crowds: Omit<Crowd, 'unit'>[]
   /** Entries that mean something else than before, or nothing any more, with their groups. */
   readonly touched: Map<Entry, string>
@@ -78,7 +78,7 @@ export class Courses {
 
   /** Judges what was ingested before `clock`. @param quiet until when nothing else has come, where that is not the clock */
   advance(clock: number, quiet = clock): Advanced {
-    const advanced: Advanced = { turns: [], heard: [], full: [], beyond: 0, refused: 0, crowds: [], touched: new Map() }
+    const advanced: Advanced = { turns: [], heard: [], full: [], beyond: 0, refused: [], crowds: [], touched: new Map() }
     const next = this.waiting.findIndex(({ entry }) => entry.signal.ingested >= clock)
     for (const waiting of this.waiting.splice(0, next < 0 ? this.waiting.length : next)) {
       this.places.delete(placeOf(waiting.group, waiting.entry.signal))
@@ -113,7 +113,7 @@ export class Courses {
     const { step } = this.rule
     const { ingested } = entry.signal
     const to = (Math.floor(ingested / step) + 1) * step - 1
-    advanced.refused++
+    advanced.refused.push(entry.signal)
     if (this.crowded[share] !== to) advanced.crowds.push({ share, from: ingested, to })
     this.crowded[share] = to
     entry.counted = true

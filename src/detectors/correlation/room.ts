@@ -25,10 +25,15 @@ export interface Room {
   readonly step: number
 }
 
+/** How many groups a correlation takes. */
+export function groupsOf({ extension }: CorrelationRule): number {
+  return extension.groups ?? GROUPS
+}
+
 /** Undefined for a correlation that has but one group. */
-export function roomOf({ groupBy, extension }: CorrelationRule, sight: number): Room | undefined {
-  if (groupBy.length === 0) return undefined
-  const { groups = GROUPS } = extension
+export function roomOf(rule: CorrelationRule, sight: number): Room | undefined {
+  if (rule.groupBy.length === 0) return undefined
+  const groups = groupsOf(rule)
   const shares = Math.max(1, Math.floor(groups / SHARE))
   const step = Math.min(STEP, Math.ceil(sight / 8))
   return { groups, shares, places: Math.ceil(groups / shares), epoch: Math.floor(sight / step) * step, step }

@@ -2,9 +2,10 @@ import { Inventory } from '../../context/inventory.ts'
 import { type ContextSources, joinContext } from '../../context/join.ts'
 import { Posture } from '../../context/posture.ts'
 import type { AlertRevision } from '../../detectors/alert.ts'
-import { Correlator } from '../../detectors/correlation/correlator.ts'
+import { Correlator, type CorrelatorOptions } from '../../detectors/correlation/correlator.ts'
+import { groupsOf } from '../../detectors/correlation/room.ts'
 import { compileDetector, type Detector } from '../../detectors/detector.ts'
-import { firstFailure } from '../../detectors/match/explain.ts'
+import { type Failure, firstFailure } from '../../detectors/match/explain.ts'
 import type { Signal, SignalRecord } from '../../detectors/signal.ts'
 import type { Draft, Event } from '../../event/event.ts'
 import { identity } from '../../event/id.ts'
@@ -22,7 +23,7 @@ import {
   type VendorRecord,
 } from '../../normalise/normaliser.ts'
 import { Privacy } from '../../privacy/privacy.ts'
-import type { DetectionRule, RuleSet } from '../../sigma/ast.ts'
+import type { CorrelationRule, Rule, RuleSet } from '../../sigma/ast.ts'
 import { agentTree } from '../rules/rules.ts'
 import { openLines } from './input.ts'
 
@@ -31,8 +32,8 @@ const PROGRESS = 50_000
 
 export interface ReplayReports {
   readonly onBadRecord: (record: RecordProblem) => void
-  /** Detection rules of which every event's first failed condition is wanted. */
-  readonly whyNot: readonly DetectionRule[]
+  /** Rules that are asked for why they did not match: of a detection each event is told of, of a correlation those for which it had no place. */
+  readonly whyNot: readonly Rule[]
   readonly onWhyNot: (answer: WhyNot) => void
   /** Called with the number of lines or documents read, now and then. */
   readonly onProgress: (read: number) => void
@@ -57,11 +58,14 @@ export interface ReplayOptions extends ReplayReports {
   readonly factless: boolean
 }
 
-/** Why a rule did not match an event: the first condition that failed; or that it did match. */
+/**
+ * Why a rule did not match an event: the first condition that failed; or that it did match. Of a correlation, that it had no place for
+ * the group of an event that matched below.
+ */
 export interface WhyNot {
   readonly line: number
-  readonly rule: DetectionRule
-  readonly failure: ReturnType<typeof firstFailure>
+  readonly rule: Rule
+  readonly failure: Failure | undefined
 }
 
 /** Some of what is replayed: records, and how many lines or documents they were cut out of. */
@@ -129,6 +133,7 @@ export async function replayPieces(pieces: AsyncIterable<ReplayPiece>, settings:
   let everyStamped = true
   let last = { stamped: Number.NEGATIVE_INFINITY, happened: Number.NEGATIVE_INFINITY }
   const { anyLogsource = false } = settings
+  const asked = settings.whyNot.filter((rule) => rule.kind === 'detection')
 
   const reject = (record: RecordProblem) => {
     bad++
@@ -149,8 +154,7 @@ export async function replayPieces(pieces: AsyncIterable<ReplayPiece>, settings:
       last = { stamped: Math.max(last.stamped, stamped ?? last.stamped), happened: Math.max(last.happened, draft.time ?? last.happened) }
       const id = record.id === undefined ? (draft.producerId ?? copyId(record, index, copies)) : identity(record.id, index)
       const event = seal(settings.privacy.redact(joinContext(draft, settings.context, 0).draft), id, stamped)
-      for (const rule of settings.whyNot)
-        settings.onWhyNot({ line: record.line, rule, failure: firstFailure(rule, event, { anyLogsource }) })
+      for (const rule of asked) settings.onWhyNot({ line: record.line, rule, failure: firstFailure(rule, event, { anyLogsource }) })
       for (const signal of settings.detector.detect(event, { partition: 0, offset: record.line })) matched.push({ signal, stamped })
     })
   }
@@ -164,11 +168,30 @@ export async function replayPieces(pieces: AsyncIterable<ReplayPiece>, settings:
     told = read
   }
 
-  return { alerts: correlate(settings.detector, matched, everyStamped, everyStamped ? last.stamped : last.happened), read, events, bad }
+  const refused: WhyNot[] = []
+  const onRefused = (rule: CorrelationRule, signal: Signal) => {
+    if (settings.whyNot.some(({ id }) => id === rule.id)) refused.push(noPlace(rule, signal))
+  }
+  const until = everyStamped ? last.stamped : last.happened
+  const alerts = correlate(settings.detector, matched, everyStamped, until, onRefused)
+  for (const answer of refused.sort((a, b) => a.line - b.line)) settings.onWhyNot(answer)
+  return { alerts, read, events, bad }
+}
+
+function noPlace(rule: CorrelationRule, { group, offset }: Signal): WhyNot {
+  const value = rule.groupBy.map((field, at) => `${field}=${group[at]}`).join(' ')
+  const text = `no place for a further group: the rule takes ${groupsOf(rule)} (x-cordon: groups)`
+  return { line: offset, rule, failure: { text, selection: 'groups', value, where: rule.where } }
 }
 
 /** @param until the last stamp of the input */
-function correlate(detector: Detector, matched: readonly Matched[], stamped: boolean, until: number): readonly AlertRevision[] {
+function correlate(
+  detector: Detector,
+  matched: readonly Matched[],
+  stamped: boolean,
+  until: number,
+  onRefused: NonNullable<CorrelatorOptions['onRefused']>,
+): readonly AlertRevision[] {
   const signals = matched
     .map(({ signal, stamped: own }) => ({ ...signal, ingested: (stamped ? own : signal.time) ?? 0 }))
     .sort(
@@ -177,7 +200,7 @@ function correlate(detector: Detector, matched: readonly Matched[], stamped: boo
         (a.time ?? 0) - (b.time ?? 0) ||
         (a.eventId < b.eventId ? -1 : a.eventId > b.eventId ? 1 : a.offset - b.offset),
     )
-  const correlator = new Correlator({ rulesOf: () => detector.rules, partition: 0, eventPartitions: 1, signalPartitions: 1 })
+  const correlator = new Correlator({ rulesOf: () => detector.rules, partition: 0, eventPartitions: 1, signalPartitions: 1, onRefused })
   const alerts = new Map<string, AlertRevision>()
   const fold = (revision: AlertRevision) => {
     // A copy of an event names the same single-event alert again: the first is the one that counts.
