@@ -52,7 +52,7 @@ export const RULE_EDITS: readonly Attack[] = [
     (site) => site.write('rules/agents.yml', list('agents', 'gemini', 'editor')),
     [HARMLESS],
   ),
-  refused('a rule of the same id in another file', 'rules/a.yml', detection('granted', 'event.action: write'), [HARMLESS]),
+  refused('a rule of the same id in another file', 'rules/z.yml', detection('granted', 'event.action: write'), [HARMLESS]),
   refused(
     'a rule of the name of its child',
     'rules/a.yml',
