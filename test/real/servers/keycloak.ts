@@ -1,6 +1,5 @@
-import { access, mkdtemp, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { cacheFolder, freePort, type RealServer, run, startProcess } from './server.ts'
+import { cached, freePort, type RealServer, run, startProcess } from './server.ts'
 
 const VERSION = '26.4.0'
 const REALM = 'corp'
@@ -121,25 +120,14 @@ async function done(answer: Promise<Response>): Promise<Response> {
 }
 
 /** The server's folder, built for a database in memory. */
-async function install(): Promise<string> {
-  const cache = await cacheFolder()
-  const installed = join(cache, `keycloak-${VERSION}`)
-  const present = await access(installed).then(
-    () => true,
-    () => false,
-  )
-  if (present) return installed
-  const work = await mkdtemp(join(cache, 'keycloak-fetch-'))
-  try {
+function install(): Promise<string> {
+  return cached(`keycloak-${VERSION}`, async (work) => {
     const artifact = `org.keycloak:keycloak-quarkus-dist:${VERSION}:zip`
     const copy = ['org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy', `-Dartifact=${artifact}`, `-DoutputDirectory=${work}`]
     await run('mvn', ['-q', '-B', ...copy], { timeout: 550_000 })
     await run('unzip', ['-q', join(work, `keycloak-quarkus-dist-${VERSION}.zip`), '-d', work])
     const built = join(work, `keycloak-${VERSION}`)
     await run(join(built, 'bin/kc.sh'), ['build', '--db=dev-mem'], { timeout: 550_000 })
-    await rename(built, installed)
-  } finally {
-    await rm(work, { recursive: true, force: true })
-  }
-  return installed
+    return built
+  })
 }

@@ -1,6 +1,5 @@
-import { access, rename } from 'node:fs/promises'
 import { join } from 'node:path'
-import { cacheFolder, freePort, type RealServer, run, startProcess } from './server.ts'
+import { cached, freePort, type RealServer, run, startProcess } from './server.ts'
 
 const VERSION = 'v0.9.0'
 
@@ -46,18 +45,12 @@ export async function startNanomdm(options: { readonly webhook?: string } = {}):
   return { ...server, apiKey, webhookKey, ca: { certificate: join(server.folder, 'ca.crt'), key: join(server.folder, 'ca.key') } }
 }
 
-async function binary(): Promise<string> {
-  const folder = await cacheFolder()
-  const program = join(folder, `nanomdm-${VERSION}`)
-  const present = await access(program).then(
-    () => true,
-    () => false,
-  )
-  if (present) return program
-  const env = { ...process.env, GOBIN: folder, GOFLAGS: '-buildvcs=false -p=2' }
-  await run('go', ['install', `github.com/micromdm/nanomdm/cmd/nanomdm@${VERSION}`], { env, timeout: 550_000 })
-  await rename(join(folder, 'nanomdm'), program)
-  return program
+function binary(): Promise<string> {
+  return cached(`nanomdm-${VERSION}`, async (work) => {
+    const env = { ...process.env, GOBIN: work, GOFLAGS: '-buildvcs=false -p=2' }
+    await run('go', ['install', `github.com/micromdm/nanomdm/cmd/nanomdm@${VERSION}`], { env, timeout: 550_000 })
+    return join(work, 'nanomdm')
+  })
 }
 
 async function makeCa(folder: string): Promise<void> {

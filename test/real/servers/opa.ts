@@ -1,6 +1,5 @@
-import { access, rename } from 'node:fs/promises'
 import { join } from 'node:path'
-import { cacheFolder, freePort, type RealServer, run, startProcess } from './server.ts'
+import { cached, freePort, type RealServer, run, startProcess } from './server.ts'
 
 const VERSION = 'v1.22.2'
 
@@ -18,16 +17,10 @@ export async function startOpa(policy: string): Promise<RealOpa> {
   return { ...(await startProcess({ name: 'opa', program, args, url, ready: `${url}/health` })), program }
 }
 
-async function binary(): Promise<string> {
-  const folder = await cacheFolder()
-  const program = join(folder, `opa-${VERSION}`)
-  const present = await access(program).then(
-    () => true,
-    () => false,
-  )
-  if (present) return program
-  const env = { ...process.env, GOBIN: folder, GOFLAGS: '-buildvcs=false -p=2' }
-  await run('go', ['install', `github.com/open-policy-agent/opa@${VERSION}`], { env, timeout: 1_800_000 })
-  await rename(join(folder, 'opa'), program)
-  return program
+function binary(): Promise<string> {
+  return cached(`opa-${VERSION}`, async (work) => {
+    const env = { ...process.env, GOBIN: work, GOFLAGS: '-buildvcs=false -p=2' }
+    await run('go', ['install', `github.com/open-policy-agent/opa@${VERSION}`], { env, timeout: 1_800_000 })
+    return join(work, 'opa')
+  })
 }

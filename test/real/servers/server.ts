@@ -1,5 +1,6 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
-import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises'
+import { existsSync } from 'node:fs'
+import { mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { homedir, tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -17,11 +18,52 @@ export interface RealServer {
 /** Runs a program to its end; an error carries what it wrote. */
 export const run = promisify(execFile)
 
-/** Where the binaries of real servers are kept between runs. */
-export async function cacheFolder(): Promise<string> {
-  const folder = join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'cordon-real')
-  await mkdir(folder, { recursive: true })
-  return folder
+/** Where the programs of real servers are kept between runs. */
+const CACHE = join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'cordon-real')
+
+/**
+ * A program or folder of the cache, made the first time that it is wanted: whole or not at all, and by one process while others wait.
+ *
+ * @param make makes it somewhere in the folder that it is given, and says where
+ */
+export async function cached(name: string, make: (work: string) => Promise<string>): Promise<string> {
+  const place = join(CACHE, name)
+  const lock = `${place}.lock`
+  await mkdir(CACHE, { recursive: true })
+  while (!existsSync(place)) {
+    if (!(await takes(lock))) {
+      await sleep(500)
+      continue
+    }
+    const work = await mkdtemp(`${place}-`)
+    try {
+      if (!existsSync(place)) await rename(await make(work), place)
+    } finally {
+      await rm(work, { recursive: true, force: true })
+      await rm(lock)
+    }
+  }
+  return place
+}
+
+/** Whether this process may go on. Who was killed has left its lock behind. */
+async function takes(lock: string): Promise<boolean> {
+  try {
+    await writeFile(lock, String(process.pid), { flag: 'wx' })
+    return true
+  } catch {
+    const holder = Number(await readFile(lock, 'utf8').catch(() => ''))
+    if (holder > 0 && !isAlive(holder)) await rm(lock, { force: true })
+    return false
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0)
+  } catch {
+    return false
+  }
 }
 
 /**
