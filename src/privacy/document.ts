@@ -1,35 +1,42 @@
 import type { Draft, LogSource } from '../event/event.ts'
 import { getPath, isObject, type Json, type JsonObject, setOwn } from '../event/json.ts'
+import type { Element } from './claims.ts'
 import { wholeEmail } from './emails.ts'
-import { marker } from './kind.ts'
+import { marker, REST } from './kind.ts'
 import { keptPromise, type Promised, promiseOfFlag } from './named.ts'
 import type { NameFacts, Names } from './names.ts'
 import { isCard } from './numbers.ts'
 import type { Class } from './privacy.ts'
-import type { Element, TextScanner } from './text-scanner.ts'
+import type { TextScanner } from './text-scanner.ts'
 
 /** Kind → its distinct values. */
 export type Found = ReadonlyMap<string, ReadonlySet<string>>
 
-/** Redacts a draft: ECS document, vendor's record and log source tags. The same draft where there is nothing to redact. */
+/**
+ * Redacts a draft: ECS document, vendor's record and log source tags. The same draft where there is nothing to redact.
+ *
+ * @param most findings that are told one by one. Once there are more, every text goes as a whole from what is found in it on
+ */
 export function redactDraft(
   draft: Draft,
   scanner: TextScanner,
   names: Names,
   classOf: (kind: string) => Class,
-): { readonly draft: Draft; readonly found: Found } {
-  const redaction = new Redaction(draft.ecs, scanner, names)
+  most: number,
+): { readonly draft: Draft; readonly found: Found; readonly isCut: boolean } {
+  const redaction = new Redaction(draft.ecs, scanner, names, most)
   // The record first: its numbers say which texts of the document are made of them.
   const native = draft.native && (redaction.value(draft.native) as JsonObject)
   const ecs = redaction.value(draft.ecs) as JsonObject
   const logsource = redaction.value(draft.logsource as unknown as Json) as unknown as readonly LogSource[]
-  const { found } = redaction
-  if (found.size === 0) return { draft, found }
-  return { draft: { ...draft, ecs: withFindings(ecs, found, classOf), logsource, ...(native === undefined ? {} : { native }) }, found }
+  const { found, isCut } = redaction
+  if (found.size === 0) return { draft, found, isCut }
+  const counted = withFindings(ecs, found, isCut, classOf)
+  return { draft: { ...draft, ecs: counted, logsource, ...(native === undefined ? {} : { native }) }, found, isCut }
 }
 
 /** `dlp.*`: what was found, and what others had found before. */
-function withFindings(ecs: JsonObject, found: Found, classOf: (kind: string) => Class): JsonObject {
+function withFindings(ecs: JsonObject, found: Found, isCut: boolean, classOf: (kind: string) => Class): JsonObject {
   const dlp: JsonObject = isObject(ecs.dlp) ? { ...ecs.dlp } : {}
   for (const [name, list, of] of [
     ['pii', 'types', 'pii'],
@@ -45,6 +52,7 @@ function withFindings(ecs: JsonObject, found: Found, classOf: (kind: string) => 
       [list]: [...new Set([...[before[list] ?? []].flat(), ...kinds])].sort(),
     }
   }
+  if (isCut) dlp.at_least = true
   return { ...ecs, dlp }
 }
 
@@ -57,6 +65,9 @@ const PEOPLE = [
 /** The redaction of one event. */
 class Redaction {
   readonly found = new Map<string, Set<string>>()
+  /** There was more than was to be told one by one. */
+  isCut = false
+  private left: number
   private readonly ecs: JsonObject
   private readonly scanner: TextScanner
   private readonly names: Names
@@ -66,7 +77,8 @@ class Redaction {
   private measures: Set<string> | undefined
   private people: ReadonlySet<string> | undefined
 
-  constructor(ecs: JsonObject, scanner: TextScanner, names: Names) {
+  constructor(ecs: JsonObject, scanner: TextScanner, names: Names, most: number) {
+    this.left = most
     this.ecs = ecs
     this.scanner = scanner
     this.names = names
@@ -82,6 +94,7 @@ class Redaction {
 
   private object(object: JsonObject, facts: NameFacts | undefined): JsonObject {
     let result: JsonObject | undefined
+    let copies: Map<string, number> | undefined
     for (const name in object) {
       const value = object[name]!
       const own = this.names.of(name)
@@ -91,7 +104,10 @@ class Redaction {
         if (redacted === value && shown === name) continue
         result = before(object, name)
       }
-      setOwn(result, freeName(result, shown), redacted)
+      if (Object.hasOwn(result, shown)) {
+        copies ??= new Map()
+        setOwn(result, freeName(result, shown, copies), redacted)
+      } else setOwn(result, shown, redacted)
     }
     return result ?? object
   }
@@ -122,9 +138,10 @@ class Redaction {
     if (kept !== undefined) return kept
     const known = this.texts?.get(text)
     if (known !== undefined) return known
-    const redacted = this.scanner.redact(text, this.isKnown)
+    const redacted = this.scanner.redact(text, this.isKnown, this.left)
     if (redacted === undefined && text.length < LONG_TEXT) return text
     for (const element of redacted?.elements ?? []) this.note(element)
+    if (redacted?.isCut) this.isCut = true
     const result = redacted?.text ?? text
     this.texts ??= new Map()
     this.texts.set(text, result)
@@ -137,8 +154,8 @@ class Redaction {
     const kept = facts?.promised && this.kept(facts.promised, digits)
     if (kept !== undefined) return kept
     if (!isCard(digits) || !this.scanner.isWanted('card')) return number
-    // What is a card where the record has it as a text is one here, too.
-    if (facts?.isMeasure && this.found.get('card')?.has(digits) !== true) {
+    // What is a card where the record has it as a text is one here, too; and may be, where not all of its texts were read.
+    if (facts?.isMeasure && !this.isCut && this.found.get('card')?.has(digits) !== true) {
       this.measures ??= new Set()
       this.measures.add(digits)
       return number
@@ -150,11 +167,16 @@ class Redaction {
   private kept(promised: Promised, text: string): string | undefined {
     const element = keptPromise(promised, text)
     if (element === undefined || !this.scanner.isWanted(element.kind)) return undefined
-    const [own, ...others] = this.scanner.redact(text, (found) => found.value !== text)?.elements ?? []
-    return this.note(own !== undefined && others.length === 0 ? own : element)
+    const form = this.scanner.redact(text, (found) => found.value !== text, 1)
+    return this.note(form === undefined || form.isCut ? element : form.elements[0]!)
   }
 
   private note({ kind, value }: Element): string {
+    if (this.left === 0) {
+      this.isCut = true
+      return REST
+    }
+    this.left--
     const values = this.found.get(kind)
     if (values === undefined) this.found.set(kind, new Set([value]))
     else values.add(value)
@@ -206,10 +228,10 @@ function before(object: JsonObject, end: string): JsonObject {
   return result
 }
 
-/** Two names that differ in what was redacted stay two. */
-function freeName(object: JsonObject, name: string): string {
-  if (!Object.hasOwn(object, name)) return name
-  let copy = 2
+/** Two names that differ in what was redacted stay two. @param copies of each name, those that are taken: else every one would be tried again */
+function freeName(object: JsonObject, name: string, copies: Map<string, number>): string {
+  let copy = (copies.get(name) ?? 1) + 1
   while (Object.hasOwn(object, `${name}#${copy}`)) copy++
+  copies.set(name, copy)
   return `${name}#${copy}`
 }

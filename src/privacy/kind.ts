@@ -39,8 +39,8 @@ export interface Finding {
   readonly value: string
 }
 
-/** Finds one family of kinds in a text, in time linear in its length. */
-export type Detector = (text: string) => Iterable<Finding>
+/** Finds one family of kinds in a text, in time linear in its length: by passes, each of which gives its findings in the order of the text. */
+export type Detector = (text: string) => readonly Iterable<Finding>[]
 
 /** A detector, and which texts it is worth to read: those with one of the flags of `suspicionOf`, and one of the signs. */
 export interface Look {
@@ -57,8 +57,16 @@ export function marker(kind: string): string {
   return `${MARKER_START}${kind}]`
 }
 
-/** Whether a position of a text is within a marker. */
+/** What stands in the place of the rest of a text that holds more findings than are told one by one. */
+export const REST = marker('rest')
+
+/** No marker is longer. */
+const LONGEST_MARKER = 80
+
+/** Whether a position of a text is within a marker. It looks no further than one is long, for there may be none in millions of characters. */
 export function isInMarker(text: string, position: number): boolean {
-  const start = text.lastIndexOf(MARKER_START, position)
-  return start >= 0 && text.indexOf(']', start) >= position
+  const from = Math.max(0, position - LONGEST_MARKER)
+  const near = text.slice(from, position + LONGEST_MARKER)
+  const start = near.lastIndexOf(MARKER_START, position - from)
+  return start >= 0 && near.indexOf(']', start) >= position - from
 }

@@ -70,7 +70,7 @@ interface Head {
 export const NAMED: Look = {
   flags: WORDS,
   signs: ['password', 'passwd', 'passphrase', 'passcode', 'pwd', 'secret', 'token', 'key', 'credential'].map((literal) => ({ literal })),
-  find: findNamed,
+  find: (text) => [findNamed(text)],
 }
 
 function* findNamed(text: string): Generator<Finding> {

@@ -39,7 +39,7 @@ export class Names {
       isValue: VALUE.test(name),
       isMeasure: MEASURE.test(name),
       isKeyId: KEY_ID.test(name),
-      isClean: this.scanner.redact(name, () => false) === undefined,
+      isClean: this.scanner.redact(name, () => false, 0) === undefined,
     }
     if (this.known.size >= MOST_NAMES) this.known.clear()
     this.known.set(name, facts)

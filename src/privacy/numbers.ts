@@ -48,26 +48,44 @@ const SIGNS =
   /\d{13}|\d{4}[ \u00a0-]\d{4,6}[ \u00a0-]\d|\d{3}[ -]\d\d[ -]\d{4}|\+\d|\d{3}(?:[-.]|\) ?)\d{3}[-. ]\d{4}|[A-Za-z]{2}\d\d[ -]?[\dA-Za-z]{4}|ssn|social/i
 
 /** Cards, IBANs, social security and telephone numbers. */
-export function* findNumbers(text: string): Generator<Finding> {
-  if (!SIGNS.test(text)) return
+export function findNumbers(text: string): readonly Iterable<Finding>[] {
+  return SIGNS.test(text) ? [cards(text), ibans(text), ssns(text), labelledSsns(text), phones(text), americanPhones(text)] : []
+}
+
+function* cards(text: string): Generator<Finding> {
   for (const { 0: found, index: start } of text.matchAll(CARD)) {
     const value = digitsOf(found)
     if (isCard(value)) yield { kind: 'card', start, end: start + found.length, value }
   }
+}
+
+function* ibans(text: string): Generator<Finding> {
   for (const { index: start } of text.matchAll(IBAN_START)) {
     const end = ibanEnd(text, start)
     if (end !== undefined) yield { kind: 'iban', start, end, value: text.slice(start, end).replaceAll(/[ -]/g, '').toUpperCase() }
   }
+}
+
+function* ssns(text: string): Generator<Finding> {
   for (const { 0: found, index: start } of text.matchAll(SSN))
     yield { kind: 'ssn', start, end: start + found.length, value: digitsOf(found) }
+}
+
+function* labelledSsns(text: string): Generator<Finding> {
   for (const { 0: found, 1: digits, index } of text.matchAll(LABELLED_SSN)) {
     const end = index + found.length
     yield { kind: 'ssn', start: end - digits!.length, end, value: digits! }
   }
+}
+
+function* phones(text: string): Generator<Finding> {
   for (const { 0: found, index: start } of text.matchAll(PHONE)) {
     const phone = dialled(found)
     if (phone !== undefined) yield { kind: 'phone', start, end: start + phone.length, value: digitsOf(phone) }
   }
+}
+
+function* americanPhones(text: string): Generator<Finding> {
   for (const { 0: found, index: start } of text.matchAll(PHONE_US)) {
     const digits = digitsOf(found)
     yield { kind: 'phone', start, end: start + found.length, value: digits.length === 10 ? `1${digits}` : digits }

@@ -1,10 +1,11 @@
 import { RE2JS } from 're2js'
 import { CordonError, messageOf } from '../event/error.ts'
 import type { Draft } from '../event/event.ts'
+import type { Element } from './claims.ts'
 import { redactDraft } from './document.ts'
-import { type Detector, isInMarker, MARKER_START, PII, SECRETS } from './kind.ts'
+import { type Detector, type Finding, isInMarker, MARKER_START, PII, SECRETS } from './kind.ts'
 import { Names } from './names.ts'
-import { type Element, TextScanner } from './text-scanner.ts'
+import { TextScanner } from './text-scanner.ts'
 
 export type Class = 'pii' | 'secret'
 
@@ -21,6 +22,12 @@ export interface PrivacySettings {
   readonly except: readonly string[]
   readonly patterns: readonly OwnPattern[]
 }
+
+/**
+ * Findings that are told one by one, of an event or of a text that is of none. Each is a piece of memory and a marker, so that a sender of
+ * millions in one event would hold up all others; beyond them it costs what reading costs. Nobody is served by more: docs/decisions/0031.
+ */
+export const MOST_FINDINGS = 10_000
 
 /** How often what was found, by class and kind: for the metrics. */
 export type OnFound = (found: { readonly class: Class; readonly kind: string; readonly count: number }) => void
@@ -50,22 +57,26 @@ export class Privacy {
 
   /**
    * The event without personal data and secrets: each stands as `[REDACTED:kind]` in its place, and is counted in `dlp`. Pure but for the
-   * count: the same draft gives the same, and what was redacted once is left as it is.
+   * count: the same draft gives the same, and what was redacted once is left as it is. Of more than {@link MOST_FINDINGS} the rest of each
+   * text goes as a whole, and `dlp.at_least` says so.
+   *
+   * @param onCut told of an event that held more
    */
-  redact(draft: Draft): Draft {
-    const { draft: redacted, found } = redactDraft(draft, this.scanner, this.names, (kind) => this.classes.get(kind)!)
+  redact(draft: Draft, onCut = () => {}): Draft {
+    const { draft: redacted, found, isCut } = redactDraft(draft, this.scanner, this.names, (kind) => this.classes.get(kind)!, MOST_FINDINGS)
+    if (isCut) onCut()
     for (const [kind, { size }] of found) this.onFound({ class: this.classes.get(kind)!, kind, count: size })
     return redacted
   }
 
   /** A text that is not of an event, such as a record that could not be read. */
   scrub(text: string): string {
-    return this.scanner.redact(text, nothing)?.text ?? text
+    return this.scanner.redact(text, nothing, MOST_FINDINGS)?.text ?? text
   }
 
   /** As {@link scrub}, but e-mail addresses stay: where they say who it is about. */
   scrubContent(text: string): string {
-    return this.scanner.redact(text, isEmail)?.text ?? text
+    return this.scanner.redact(text, isEmail, MOST_FINDINGS)?.text ?? text
   }
 }
 
@@ -74,13 +85,15 @@ const isEmail = ({ kind }: Element) => kind === 'email'
 
 function detectorOf({ kind, pattern }: OwnPattern): Detector {
   const form = compiled(kind, pattern)
-  return function* (text) {
-    const matcher = form.matcher(text)
-    while (matcher.find()) {
-      const [start, end] = [matcher.start(), matcher.end()]
-      const value = text.slice(start, end)
-      if (value !== '' && !value.includes(MARKER_START) && !isInMarker(text, start)) yield { kind, start, end, value }
-    }
+  return (text) => [matchesOf(form, kind, text)]
+}
+
+function* matchesOf(form: RE2JS, kind: string, text: string): Generator<Finding> {
+  const matcher = form.matcher(text)
+  while (matcher.find()) {
+    const [start, end] = [matcher.start(), matcher.end()]
+    const value = text.slice(start, end)
+    if (value !== '' && !value.includes(MARKER_START) && !isInMarker(text, start)) yield { kind, start, end, value }
   }
 }
 

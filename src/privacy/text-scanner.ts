@@ -1,6 +1,7 @@
+import { type Claim, Claims, type Element, type Settled } from './claims.ts'
 import { findEmails } from './emails.ts'
 import { encodedTexts, unescaped } from './encodings.ts'
-import { type Detector, type Finding, type Look, marker } from './kind.ts'
+import { type Detector, type Finding, type Look, marker, REST } from './kind.ts'
 import { NAMED } from './named.ts'
 import { findNumbers } from './numbers.ts'
 import { Signs } from './signs.ts'
@@ -16,7 +17,7 @@ const MOST_LOOKS = 10
 const LOOKS: readonly Look[] = [
   ...TOKENS,
   NAMED,
-  { flags: AT, signs: [], find: findEmails },
+  { flags: AT, signs: [], find: (text) => [findEmails(text)] },
   { flags: NUMBER, signs: [], find: findNumbers },
 ]
 const SIGNS = new Signs(LOOKS.map(({ signs }) => signs))
@@ -27,22 +28,12 @@ const SIGNED = LOOKS.reduce((flags, look) => (look.signs.length === 0 ? flags : 
 const MOST_CLEARED = 5_000
 const LONGEST_CLEARED = 300
 
-/** What was found, by its kind and value. */
-export type Element = Pick<Finding, 'kind' | 'value'>
-
 /** A text without what was found in it. */
 export interface Redacted {
   readonly text: string
   readonly elements: readonly Element[]
-}
-
-/** A part of the text that goes: what it is, and what it is replaced by. */
-interface Span {
-  readonly start: number
-  end: number
-  elements: readonly Element[]
-  /** Of two that overlap, the one with the lower says what they are. */
-  claim: number
+  /** There was more than was to be told one by one: what comes behind the last of the elements is one marker. */
+  readonly isCut: boolean
 }
 
 /** Finds what must not be kept in texts, and takes it out. Linear in the length of the text. */
@@ -59,8 +50,13 @@ export class TextScanner {
     this.own = own
   }
 
-  /** Undefined where nothing is found. @param isKnown what is no finding, though it looks like one */
-  redact(text: string, isKnown: (element: Element) => boolean): Redacted | undefined {
+  /**
+   * Undefined where nothing is found.
+   *
+   * @param isKnown what is no finding, though it looks like one
+   * @param most elements that are told one by one. Where more are found, the text goes as a whole from the first of them on
+   */
+  redact(text: string, isKnown: (element: Element) => boolean, most: number): Redacted | undefined {
     const flags = suspicionOf(text)
     if (flags === 0 && this.own.length === 0) return undefined
     // Of a number by itself the detector is sooner done; numbers also seldom come again.
@@ -74,15 +70,18 @@ export class TextScanner {
       return !isOne
     }
     const elements: Element[] = []
+    let isCut = false
     let result = text
     // What stood beside a finding may be one itself once that is gone.
     for (let look = 0; look < MOST_LOOKS; look++) {
-      const spans = apart(this.find(result, look === 0 ? flags : suspicionOf(result), wanted, DEEPEST))
-      if (spans.length === 0) break
-      for (const span of spans) elements.push(...span.elements)
-      result = without(result, spans)
+      const left = isCut ? 0 : most - elements.length
+      const found = this.find(result, look === 0 ? flags : suspicionOf(result), wanted, DEEPEST, left)
+      if (found.claims.length === 0 && found.rest === undefined) break
+      for (const claim of found.claims) elements.push(...claim.elements)
+      isCut ||= found.rest !== undefined
+      result = without(result, found)
     }
-    if (elements.length > 0) return { text: result, elements }
+    if (elements.length > 0 || isCut) return { text: result, elements, isCut }
     if (isCostly && !known) this.clear(text)
     return undefined
   }
@@ -99,68 +98,59 @@ export class TextScanner {
     this.cleared.add(text)
   }
 
-  /** What every detector claims, in the order of their claims. */
-  private find(original: string, suspicion: number, wanted: (element: Element) => boolean, depth: number): Span[] {
+  private find(original: string, suspicion: number, wanted: (element: Element) => boolean, depth: number, most: number): Settled {
     const view = (suspicion & ESCAPE) === 0 ? undefined : unescaped(original)
     const text = view?.text ?? original
     const flags = view === undefined ? suspicion : suspicionOf(text)
     const signs = (flags & SIGNED) === 0 ? 0 : SIGNS.in(text)
-    const spans: Span[] = []
+    const claims = new Claims(most)
     const take = (find: Detector) => {
-      for (const { start, end, kind, value } of find(text)) {
-        const element = { kind, value }
-        if (wanted(element)) spans.push({ start, end, elements: [element], claim: spans.length })
-      }
+      for (const pass of find(text)) claims.take(claimed(pass, wanted))
     }
     for (let at = 0; at < LOOKS.length; at++) {
       const look = LOOKS[at]!
       if ((flags & look.flags) !== 0 && (look.signs.length === 0 || (signs & (1 << at)) !== 0)) take(look.find)
     }
     for (const detector of this.own) take(detector)
-    if (depth > 0 && (flags & ENCODED) !== 0) {
-      for (const { start, end, decoded } of encodedTexts(text)) {
-        const inner = apart(this.find(decoded, suspicionOf(decoded), wanted, depth - 1)).flatMap(({ elements }) => elements)
-        if (inner.length > 0) spans.push({ start, end, elements: inner, claim: spans.length })
-      }
+    if (depth > 0 && (flags & ENCODED) !== 0) claims.take(this.encoded(text, wanted, depth - 1, most))
+    const { claims: settled, rest } = claims.settled()
+    if (view === undefined) return { claims: settled, rest }
+    return {
+      claims: settled.map((claim) => ({ ...claim, start: view.at(claim.start), end: view.at(claim.end) })),
+      rest: rest && view.at(rest),
     }
-    return view === undefined ? spans : spans.map((span) => ({ ...span, start: view.at(span.start), end: view.at(span.end) }))
+  }
+
+  /** Runs that say something in another alphabet go as a whole. */
+  private *encoded(text: string, wanted: (element: Element) => boolean, depth: number, most: number): Generator<Claim> {
+    for (const { start, end, decoded } of encodedTexts(text)) {
+      const { claims, rest } = this.find(decoded, suspicionOf(decoded), wanted, depth, most)
+      const isPartial = rest !== undefined
+      if (claims.length > 0 || isPartial) yield { start, end, elements: claims.flatMap(({ elements }) => elements), isPartial }
+    }
   }
 }
 
-function without(text: string, spans: readonly Span[]): string {
+function* claimed(pass: Iterable<Finding>, wanted: (element: Element) => boolean): Generator<Claim> {
+  for (const { start, end, kind, value } of pass) {
+    const element = { kind, value }
+    if (wanted(element)) yield { start, end, elements: [element] }
+  }
+}
+
+function without(text: string, { claims, rest }: Settled): string {
   const parts: string[] = []
   let end = 0
-  for (const span of spans) {
-    parts.push(text.slice(end, span.start), markersOf(span))
-    end = span.end
+  for (const claim of claims) {
+    parts.push(text.slice(end, claim.start), markersOf(claim))
+    end = claim.end
   }
-  parts.push(text.slice(end))
+  if (rest === undefined) parts.push(text.slice(end))
+  else parts.push(text.slice(end, rest), REST)
   return parts.join('')
 }
 
-function markersOf({ elements }: Span): string {
+function markersOf({ elements }: Claim): string {
   if (elements.length === 1) return marker(elements[0]!.kind)
   return [...new Set(elements.map(({ kind }) => kind))].map(marker).join('')
-}
-
-/** In the order of the text. What overlaps is one span, and is what the one with the best claim says. */
-function apart(spans: Span[]): readonly Span[] {
-  const result: Span[] = []
-  for (const span of spans.sort((a, b) => a.start - b.start || a.claim - b.claim)) {
-    const last = result.at(-1)
-    if (last === undefined || span.start >= last.end) result.push(span)
-    // The password in a URL and the host behind it look like an address: the host stays.
-    else if (!(isOnly(last, 'url_password') && isOnly(span, 'email'))) {
-      last.end = Math.max(last.end, span.end)
-      if (span.claim < last.claim) {
-        last.elements = span.elements
-        last.claim = span.claim
-      }
-    }
-  }
-  return result
-}
-
-function isOnly({ elements }: Span, kind: string): boolean {
-  return elements.length === 1 && elements[0]!.kind === kind
 }

@@ -84,20 +84,20 @@ const anywhere = (literal: string): Sign => ({ literal })
 
 /** Tokens, keys and passwords that can be told by their form. */
 export const TOKENS: readonly Look[] = [
-  { flags: TOKEN | WORDS | AT, signs: [anywhere('-----BEGIN')], find: findArmour },
+  { flags: TOKEN | WORDS | AT, signs: [anywhere('-----BEGIN')], find: (text) => [findArmour(text)] },
   {
     flags: TOKEN | WORDS | AT,
     signs: ISSUED.flatMap(prefixesOf).map((literal) => ({ literal, exact: true })),
-    find: findPrefixed,
+    find: (text) => [findPrefixed(text)],
   },
-  { flags: TOKEN, signs: [anywhere('s.')], find: (text) => allOf(text, 'vault_token', BRIEF) },
-  { flags: TOKEN | WORDS | AT, signs: DOTTED_SIGNS.map(anywhere), find: findDotted },
-  { flags: AT, signs: [anywhere('://')], find: (text) => behind(text, 'url_password', URL_PASSWORD) },
-  { flags: TOKEN | WORDS | AT, signs: [anywhere('authorization')], find: (text) => behind(text, 'authorization', HEADER) },
-  { flags: TOKEN | WORDS | AT, signs: [anywhere('bearer')], find: (text) => behind(text, 'authorization', BEARER) },
-  { flags: TOKEN | WORDS | AT, signs: [anywhere('basic')], find: (text) => behind(text, 'authorization', BASIC, isPair) },
-  { flags: TOKEN | WORDS | AT, signs: [anywhere('cookie')], find: (text) => behind(text, 'cookie', COOKIE) },
-  { flags: TOKEN | WORDS | AT, signs: [anywhere('sig='), anywhere('signature=')], find: (text) => behind(text, 'credential', SIGNATURE) },
+  { flags: TOKEN, signs: [anywhere('s.')], find: (text) => [allOf(text, 'vault_token', BRIEF)] },
+  { flags: TOKEN | WORDS | AT, signs: DOTTED_SIGNS.map(anywhere), find: (text) => DOTTED.map(({ kind, form }) => allOf(text, kind, form)) },
+  { flags: AT, signs: [anywhere('://')], find: (text) => [behind(text, 'url_password', URL_PASSWORD)] },
+  { flags: TOKEN | WORDS | AT, signs: [anywhere('authorization')], find: (text) => [behind(text, 'authorization', HEADER)] },
+  { flags: TOKEN | WORDS | AT, signs: [anywhere('bearer')], find: (text) => [behind(text, 'authorization', BEARER)] },
+  { flags: TOKEN | WORDS | AT, signs: [anywhere('basic')], find: (text) => [behind(text, 'authorization', BASIC, isPair)] },
+  { flags: TOKEN | WORDS | AT, signs: [anywhere('cookie')], find: (text) => [behind(text, 'cookie', COOKIE)] },
+  { flags: TOKEN | WORDS | AT, signs: [anywhere('sig='), anywhere('signature=')], find: (text) => [behind(text, 'credential', SIGNATURE)] },
 ]
 
 function* findPrefixed(text: string): Generator<Finding> {
@@ -105,10 +105,6 @@ function* findPrefixed(text: string): Generator<Finding> {
     const kind = ISSUED[match.findIndex((group, at) => at > 0 && group !== undefined) - 1]![0]
     yield { kind, start: match.index, end: match.index + match[0].length, value: match[0] }
   }
-}
-
-function* findDotted(text: string): Generator<Finding> {
-  for (const { kind, form } of DOTTED) yield* allOf(text, kind, form)
 }
 
 function* allOf(text: string, kind: string, form: RegExp): Generator<Finding> {
