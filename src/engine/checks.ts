@@ -1,6 +1,7 @@
 import { existsSync, statfsSync } from 'node:fs'
 import { messageOf } from '../event/error.ts'
 import { formatTime } from '../event/time.ts'
+import { MOST_FINDINGS } from '../privacy/privacy.ts'
 import type { Dispatcher } from '../response/dispatcher.ts'
 import { stateIncomplete } from './detection/correlate-recovery.ts'
 import type { CorrelateWorker } from './detection/correlate-worker.ts'
@@ -191,6 +192,24 @@ export function signalChecks({ rates }: MatchStage, { bundles }: Pick<Parts, 'bu
         return {
           detail: `"${title}" makes ${Math.round(busiest.perSecond)} signals a second for ten minutes${more}: no part of a correlation is to be that common`,
           remedy: 'give its parts another condition or a filter, or leave it out; cordon_signals_total counts them by rule',
+        }
+      },
+    },
+  ]
+}
+
+/** Senders of events that were not read to their end. */
+export function findingChecks({ cutEvents }: IngestStage): readonly Check[] {
+  return [
+    {
+      name: 'findings',
+      look: async () => {
+        const [busiest, ...others] = cutEvents.recent(Date.now())
+        if (busiest === undefined) return undefined
+        const more = others.length === 0 ? '' : `, and ${others.length} more senders such events`
+        return {
+          detail: `${busiest.sender} sent ${busiest.count} events with more than ${MOST_FINDINGS} pieces of personal data or secrets each${more}: what came behind them is redacted as a whole, and not counted`,
+          remedy: 'look at the events with dlp.at_least: true; if nobody at the site makes such, somebody hides something behind them',
         }
       },
     },

@@ -7,7 +7,17 @@ import type { RecordingPorts } from '../response/recording.ts'
 import type { RuleSet } from '../sigma/ast.ts'
 import { createIngestApp } from '../sources/ingest-app.ts'
 import { auditCheck, fact, startAudit } from './audit/audit-stage.ts'
-import { breakerChecks, checksOf, feedChecks, groupChecks, responseChecks, signalChecks, sourceChecks, stateChecks } from './checks.ts'
+import {
+  breakerChecks,
+  checksOf,
+  feedChecks,
+  findingChecks,
+  groupChecks,
+  responseChecks,
+  signalChecks,
+  sourceChecks,
+  stateChecks,
+} from './checks.ts'
 import type { Config } from './config.ts'
 import { crashPoints } from './crash-point.ts'
 import { dataPaths, lockDataFolder } from './data-folder.ts'
@@ -147,7 +157,7 @@ async function startStages(parts: Parts): Promise<Omit<Engine, 'stop'>> {
     ...(match ? feedChecks(match) : []),
     ...(match ? signalChecks(match, parts) : []),
     ...(correlate ? [...stateChecks(correlate), ...groupChecks(correlate, parts)] : []),
-    ...(ingest ? sourceChecks(ingest) : []),
+    ...(ingest ? [...findingChecks(ingest), ...sourceChecks(ingest)] : []),
   ]
   const streams = recording && dispatcher && new SignalStreams(site.links, { ...recording, wake: () => dispatcher.wake() })
   const listening = await startListeners(parts, checks, ingest, {

@@ -27,6 +27,9 @@ export class Metrics {
   readonly redactions = this.meter.createCounter('cordon_redactions', {
     description: 'Distinct values taken out of events, by class and kind',
   })
+  readonly cutEvents = this.meter.createCounter('cordon_cut_events', {
+    description: 'Events that held more findings than are told one by one, by source and transport',
+  })
   readonly matchedEvents = this.meter.createCounter('cordon_matched_events', { description: 'Events that passed the matcher' })
   readonly signals = this.meter.createCounter('cordon_signals', {
     description: 'Hits on their way to correlation, by rule: a rule whose signals are not rare is expensive',

@@ -30,7 +30,7 @@ export function redactDraft(
   const ecs = redaction.value(draft.ecs) as JsonObject
   const logsource = redaction.value(draft.logsource as unknown as Json) as unknown as readonly LogSource[]
   const { found, isCut } = redaction
-  if (found.size === 0) return { draft, found, isCut }
+  if (found.size === 0 && !isCut) return { draft, found, isCut }
   const counted = withFindings(ecs, found, isCut, classOf)
   return { draft: { ...draft, ecs: counted, logsource, ...(native === undefined ? {} : { native }) }, found, isCut }
 }

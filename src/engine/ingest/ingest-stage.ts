@@ -8,6 +8,7 @@ import { pollName } from '../config.ts'
 import type { Parts } from '../parts.ts'
 import { activeAgents } from '../rules/rules.ts'
 import { connectElasticsearch } from '../store/elasticsearch.ts'
+import { CutEvents } from './cut-events.ts'
 import { DeadLetters } from './dead-letters.ts'
 import { Ingest } from './ingest.ts'
 import { IngestStore } from './ingest-store.ts'
@@ -23,6 +24,7 @@ const QUIET = 60_000
 
 export interface IngestStage {
   readonly intake: Intake
+  readonly cutEvents: CutEvents
   readonly tails: readonly FileTail[]
   /** By name. */
   readonly polls: ReadonlyMap<string, ElasticsearchPoll>
@@ -41,6 +43,7 @@ export function startIngest(parts: Parts): IngestStage {
   const posture = new Posture()
   posture.load(store.posture(Date.now() - POSTURE_AGE))
   const say = firstOfAKind((where, problem) => observer.onError(where, problem))
+  const cutEvents = new CutEvents()
   const ingest = new Ingest({
     streams,
     deadLetters: new DeadLetters(streams, paths.deadLetterKey, privacy),
@@ -53,10 +56,14 @@ export function startIngest(parts: Parts): IngestStage {
     labels: () => site.labels.current(),
     bundle: () => bundles.active(),
     probe,
-    report: ({ source = 'recognised', transport, sender }, { accepted, duplicates, deadLettered }, refused) => {
+    report: ({ source = 'recognised', transport, sender }, { accepted, duplicates, deadLettered }, refused, cut) => {
       metrics.records.add(accepted, { source, transport, outcome: 'accepted' })
       metrics.records.add(duplicates, { source, transport, outcome: 'duplicate' })
       metrics.records.add(deadLettered, { source, transport, outcome: 'dead_letter' })
+      if (cut > 0) {
+        metrics.cutEvents.add(cut, { source, transport })
+        cutEvents.add(sender, cut, Date.now())
+      }
       for (const { code, reason, line } of refused) {
         metrics.deadLetters.add(1, { source, code })
         say(`dead letter of ${sender}, line ${line}`, `${sender} ${code}`, new CordonError(code, reason))
@@ -90,7 +97,7 @@ export function startIngest(parts: Parts): IngestStage {
     source.start()
     onClose(() => source.stop())
   }
-  return { intake: ingest.intake(), tails, polls }
+  return { intake: ingest.intake(), cutEvents, tails, polls }
 }
 
 function openPolls({ config, paths, observer, onClose }: Parts, ingest: Ingest): ReadonlyMap<string, ElasticsearchPoll> {

@@ -9,7 +9,7 @@ import { Posture } from '../../context/posture.ts'
 import { ProcessTree } from '../../context/process-tree.ts'
 import type { EventRecord } from '../../event/event.ts'
 import { getText } from '../../event/json.ts'
-import { Privacy } from '../../privacy/privacy.ts'
+import { MOST_FINDINGS, Privacy } from '../../privacy/privacy.ts'
 import { EmbeddedStreams } from '../../streams/embedded.ts'
 import type { LogRecord, Streams } from '../../streams/log.ts'
 import { DeadLetters } from './dead-letters.ts'
@@ -37,10 +37,12 @@ describe.each([
   let store: IngestStore
   let ingest: Ingest
   let now: number
+  let reports: Parameters<ConstructorParameters<typeof Ingest>[0]['report']>[]
   beforeEach(() => {
     folder = mkdtempSync(join(tmpdir(), 'cordon-ingest-'))
     streams = new Log({ folder: join(folder, 'streams'), partitions: 2 })
     now = Date.UTC(2026, 2, 1)
+    reports = []
     start()
   })
   afterEach(async () => {
@@ -63,7 +65,7 @@ describe.each([
       inventory: () => Inventory.EMPTY,
       bundle: () => 'b1',
       probe: () => {},
-      report: () => {},
+      report: (...told) => reports.push(told),
       now: () => now,
     })
   }
@@ -96,6 +98,14 @@ describe.each([
     (await entries()).flatMap((value) =>
       value.kind === 'event' ? [getText(value.event.ecs, 'message') ?? getText(value.event.ecs, 'event.action')] : [],
     )
+
+  test('an event with more findings than are told one by one is told, and not for what its sender says', async () => {
+    await send({ ...event('e', 'all well'), dlp: { at_least: true } })
+    await send(event('f', Array.from({ length: MOST_FINDINGS + 1 }, (_, n) => `p${n}@x.example`).join()), event('g', 'p1@x.example'))
+    expect(reports.map(([, , , cut]) => cut)).toEqual([0, 1])
+    const cut = (await events()).find(({ ecs }) => getText(ecs, 'message')?.endsWith(',[REDACTED:rest]'))
+    expect(cut?.ecs.dlp).toEqual({ pii: { count: MOST_FINDINGS, types: ['email'] }, at_least: true })
+  })
 
   test('events carry the active bundle', async () => {
     await send(event('e', 'one'), { message: 'two' })

@@ -33,7 +33,8 @@ interface Settings {
   /** The label file as it is now. */
   readonly labels: () => Labels
   readonly probe: (point: CrashPoint) => void
-  readonly report: (delivery: Delivery, result: IntakeResult, refused: readonly RefusedRecord[]) => void
+  /** @param cut events with more findings than are told one by one */
+  readonly report: (delivery: Delivery, result: IntakeResult, refused: readonly RefusedRecord[], cut: number) => void
   /** Id of the bundle of rules that is active now. */
   readonly bundle: () => string
   readonly now?: () => number
@@ -124,6 +125,8 @@ export class Ingest {
     const events: Sealed[] = []
     const rows: Learned[] = []
     const refused: RefusedRecord[] = []
+    let cut = 0
+    const onCut = () => void cut++
     const { privacy } = this.settings
     const attested = this.settings.postureFrom(delivery.sender)
     const context: ContextSources = {
@@ -145,7 +148,7 @@ export class Ingest {
           const { draft: joined, changes } = joinContext(draft, context, now)
           rows.push(...changes.map((row) => withoutSecrets(row, privacy)))
           const id = eventId(delivery, record, part, draft)
-          events.push({ record: sealed(privacy.redact(joined), id, bundle, now), sender: delivery.sender, digest: contentOf(draft) })
+          events.push({ record: sealed(privacy.redact(joined, onCut), id, bundle, now), sender: delivery.sender, digest: contentOf(draft) })
         })
       } catch (error) {
         refused.push(this.refusal(delivery, notNormalised(record, error)))
@@ -157,7 +160,7 @@ export class Ingest {
     if (delivery.position !== undefined) this.settings.store.savePosition(delivery.sender, delivery.position)
     const errors = refused.map(({ line, code, reason }) => ({ line, code, reason }))
     const result = { accepted: events.length - duplicates, duplicates, deadLettered: refused.length, errors }
-    this.settings.report(delivery, result, refused)
+    this.settings.report(delivery, result, refused, cut)
     return result
   }
 

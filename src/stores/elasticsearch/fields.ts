@@ -32,6 +32,7 @@ gen_ai.conversation | id
 mcp.server | name
 ai.permission | decision mode source
 token | decision expires:date id label op path purpose reason
+dlp | at_least:boolean
 dlp.pii | count:long
 dlp.secret | kind
 context.device context.file context.process context.user | observed:date source
