@@ -24,7 +24,10 @@ interface Span {
 export interface Settled {
   /** In the order of the text, and apart from each other. */
   readonly claims: readonly Claim[]
-  /** Where what was not counted any more begins: from there on the text goes as a whole. Undefined where everything was counted. */
+  /**
+   * Where what was not counted any more begins: from there on the text goes as a whole. Undefined where everything was counted. The last
+   * claim may reach beyond it, and then goes to its end.
+   */
   readonly rest: number | undefined
 }
 
@@ -48,8 +51,11 @@ export class Claims {
     for (const { start, end, elements, isPartial = false } of pass) {
       if (start >= this.rest) return
       if (left > 0) this.spans.push({ start, end, elements, claim: this.spans.length })
-      if (left < elements.length || isPartial) this.rest = Math.min(this.rest, left > 0 ? end : start)
-      left = Math.max(0, left - elements.length)
+      if (left < elements.length || isPartial) {
+        this.rest = Math.min(this.rest, left > 0 ? end : start)
+        return
+      }
+      left -= elements.length
     }
   }
 
@@ -62,8 +68,7 @@ export class Claims {
       if (left < elements.length) rest = Math.min(rest, left > 0 ? end : start)
       left = Math.max(0, left - elements.length)
     }
-    // What began before the rest and reaches into it goes to its end.
-    return { claims, rest: rest === Number.POSITIVE_INFINITY ? undefined : Math.max(rest, claims.at(-1)?.end ?? 0) }
+    return { claims, rest: rest === Number.POSITIVE_INFINITY ? undefined : rest }
   }
 }
 

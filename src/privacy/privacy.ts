@@ -24,8 +24,8 @@ export interface PrivacySettings {
 }
 
 /**
- * Findings that are told one by one, of an event or of a text that is of none. Each is a piece of memory and a marker, so that a sender of
- * millions in one event would hold up all others; beyond them it costs what reading costs. Nobody is served by more: docs/decisions/0031.
+ * Findings that are told one by one, of an event or of a text that is of none. Each is a piece of memory and a marker, and a sender of
+ * millions in one event would hold up all others. Beyond them a text costs what reading it costs (docs/decisions/0031).
  */
 export const MOST_FINDINGS = 10_000
 
