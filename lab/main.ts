@@ -1,6 +1,6 @@
 import { formatError } from '../src/cli/io.ts'
 import { main } from '../src/cli/main.ts'
-import { stopSignal } from '../src/engine/stop-signal.ts'
+import { stopSignal, whenAborted } from '../src/engine/stop-signal.ts'
 import { shortId } from '../src/incidents/incident.ts'
 import { explain } from './own-events.ts'
 import { openSite } from './site.ts'
@@ -15,7 +15,7 @@ else process.exitCode = await lab()
 /** The demonstration: starts the site, tells the story, serves until it is told to stop. */
 async function lab(): Promise<0 | 3> {
   const unread = new Promise((resolve) => process.stdout.on('error', resolve)) // npm start | head
-  const stopped = Promise.race([stopSignal(), unread])
+  const stopped = Promise.race([whenAborted(stopSignal()), unread])
   const narrator = new Narrator()
   try {
     const site = await openSite(narrator)
