@@ -75,6 +75,11 @@ describe('the page of the configuration', () => {
     expect(configSchema.safeParse(written(key, undefined)).success).toBe(false)
   })
 
+  test.each(['card', 'rest'])('a pattern is not called %s, as a marker of Cordon is', (kind) => {
+    expect(configSchema.safeParse(written('privacy.patterns[].kind', kind)).success).toBe(false)
+    expect(configSchema.safeParse(written('privacy.patterns[].kind', `${kind}_of_ours`)).success).toBe(true)
+  })
+
   test.each(RESPONDERS.map((responder) => [responder.name, responder] as const))('has the settings of %s', (name, { config }) => {
     const line = new RegExp(`^- \\[${name}\\]\\([^)]+\\): (.*)$`, 'm').exec(PAGE)?.[1] ?? ''
     const isOwn = (key: string) => !['url', 'allow_private'].includes(key)

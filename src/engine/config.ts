@@ -5,7 +5,7 @@ import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { z } from 'zod'
 import { CordonError } from '../event/error.ts'
-import { KINDS } from '../privacy/kind.ts'
+import { KINDS, REST_KIND } from '../privacy/kind.ts'
 import { ENCRYPTED_HINT, encrypted } from '../responders/endpoint.ts'
 import { type SecretRef, secretRef } from '../responders/secret.ts'
 import { duration } from '../settings/duration.ts'
@@ -184,7 +184,7 @@ export const configSchema = z.strictObject({
             kind: z
               .string()
               .regex(/^[a-z][a-z0-9_]{0,40}$/, 'lower case letters, digits and "_" only')
-              .refine((kind) => !(KINDS as readonly string[]).includes(kind), 'Cordon has a kind of this name'),
+              .refine((kind) => ![...KINDS, REST_KIND].includes(kind), 'Cordon has a kind of this name'),
             class: z.enum(['pii', 'secret']),
             /** As RE2 has it. */
             pattern: z.string().min(1),

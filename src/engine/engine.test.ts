@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { UNHEARD } from '../../test/kits/observer.ts'
+import { MOST_FINDINGS } from '../privacy/privacy.ts'
 import { loadConfig } from './config.ts'
 import { type Engine, startEngine } from './engine.ts'
 import { activeRules } from './rules/rule-orders.ts'
@@ -66,6 +67,24 @@ test('health says which source has no file, or one that cannot be read', async (
   const checkOf = async (path: string) => (await get('/health', api)).checks.find(({ name }) => name === `source ${path}`)
   expect(await checkOf(missing)).toMatchObject({ status: 'degraded', detail: 'there is no such file' })
   await expect.poll(() => checkOf(unreadable)).toMatchObject({ status: 'degraded' })
+})
+
+test('health and metrics say who sent an event with more findings than are told one by one', async () => {
+  engine = await startEngine(configure(), UNHEARD)
+  const { ingest, api } = engine.freshTokens!
+  const post = (count: number) =>
+    fetch(`${engine!.ingestUrl}/v1/events?source=ecs.passthrough`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${ingest}` },
+      body: JSON.stringify({ message: Array.from({ length: count }, (_, n) => `p${n}@x.example`).join() }),
+    })
+  const check = async () => (await get('/health', api)).checks.find(({ name }) => name === 'findings')
+  await post(MOST_FINDINGS)
+  expect(await check()).toMatchObject({ status: 'ok' })
+  await post(MOST_FINDINGS + 1)
+  expect(await check()).toMatchObject({ status: 'degraded', detail: expect.stringMatching(/ sent 1 events? with more than 10000 /) })
+  const metrics = await fetch(`${engine.apiUrl}/metrics`, { headers: { authorization: `Bearer ${api}` } })
+  expect(await metrics.text()).toMatch(/cordon_cut_events_total\{[^}]*source="ecs\.passthrough"[^}]*\} 1/)
 })
 
 test("what an MDM's webhook reports of a device is known when the device acts, and to nobody who cannot sign it", async () => {

@@ -58,7 +58,8 @@ export function marker(kind: string): string {
 }
 
 /** What stands in the place of the rest of a text that holds more findings than are told one by one. */
-export const REST = marker('rest')
+export const REST_KIND = 'rest'
+export const REST = marker(REST_KIND)
 
 /** No marker is longer. */
 const LONGEST_MARKER = 80
