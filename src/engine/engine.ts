@@ -76,7 +76,7 @@ export async function startEngine(
   config: Config,
   observer: EngineObserver,
   role = ROLES.join(),
-  stopping = new AbortController().signal,
+  stopping: AbortSignal = new AbortController().signal,
 ): Promise<Engine> {
   const roles = rolesOf(role, config)
   const closing: (() => Promise<void> | void)[] = []
