@@ -7,6 +7,7 @@ import type { KafkaSettings } from '../../src/streams/kafka/settings.ts'
 import { topicOf } from '../../src/streams/kafka/topics.ts'
 import { openKafkaStreams, prepareTopics } from '../../src/streams/kafka.ts'
 import type { Streams } from '../../src/streams/log.ts'
+import { alterTopic, ownSettings } from '../kits/kafka-admin.ts'
 import { BEGIN } from './happenings.ts'
 import { type RecordedEntry, readRecord } from './record.ts'
 import type { ProofRules } from './rules.ts'
@@ -69,20 +70,12 @@ function messageOf({ partition, stamp: timestamp, value }: RecordedEntry): Messa
   return { key: '', partition, timestamp: String(timestamp), value: stringifyJson(value) }
 }
 
-/** Changes by what records of a topic are stamped. Kafka's request replaces all settings of a topic, so the others are said again. */
+/** Changes by what records of a topic are stamped. */
 async function stamp(admin: Admin, topic: string, by: 'CreateTime' | 'LogAppendTime'): Promise<void> {
   const name = 'message.timestamp.type'
-  const settings = async () => {
-    const { resources } = await admin.describeConfigs({ includeSynonyms: false, resources: [{ type: TOPIC, name: topic }] })
-    return resources[0]!.configEntries
-  }
-  const own = (await settings()).filter(({ isDefault, configName }) => !isDefault && configName !== name)
-  const entries = [...own.map(({ configName, configValue }) => ({ name: configName, value: configValue })), { name, value: by }]
-  await admin.alterConfigs({ validateOnly: false, resources: [{ type: TOPIC, name: topic, configEntries: entries }] })
-  while ((await settings()).find(({ configName }) => configName === name)?.configValue !== by) await sleep(50)
+  await alterTopic(admin, topic, { [name]: by })
+  while ((await ownSettings(admin, topic))[name] !== by) await sleep(50)
 }
-
-const TOPIC = kafkajs.ConfigResourceTypes.TOPIC
 
 /** The bundles that the recorded events name. The first is the one that is active in the end: a node that starts has its files. */
 async function loadBundles(streams: Streams, { first, tuned, changed }: ProofRules): Promise<void> {

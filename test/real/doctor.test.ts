@@ -3,7 +3,6 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Client } from '@elastic/elasticsearch'
-import kafkajs from 'kafkajs'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { main } from '../../src/cli/main.ts'
 import { loadConfig } from '../../src/engine/config.ts'
@@ -11,6 +10,7 @@ import type { Diagnosis } from '../../src/engine/doctor/doctor.ts'
 import { type Engine, startEngine } from '../../src/engine/engine.ts'
 import type { Health } from '../../src/engine/health.ts'
 import { dailyIndex } from '../../src/stores/elasticsearch/templates.ts'
+import { administer, alterTopic } from '../kits/kafka-admin.ts'
 import { UNHEARD } from '../kits/observer.ts'
 import { until } from '../kits/site.ts'
 import { ELASTIC, startElasticsearch } from './servers/elasticsearch.ts'
@@ -136,7 +136,8 @@ describe.skipIf(kafka.server === undefined)(`the doctor of Kafka 4.4.0${kafka.no
   })
 
   test('a topic that deletes too early', async () => {
-    const keep = (time: string) => administer((admin) => alter(admin, `${prefix}events`, 'retention.ms', time))
+    const keep = (time: string) =>
+      administer(kafka.server!.broker, (admin) => alterTopic(admin, `${prefix}events`, { 'retention.ms': time }))
     await keep('3600000')
     const remedy = `kafka-configs --alter --entity-type topics --entity-name ${prefix}events --add-config retention.ms=604800000`
     await expectFault({ check: 'kafka', code: 'STREAMS_RETENTION', setting: 'age', names: 'retention.ms=3600000', remedy })
@@ -146,7 +147,7 @@ describe.skipIf(kafka.server === undefined)(`the doctor of Kafka 4.4.0${kafka.no
 
   test('a topic that is missing', async () => {
     const topic = `${prefix}dead-letters`
-    await administer((admin) => admin.deleteTopics({ topics: [topic] }))
+    await administer(kafka.server!.broker, (admin) => admin.deleteTopics({ topics: [topic] }))
     await expectFault({
       check: 'kafka',
       code: 'STREAMS_TOPIC_MISSING',
@@ -157,23 +158,6 @@ describe.skipIf(kafka.server === undefined)(`the doctor of Kafka 4.4.0${kafka.no
     expect((await cordon('topics')).out).toContain(`created ${topic}`)
     await expectHealthy()
   })
-
-  type Admin = ReturnType<InstanceType<typeof kafkajs.Kafka>['admin']>
-
-  async function administer(work: (admin: Admin) => Promise<unknown>): Promise<void> {
-    const admin = new kafkajs.Kafka({ brokers: [kafka.server!.broker], logLevel: kafkajs.logLevel.NOTHING }).admin()
-    await admin.connect()
-    await work(admin).finally(() => admin.disconnect())
-  }
-
-  /** Changes a setting of a topic, and leaves the others as they are. */
-  async function alter(admin: Admin, name: string, setting: string, value: string): Promise<void> {
-    const topic = { type: kafkajs.ConfigResourceTypes.TOPIC, name }
-    const { resources } = await admin.describeConfigs({ includeSynonyms: false, resources: [topic] })
-    const own = resources[0]!.configEntries.filter(({ isDefault, configName }) => !isDefault && configName !== setting)
-    const configEntries = [...own.map((entry) => ({ name: entry.configName, value: entry.configValue })), { name: setting, value }]
-    await admin.alterConfigs({ validateOnly: false, resources: [{ ...topic, configEntries }] })
-  }
 })
 
 describe.skipIf(elasticsearch.server === undefined)(`the doctor of Elasticsearch 9.2.0${elasticsearch.note}`, () => {

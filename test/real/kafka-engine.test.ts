@@ -6,10 +6,10 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
-import kafkajs from 'kafkajs'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { LOGS } from '../../src/streams/log.ts'
 import { bodies, closeAll, DEVICES, outcome, settle, uninterrupted, type World, world } from '../kits/fleet.ts'
+import { administer, alterTopic } from '../kits/kafka-admin.ts'
 import { until } from '../kits/site.ts'
 import { startKafka, USERS } from './servers/kafka.ts'
 import { realOrSkip } from './servers/server.ts'
@@ -52,37 +52,14 @@ async function says({ site }: World, text: string): Promise<void> {
   })
 }
 
-/** Changes a setting of a topic, and leaves the others as they are. */
-async function alterTopic(name: string, setting: string, value: string): Promise<void> {
-  const admin = new kafkajs.Kafka({ brokers: [server!.broker], logLevel: kafkajs.logLevel.NOTHING }).admin()
-  await admin.connect()
-  try {
-    const topic = { type: kafkajs.ConfigResourceTypes.TOPIC, name }
-    const { resources } = await admin.describeConfigs({ includeSynonyms: false, resources: [topic] })
-    const own = resources[0]!.configEntries.filter(({ isDefault, configName }) => !isDefault && configName !== setting)
-    const configEntries = [
-      ...own.map(({ configName, configValue }) => ({ name: configName, value: configValue })),
-      { name: setting, value },
-    ]
-    await admin.alterConfigs({ validateOnly: false, resources: [{ ...topic, configEntries }] })
-  } finally {
-    await admin.disconnect()
-  }
-}
-
 /** Resolves when a group waits for its members, to divide the partitions anew. */
-async function unsettled(prefix: string): Promise<void> {
-  const admin = new kafkajs.Kafka({ brokers: [server!.broker], logLevel: kafkajs.logLevel.NOTHING }).admin()
-  await admin.connect()
-  try {
-    await until(`a group of ${prefix} is unsettled`, 60, async () => {
+const unsettled = (prefix: string) =>
+  administer(server!.broker, (admin) =>
+    until(`a group of ${prefix} is unsettled`, 60, async () => {
       const groups = (await admin.listGroups()).groups.map(({ groupId }) => groupId).filter((id) => id.startsWith(prefix))
       return (await admin.describeGroups(groups)).groups.some(({ state }) => state === 'PreparingRebalance')
-    })
-  } finally {
-    await admin.disconnect()
-  }
-}
+    }),
+  )
 
 function cordon({ site }: World, ...args: string[]) {
   return promisify(execFile)(process.execPath, [CORDON, ...args, '--config', site.configPath])
@@ -125,12 +102,13 @@ describe.skipIf(server === undefined)(`the engine on Kafka 4.4.0${note}`, () => 
     await expect(starting({ brokers: ['127.0.0.1:9'] })).rejects.toThrow(/STREAMS_UNREACHABLE.*check streams\.brokers/s)
     await expect(starting(secured('wrong'))).rejects.toThrow(/STREAMS_CREDENTIALS.*check streams\.sasl/s)
 
+    const keep = (time: string) => administer(server!.broker, (admin) => alterTopic(admin, `${own}events`, { 'retention.ms': time }))
     await given.site.start()
     await says(given, '"ok"')
-    await alterTopic(`${own}events`, 'retention.ms', '3600000')
+    await keep('3600000')
     await says(given, `kafka-configs --alter --entity-type topics --entity-name ${own}events --add-config retention.ms=`)
     await expect(starting({})).rejects.toThrow(/STREAMS_RETENTION.*kafka-configs/s)
-    await alterTopic(`${own}events`, 'retention.ms', '-1')
+    await keep('-1')
     await says(given, '"ok"')
   })
 

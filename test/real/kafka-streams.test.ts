@@ -9,6 +9,7 @@ import { EmbeddedStreams } from '../../src/streams/embedded.ts'
 import type { KafkaSettings } from '../../src/streams/kafka/settings.ts'
 import { openKafkaStreams, prepareTopics } from '../../src/streams/kafka.ts'
 import { LOGS, type Streams } from '../../src/streams/log.ts'
+import { alterTopic } from '../kits/kafka-admin.ts'
 import { alertSet, CorrelatingNode, correlateWorker, feed, memoryFolder, recordedSignals } from '../kits/signals.ts'
 import { collector, eventually, numbered, numbersOf, streamsConformance } from '../kits/streams.ts'
 import { startKafka, USERS } from './servers/kafka.ts'
@@ -38,16 +39,8 @@ async function opened(own: KafkaSettings, onError: (error: unknown) => void = ()
 
 /** Hurries the broker's cleaner, and waits until it has been through the bundles. */
 async function compacted(own: KafkaSettings, streams: Streams): Promise<void> {
-  const client = await admin()
-  const topic = { type: 2, name: `${own.prefix}bundles` }
-  const { resources } = await client.describeConfigs({ includeSynonyms: false, resources: [topic] })
   const hasty = { 'segment.ms': '100', 'min.cleanable.dirty.ratio': '0.001' }
-  // What is not named goes back to its default.
-  const kept = resources[0]!.configEntries
-    .filter(({ isDefault }) => !isDefault)
-    .map(({ configName, configValue }) => [configName, configValue])
-  const configEntries = Object.entries<string>({ ...Object.fromEntries(kept), ...hasty }).map(([name, value]) => ({ name, value }))
-  await client.alterConfigs({ validateOnly: false, resources: [{ ...topic, configEntries }] })
+  await alterTopic(await admin(), `${own.prefix}bundles`, hasty)
   const before = (await streams.read('bundles', 0, 0, 1_000)).length
   await eventually(async () => {
     // A segment is only left alone, and so cleaned, when something comes after its time.
