@@ -4,21 +4,16 @@ import { getText } from '../event/json.ts'
 import { classify, VendorError } from './failure.ts'
 import type { ConnectedResponder, Responder } from './responder.ts'
 import { checkRoot, observeSealed, sealFolder } from './sealed-folder.ts'
-import { addressBy, agentOf, checkDevices, checkSshHost, deviceUrl, execute, sshHost } from './ssh-executor.ts'
+import { type AgentOnDevice, agentHost, agentOf, checkDevices, checkSshHost, execute } from './ssh-executor.ts'
 
-const config = z.strictObject({
-  ...sshHost,
-  address_by: addressBy,
+const config = agentHost.extend({
   folder: z.string().startsWith('/').describe('the folder on this machine that evidence is kept in'),
 })
 type Config = z.infer<typeof config>
 
 const TIMEOUT = 30_000
 
-type Details = {
-  readonly agent: string
-  /** The way to the device. */
-  readonly url: string
+type Details = AgentOnDevice & {
   /** Under which the device keeps what it collected, and this machine, too. */
   readonly key: string
 }
@@ -63,9 +58,7 @@ function connect(settings: Config): ConnectedResponder<Details> {
     },
 
     async plan(target, context) {
-      const agent = agentOf(target)
-      const url = deviceUrl(settings, target)
-      const { hostname } = new URL(url)
+      const { agent, url, hostname } = agentOf(settings, target)
       return {
         summary: `Collect what agent ${agent} is doing on ${hostname}, and keep it in ${root}`,
         calls: [`evidence.collect ${agent} on ${hostname}`],

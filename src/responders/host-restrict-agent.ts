@@ -1,21 +1,9 @@
-import { z } from 'zod'
 import type { JsonObject } from '../event/json.ts'
 import { classify } from './failure.ts'
 import type { ConnectedResponder, Observation, Responder, ResponderContext } from './responder.ts'
-import { addressBy, agentOf, checkDevices, checkSshHost, deviceUrl, execute, sshHost } from './ssh-executor.ts'
-
-const config = z.strictObject({ ...sshHost, address_by: addressBy })
-type Config = z.infer<typeof config>
+import { type AgentHost, agentHost, agentOf, askOfAgent, checkDevices, checkSshHost, type OwnedByEffect } from './ssh-executor.ts'
 
 const TIMEOUT = 20_000
-
-type Details = {
-  readonly agent: string
-  /** The way to the device. */
-  readonly url: string
-  /** Under which the device keeps the file: the effect's key, at the time of the plan. */
-  readonly owner: string
-}
 
 interface Settings {
   /** Some file of Cordon's is there, and says what it has to. */
@@ -43,7 +31,7 @@ export const hostRestrictAgent = {
   permissions: [
     'SSH with the forced command "cordon-host settings=…"; on the device, the right to write the agent\'s managed settings: root',
   ],
-  config,
+  config: agentHost,
   example: `url: ssh://root@device
 address_by: device.name
 key: /run/secrets/cordon-settings
@@ -53,21 +41,19 @@ known_hosts: /etc/cordon/known_hosts
   timeout: TIMEOUT,
   confirmWithin: 60_000,
   connect,
-} satisfies Responder<Config>
+} satisfies Responder<AgentHost>
 
-function connect(settings: Config): ConnectedResponder<Details> {
+function connect(settings: AgentHost): ConnectedResponder<OwnedByEffect> {
   checkSshHost(settings)
 
-  const ask = async (what: string, { agent, url, owner }: Details, context: ResponderContext): Promise<Settings> =>
-    settingsOf(await execute({ ...settings, url }, { do: what, agent, key: owner }, TIMEOUT, context.signal))
+  const ask = async (what: string, details: OwnedByEffect, context: ResponderContext): Promise<Settings> =>
+    settingsOf(await askOfAgent(settings, what, details, TIMEOUT, context))
 
   return {
     check: ({ signal }) => checkDevices(settings, TIMEOUT, signal),
 
     async plan(target, context) {
-      const agent = agentOf(target)
-      const url = deviceUrl(settings, target)
-      const { hostname } = new URL(url)
+      const { agent, url, hostname } = agentOf(settings, target)
       return {
         summary: `Leave agent ${agent} on ${hostname} no tool, by its managed settings`,
         calls: [`settings.restrict ${agent} on ${hostname}`],

@@ -5,7 +5,7 @@ import { z } from 'zod'
 import { CordonError } from '../event/error.ts'
 import { getText, isObject, type JsonObject, parseForeignObject } from '../event/json.ts'
 import { VendorError } from './failure.ts'
-import type { Target } from './responder.ts'
+import type { ResponderContext, Target } from './responder.ts'
 
 /** What the configuration of every responder that acts on a host says of the way there. */
 export const sshHost = {
@@ -25,10 +25,26 @@ export interface SshHost {
 }
 
 /** How a responder that acts on the device of its target finds it. */
-export const addressBy = z
+const addressBy = z
   .enum(['url', 'device.name', 'device.ip'])
   .default('url')
   .describe('where the device is reached: at the host of url, or at this fact of the target')
+
+/** What the configuration of a responder says that acts on an agent, on the device of its target. */
+export const agentHost = z.strictObject({ ...sshHost, address_by: addressBy })
+export type AgentHost = z.infer<typeof agentHost>
+
+/** An agent, and the way to the device that it is on. */
+export type AgentOnDevice = {
+  readonly agent: string
+  readonly url: string
+}
+
+/** Kept with the plan of what a device is to remember as done under the effect's key. */
+export type OwnedByEffect = AgentOnDevice & {
+  /** The effect's key, at the time of the plan. */
+  readonly owner: string
+}
 
 /** An action of `host/cordon-host`, with its arguments: data, checked on the host. */
 export type HostRequest = { readonly do: string } & Readonly<Record<string, unknown>>
@@ -44,11 +60,8 @@ export function checkSshHost({ key, known_hosts }: SshHost): void {
   }
 }
 
-/** The way to the device of a target. @throws CordonError `RESPONDER_TARGET` if the device has no usable name */
-export function deviceUrl(
-  { url, address_by }: { readonly url: string; readonly address_by: z.infer<typeof addressBy> },
-  { kind, id, facts }: Target,
-): string {
+/** The way to the device of a target. */
+function deviceUrl({ url, address_by }: AgentHost, { kind, id, facts }: Target): string {
   if (address_by === 'url') return url
   const address = facts[address_by]?.split(', ')[0]
   if (address === undefined || !HOST_NAME.test(address)) {
@@ -60,19 +73,27 @@ export function deviceUrl(
 }
 
 /** Asks the one host that there is. With an address for each device there is none to ask. @throws as {@link execute} */
-export async function checkDevices(
-  host: SshHost & { readonly address_by: z.infer<typeof addressBy> },
-  timeout: number,
-  signal: AbortSignal,
-): Promise<void> {
+export async function checkDevices(host: AgentHost, timeout: number, signal: AbortSignal): Promise<void> {
   if (host.address_by === 'url') await execute(host, { do: 'ping' }, timeout, signal)
 }
 
-/** The agent that the target names. @throws CordonError `RESPONDER_TARGET` */
-export function agentOf({ kind, id, facts }: Target): string {
-  const agent = facts['gen_ai.agent.name']
-  if (agent === undefined) throw new CordonError('RESPONDER_TARGET', `${kind} ${id} lacks gen_ai.agent.name`)
-  return agent
+/** The agent that the target names, and where. @throws CordonError `RESPONDER_TARGET` if it names none, or the device has no usable name */
+export function agentOf(settings: AgentHost, target: Target): AgentOnDevice & { readonly hostname: string } {
+  const agent = target.facts['gen_ai.agent.name']
+  if (agent === undefined) throw new CordonError('RESPONDER_TARGET', `${target.kind} ${target.id} lacks gen_ai.agent.name`)
+  const url = deviceUrl(settings, target)
+  return { agent, url, hostname: new URL(url).hostname }
+}
+
+/** Asks the device of a plan to do one thing about the agent, under the effect's key. @throws as {@link execute} */
+export function askOfAgent(
+  settings: AgentHost,
+  what: string,
+  { agent, url, owner }: OwnedByEffect,
+  timeout: number,
+  { signal }: Pick<ResponderContext, 'signal'>,
+): Promise<JsonObject> {
+  return execute({ ...settings, url }, { do: what, agent, key: owner }, timeout, signal)
 }
 
 /**
