@@ -1,10 +1,10 @@
-import { CordonError } from '../../event/error.ts'
+import type { CordonError } from '../../event/error.ts'
 import { ALERTS_TEMPLATE } from './alert-archive.ts'
 import type { Elasticsearch } from './client.ts'
 import { PLACES } from './events.ts'
 import { eventsTemplate } from './events-template.ts'
 import { LEDGER_TEMPLATE } from './ledger-documents.ts'
-import { problemOf } from './problem.ts'
+import { problemOf, refusalOf } from './problem.ts'
 import { probeProfile } from './profile.ts'
 import { checkMark, dailyIndex, tryTemplate } from './templates.ts'
 
@@ -23,14 +23,4 @@ export async function refusalsOf(store: Elasticsearch, now: number): Promise<rea
   ]
   const found = await Promise.all([problemOf(store), ...trials.map(refusalOf)])
   return found.filter((error) => error !== undefined)
-}
-
-async function refusalOf(trial: Promise<void>): Promise<CordonError | undefined> {
-  try {
-    await trial
-    return undefined
-  } catch (error) {
-    if (error instanceof CordonError) return error
-    throw error
-  }
 }
