@@ -1,11 +1,13 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
-import { mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rename, rm } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { homedir, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
+import { lockDataFolder } from '../../../src/engine/data-folder.ts'
+import type { CordonError } from '../../../src/event/error.ts'
 
 /** A real server of another project, on loopback, with its data in a folder of its own. */
 export interface RealServer {
@@ -28,10 +30,9 @@ const CACHE = join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'cor
  */
 export async function cached(name: string, make: (work: string) => Promise<string>): Promise<string> {
   const place = join(CACHE, name)
-  const lock = `${place}.lock`
-  await mkdir(CACHE, { recursive: true })
   while (!existsSync(place)) {
-    if (!(await takes(lock))) {
+    const unlock = claimed(`${place}.lock`)
+    if (unlock === undefined) {
       await sleep(500)
       continue
     }
@@ -40,29 +41,19 @@ export async function cached(name: string, make: (work: string) => Promise<strin
       if (!existsSync(place)) await rename(await make(work), place)
     } finally {
       await rm(work, { recursive: true, force: true })
-      await rm(lock)
+      unlock()
     }
   }
   return place
 }
 
-/** Whether this process may go on. Who was killed has left its lock behind. */
-async function takes(lock: string): Promise<boolean> {
+/** How to give the claim back; undefined while another has it. */
+function claimed(folder: string): (() => void) | undefined {
   try {
-    await writeFile(lock, String(process.pid), { flag: 'wx' })
-    return true
-  } catch {
-    const holder = Number(await readFile(lock, 'utf8').catch(() => ''))
-    if (holder > 0 && !isAlive(holder)) await rm(lock, { force: true })
-    return false
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    return process.kill(pid, 0)
-  } catch {
-    return false
+    return lockDataFolder(folder)
+  } catch (error) {
+    if ((error as CordonError).code === 'DATA_IN_USE') return undefined
+    throw error
   }
 }
 
