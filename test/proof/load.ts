@@ -1,5 +1,4 @@
-import { setTimeout as sleep } from 'node:timers/promises'
-import kafkajs, { type Admin, type Message } from 'kafkajs'
+import kafkajs, { type Message } from 'kafkajs'
 import { Bundles } from '../../src/engine/rules/bundles.ts'
 import { stringifyJson } from '../../src/event/json.ts'
 import { openEmbeddedStreams } from '../../src/streams/embedded.ts'
@@ -7,7 +6,7 @@ import type { KafkaSettings } from '../../src/streams/kafka/settings.ts'
 import { topicOf } from '../../src/streams/kafka/topics.ts'
 import { openKafkaStreams, prepareTopics } from '../../src/streams/kafka.ts'
 import type { Streams } from '../../src/streams/log.ts'
-import { alterTopic, ownSettings } from '../kits/kafka-admin.ts'
+import { alterTopic } from '../kits/kafka-admin.ts'
 import { BEGIN } from './happenings.ts'
 import { type RecordedEntry, readRecord } from './record.ts'
 import type { ProofRules } from './rules.ts'
@@ -34,6 +33,7 @@ export async function loadEmbedded(folder: string, partitions: number, record: s
 }
 
 const REQUEST = 2_000
+const STAMPED_BY = 'message.timestamp.type'
 
 /**
  * Makes topics whose events log is the recorded one. While it is loaded the events topic takes the stamps that producers give; what is
@@ -48,12 +48,12 @@ export async function loadKafka(settings: KafkaSettings, record: string, rules: 
   try {
     await admin.connect()
     await producer.connect()
-    await stamp(admin, topic, 'CreateTime')
+    await alterTopic(admin, topic, { [STAMPED_BY]: 'CreateTime' })
     let count = 0
     for await (const entries of together(readRecord(record), () => ++count % REQUEST !== 0)) {
       await producer.send({ topic, acks: -1, messages: entries.map(messageOf) })
     }
-    await stamp(admin, topic, 'LogAppendTime')
+    await alterTopic(admin, topic, { [STAMPED_BY]: 'LogAppendTime' })
   } finally {
     await producer.disconnect()
     await admin.disconnect()
@@ -68,13 +68,6 @@ export async function loadKafka(settings: KafkaSettings, record: string, rules: 
 
 function messageOf({ partition, stamp: timestamp, value }: RecordedEntry): Message {
   return { key: '', partition, timestamp: String(timestamp), value: stringifyJson(value) }
-}
-
-/** Changes by what records of a topic are stamped. */
-async function stamp(admin: Admin, topic: string, by: 'CreateTime' | 'LogAppendTime'): Promise<void> {
-  const name = 'message.timestamp.type'
-  await alterTopic(admin, topic, { [name]: by })
-  while ((await ownSettings(admin, topic))[name] !== by) await sleep(50)
 }
 
 /** The bundles that the recorded events name. The first is the one that is active in the end: a node that starts has its files. */

@@ -10,7 +10,7 @@ import type { Diagnosis } from '../../src/engine/doctor/doctor.ts'
 import { type Engine, startEngine } from '../../src/engine/engine.ts'
 import type { Health } from '../../src/engine/health.ts'
 import { dailyIndex } from '../../src/stores/elasticsearch/templates.ts'
-import { administer, alterTopic } from '../kits/kafka-admin.ts'
+import { administer, alterTopic, deleteTopic } from '../kits/kafka-admin.ts'
 import { UNHEARD } from '../kits/observer.ts'
 import { until } from '../kits/site.ts'
 import { ELASTIC, startElasticsearch } from './servers/elasticsearch.ts'
@@ -147,7 +147,7 @@ describe.skipIf(kafka.server === undefined)(`the doctor of Kafka 4.4.0${kafka.no
 
   test('a topic that is missing', async () => {
     const topic = `${prefix}dead-letters`
-    await administer(kafka.server!.broker, (admin) => admin.deleteTopics({ topics: [topic] }))
+    await administer(kafka.server!.broker, (admin) => deleteTopic(admin, topic))
     await expectFault({
       check: 'kafka',
       code: 'STREAMS_TOPIC_MISSING',
