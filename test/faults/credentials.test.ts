@@ -1,3 +1,4 @@
+import { createHmac } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { CredentialSite, KEPT } from '../kits/credential-site.ts'
@@ -10,6 +11,18 @@ let site: CredentialSite
 const said: Written[] = []
 const states = new Map<string, string>()
 const asked = new Set<Manner>()
+/** What people answer by, without the address: only the message to each of them may have it. */
+const links: string[] = []
+const linksIn = (messages: readonly string[]) => [
+  ...new Set(
+    messages
+      .join(' ')
+      .matchAll(/\/approve\/([\w.~-]{40,})/g)
+      .map(([, token]) => token!),
+  ),
+]
+/** What was answered to webhooks. */
+const heard: number[] = []
 
 beforeAll(async () => {
   vendor = await EchoingVendor.start()
@@ -55,6 +68,8 @@ beforeAll(async () => {
   // What answers 500 opens breakers, behind which nothing is asked any more: it comes last.
   await live('refuses', 'complains', 'redirects', 'takes')
   await live('breaks')
+  links.push(...linksIn(vendor.bodies))
+  site.planted.push(...links.map((value) => ({ name: 'a link that a person answers by', value })))
   await crashed()
   await examined()
 }, 300_000)
@@ -75,21 +90,27 @@ async function started(...node: readonly string[]) {
   throw new Error(`it did not start: ${output()}`)
 }
 
+interface Addresses {
+  readonly ingest: string
+  readonly api: string
+}
+
 type Get = (path: string, key?: string) => Promise<string>
 
 /** A life of the node in which the vendor answers in one manner after the other. */
 async function live(...manners: readonly Manner[]): Promise<void> {
-  const { child, output, ended, ingest, api } = await started()
+  const { child, output, ended, ...addresses } = await started()
+  const { api } = addresses
   const get: Get = async (path, key = site.keys.api) =>
     (await fetch(`${api}${path}`, { headers: { authorization: `Bearer ${key}` } })).text()
-  for (const manner of manners) await suffered(manner, ingest, get)
+  for (const manner of manners) await suffered(manner, addresses, get)
   child.kill('SIGTERM')
   await ended
   said.push({ where: `output of the node (${manners.join()})`, bytes: output() })
 }
 
 /** Everything is done about a device, and everybody asks the node how it is. */
-async function suffered(manner: Manner, ingest: string, get: Get): Promise<void> {
+async function suffered(manner: Manner, { ingest, api }: Addresses, get: Get): Promise<void> {
   vendor.manner = manner
   const event = {
     '@timestamp': new Date().toISOString(),
@@ -115,7 +136,35 @@ async function suffered(manner: Manner, ingest: string, get: Get): Promise<void>
     await get(path, key)
     site.planted.push({ name, value: drawnFor(name) })
   }
+  await called(api)
   said.push({ where: 'doctor', bytes: (await site.command('doctor', '--config', 'cordon.yml')).output })
+}
+
+/**
+ * Vendors call with what the webhook's key should only sign by: where a signature belongs, in the address, and signed in the body as
+ * what a device has answered.
+ */
+async function called(api: string): Promise<void> {
+  for (const [responder, setting, header] of [
+    ['nanomdm-quarantine', 'webhook_key', 'x-hmac-signature'],
+    ['pagerduty-incident', 'webhook_secret', 'x-pagerduty-signature'],
+  ] as const) {
+    const { value } = site.planted.find(({ name }) => name === `${setting} of ${responder}`)!
+    const call = async (query: string, body: string, signature: string) => {
+      const response = await fetch(`${api}/hooks/${responder}${query}`, { method: 'POST', body, headers: { [header]: signature } })
+      heard.push(response.status)
+      said.push({ where: `answer to a webhook (${responder})`, bytes: Buffer.from(await response.text()) })
+    }
+    const xml = value.replaceAll('&', '&amp;')
+    const errors = `<key>ErrorChain</key><array><dict><key>LocalizedDescription</key><string>${xml}</string></dict></array>`
+    const list = `<plist version="1.0"><dict><key>Status</key><string>${xml}</string>${errors}</dict></plist>`
+    const answered = { udid: 'mdm-refuses', status: value, command_uuid: value, raw_payload: Buffer.from(list).toString('base64') }
+    const body = JSON.stringify({ topic: 'mdm.Connect', event_id: value, acknowledge_event: answered, [value]: value })
+    await call('', body, encodeURIComponent(value))
+    await call(`?key=${encodeURIComponent(value)}`, body, '')
+    const signed = createHmac('sha256', value).update(body)
+    await call('', body, responder === 'nanomdm-quarantine' ? signed.digest('base64') : `v1=${signed.digest('hex')}`)
+  }
 }
 
 /** Waits until everything that was asked for has been tried, or cannot be. */
@@ -191,6 +240,11 @@ describe('credentials', () => {
       expect.arrayContaining(['events-by-key', 'events-by-password']),
     )
     expect(states.size).toBeGreaterThan(MANNERS.length * 20)
+  })
+
+  test('are shown to the node in webhooks, and in links that people answer by', () => {
+    expect(links.length).toBeGreaterThan(0)
+    expect(heard).toEqual([403, 403, 200, 403, 403, 403])
   })
 
   test('would be found wherever they stood, as they are and encoded', () => {

@@ -87,7 +87,7 @@ export function bodies(start: number): string[] {
 }
 
 /** Resolves when so many devices, all by default, have their three effects, confirmed. */
-export async function settle({ site }: World, seconds = 45, devices = DEVICES.length): Promise<void> {
+export async function settle({ site }: World, seconds = 120, devices = DEVICES.length): Promise<void> {
   let states = 'none'
   await until('every effect confirmed', seconds, async () => {
     const actions = await site.read((node) => node.actions({ limit: 1_000 })).catch(() => [])

@@ -71,7 +71,7 @@ describe.skipIf(kafka.server === undefined || elasticsearch.server === undefined
       responder.process.kill('SIGKILL')
       await site.member('responder-2', 'respond')
       for (const body of all.slice(9)) await site.send('/v1/events', body)
-      await settle(given, 120)
+      await settle(given)
       expect(await outcome(given)).toEqual(alone)
     }, 400_000)
 

@@ -103,7 +103,7 @@ describe.skipIf(server === undefined)(`the engine on Elasticsearch 9.2.0${note}`
     await expect(cordon(given, 'alerts', 'list')).rejects.toMatchObject({ stderr: expect.stringContaining('LEDGER_MISSING') })
     const run = await given.site.start()
     for (const body of bodies(start)) await given.site.send('/v1/events', body)
-    await settle(given, 120)
+    await settle(given)
     expect(await outcome(given)).toEqual(embedded)
     expect(await checkOf(given, 'ledger')).toEqual({ name: 'ledger', status: 'ok' })
 
@@ -137,7 +137,7 @@ describe.skipIf(server === undefined)(`the engine on Elasticsearch 9.2.0${note}`
     expect(await checkOf(given, 'lag')).toMatchObject({ status: 'ok' })
     await expect(cordon(given, 'actions', 'list')).rejects.toMatchObject({ stderr: expect.stringContaining('STORE_UNREACHABLE') })
     await server!.start()
-    await settle(given, 120)
+    await settle(given)
     expect(await outcome(given)).toEqual(embedded)
   })
 
@@ -154,7 +154,7 @@ describe.skipIf(server === undefined)(`the engine on Elasticsearch 9.2.0${note}`
     // Detection does not wait for it.
     await says(given, 'lag', OK)
     await server!.addUser('newcomer', PASSWORD)
-    await settle(given, 120)
+    await settle(given)
     expect(await outcome(given)).toEqual(embedded)
     for (const check of Object.keys(places)) await says(given, check, OK)
   })
@@ -181,7 +181,7 @@ describe.skipIf(server === undefined)(`the engine on Elasticsearch 9.2.0${note}`
     for (const body of all.slice(6)) await given.site.send('/v1/events', body)
     for (const check of ['store', 'ledger']) await says(given, check, 'read-only')
     await block(null)
-    await settle(given, 120)
+    await settle(given)
     expect(await outcome(given)).toEqual(embedded)
     const sent = all.flatMap((body) => body.split('\n')).length
     await until('every event stored', 60, async () => {

@@ -151,7 +151,7 @@ describe.skipIf(server === undefined)(`the engine on Kafka 4.4.0${note}`, () => 
     await server!.kill()
     await server!.start()
     await sending
-    await settle(given, 120)
+    await settle(given)
     expect(await outcome(given)).toEqual(embedded)
   }, 300_000)
 })

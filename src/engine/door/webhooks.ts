@@ -1,4 +1,5 @@
 import { digest } from '../../event/id.ts'
+import { valueWithoutSecrets, withoutSecrets } from '../../event/secrets.ts'
 import type { IncidentWord, Receipt } from '../../responders/responder.ts'
 import type { Link } from '../../response/vendor.ts'
 import { linesOf } from '../../sources/lines.ts'
@@ -49,12 +50,13 @@ export function webhooks(links: readonly Link[], keep: Webhooks['keep'], now: ()
 
 type Headers = Readonly<Record<string, string>>
 
+/** A vendor that says what we gave it, or what a device shows of it, is heard without it: what is heard is kept. */
 function heardBy({ name, connected }: Link, body: Uint8Array, headers: Headers, now: number): Heard {
-  return {
+  return valueWithoutSecrets({
     responder: name,
     receipts: connected.receive?.(body, headers) ?? [],
     words: connected.hear?.(body, headers, now) ?? [],
-  }
+  })
 }
 
 function overhears(link: Link, body: Uint8Array, headers: Headers, now: number): Heard[] {
@@ -74,6 +76,7 @@ export async function takeReports(intake: Intake, link: Link | undefined, body: 
   const source = link?.responder.reports
   if (link === undefined || source === undefined) return
   const framer = intake.framer(source)
-  const records = [...linesOf(Buffer.from(body)).flatMap((line) => framer.push(line, 0)), ...framer.flush()]
+  const said = Buffer.from(withoutSecrets(Buffer.from(body).toString('utf8')))
+  const records = [...linesOf(said).flatMap((line) => framer.push(line, 0)), ...framer.flush()]
   await intake.accept({ sender: `webhook:${link.name}`, source, transport: 'webhook', bodyHash: digest(body), records })
 }
