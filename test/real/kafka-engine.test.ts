@@ -10,6 +10,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { LOGS } from '../../src/streams/log.ts'
 import { bodies, closeAll, DEVICES, outcome, settle, uninterrupted, type World, world } from '../kits/fleet.ts'
 import { administer, alterTopic } from '../kits/kafka-admin.ts'
+import { filesBelow, leaks } from '../kits/planted.ts'
 import { until } from '../kits/site.ts'
 import { startKafka, USERS } from './servers/kafka.ts'
 import { realOrSkip } from './servers/server.ts'
@@ -137,10 +138,11 @@ describe.skipIf(server === undefined)(`the engine on Kafka 4.4.0${note}`, () => 
     await cordon(given, 'topics')
     const run = await given.site.start('alert-committed:2')
     const restarted = run.exited.then(() => given.site.start())
+    const said: string[] = []
     const all = bodies(start)
     for (const body of all.slice(0, 9)) await given.site.send('/v1/events', body)
     expect(await Promise.race([run.exited.then(() => 'killed'), sleep(30_000, 'never killed')])).toBe('killed')
-    await restarted
+    const second = await restarted
     await server!.kill()
     const sending = (async () => {
       for (const body of all.slice(9)) await given.site.send('/v1/events', body)
@@ -148,10 +150,18 @@ describe.skipIf(server === undefined)(`the engine on Kafka 4.4.0${note}`, () => 
     await says(given, 'no Kafka broker answers')
     await server!.start('another')
     await says(given, 'check streams.sasl')
+    said.push(JSON.stringify(await given.site.get('/health')), (await cordon(given, 'doctor').catch((error) => error)).stdout)
     await server!.kill()
     await server!.start()
     await sending
     await settle(given)
     expect(await outcome(given)).toEqual(embedded)
+    // S6: who Cordon is to the brokers stands in no file and is said by nobody, also while they refuse it.
+    said.push(run.stderr(), second.stderr(), (await cordon(given, 'topics', '--check')).stdout)
+    const password = [{ name: 'the password of Kafka', value: USERS.plain.password }]
+    const written = [...filesBelow(given.site.folder), ...said.map((text) => ({ where: 'what was said', bytes: Buffer.from(text) }))]
+    expect(said.join()).toContain('streams.sasl')
+    expect(leaks(password, written)).toEqual([])
+    expect(leaks(password, filesBelow(files))).toHaveLength(1)
   }, 300_000)
 })

@@ -10,8 +10,8 @@ const VERSION = '4.4.0'
 
 /** Users of the listener that asks who one is, by mechanism. */
 export const USERS = {
-  plain: { username: 'cordon', password: 'plain-secret' },
-  scram: { username: 'cordon', password: 'scram-secret' },
+  plain: { username: 'cordon', password: 'plain-7Rk2mV9xQ4tZbN6c' },
+  scram: { username: 'cordon', password: 'scram-3Hf8wL5yPd1sJv0e' },
 } as const
 
 /** A single broker that is also its own controller, on loopback, whose data outlive its process. */
