@@ -167,7 +167,7 @@ describe.skipIf(kafka.server === undefined || elasticsearch.server === undefined
 
     test('loses nothing and does nothing twice while Elasticsearch is away; detection goes on', async () => {
       const servers = { kafka: kafka.server!, elasticsearch: elasticsearch.server! }
-      const { figures, differences } = await storeAway(servers, { start, seconds: 60, rate: 200 }, alone, () => {})
+      const { figures, differences } = await storeAway(servers, { start, seconds: 120, rate: 200 }, alone, () => {})
       expect(differences.slice(0, 3)).toEqual([])
       expect(figures['entries that waited']).toBeGreaterThan(1_000)
       console.info(figures)
