@@ -37,6 +37,39 @@ describe('a request', () => {
     expect(effect).toMatchObject({ state: 'CONFIRMED', times: { accepted: START, confirmed: START + 5 * MINUTE } })
   })
 
+  test('whose audit took long is not sent, because its lease may end under way, but tried again', async () => {
+    const { site, rule, mdm } = setUp()
+    let isSlow = true
+    site.audit = {
+      problem: () => undefined,
+      written: async () => {
+        if (isSlow) site.now += 5_000
+      },
+    }
+    await site.alert(alertOn('d1', rule))
+    await site.dispatcher.drain()
+    expect(await only(site)).toMatchObject({ state: 'RETRY_AT', reason: 'not sent: the audit log took 5000 ms to be written' })
+    expect(mdm.requests).toEqual([])
+    isSlow = false
+    await site.passTo(site.now + MINUTE)
+    expect((await only(site)).state).toBe('CONFIRMED')
+    expect(mdm.acts).toHaveLength(1)
+  })
+
+  test('is not sent for a device that is protected since it was claimed', async () => {
+    const { site, rule, mdm } = setUp()
+    const { connected } = site.links.find(({ responder }) => responder.verb === 'quarantine_device')!
+    const plan = connected.plan.bind(connected)
+    connected.plan = async (...given) => {
+      site.policy = { ...site.policy, protected: { ...site.policy.protected, devices: ['d1'] } }
+      return plan(...given)
+    }
+    await site.alert(alertOn('d1', rule))
+    await site.run()
+    expect(await only(site)).toMatchObject({ state: 'DENIED', reason: 'device d1 is protected: protected.yml names d1' })
+    expect(mdm.requests).toEqual([])
+  })
+
   test('that the vendor puts off is spaced as it asks', async () => {
     const { site, rule, mdm } = setUp()
     mdm.faults = ['busy', 'busy']

@@ -81,11 +81,11 @@ function refusal(effect: Effect, guard: Guard, limit: Limit, fleet: number, now:
   const known = remembered.find(([other]) => other === key)?.[1]
   const current: Reached =
     known !== undefined && known.since > now - limit.per ? known : { since: now, effect: effect.id, reason, count: 0, targets: [] }
-  const grown = {
-    ...current,
-    count: current.count + 1,
-    targets: current.targets.length < NAMED ? [...current.targets, entityName(effect.target)] : current.targets,
-  }
+  const name = entityName(effect.target)
+  // One that is detected again while it is held meets the limit again.
+  const grown = current.targets.includes(name)
+    ? current
+    : { ...current, count: current.count + 1, targets: current.targets.length < NAMED ? [...current.targets, name] : current.targets }
   return {
     event: 'hold',
     reason,

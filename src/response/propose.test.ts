@@ -12,6 +12,7 @@ import {
   grantFor,
   HOUR,
   MINUTE,
+  part,
   policyWith,
   quarantines,
   ruleWith,
@@ -191,6 +192,24 @@ describe('an effect', () => {
     await site.alert(alertOn('d1', rule, { key: '2' }))
     await site.run()
     expect(await effectsOf(site)).toEqual(['create_incident 1 CONFIRMED', 'quarantine_device 1 CONFIRMED'])
+  })
+
+  test('that waits for approval is asked for by the rule that is granted it, once that detects the same', async () => {
+    const first = ruleWith({ response: [{ do: 'quarantine_device' }] })
+    const other = { ...ruleWith({ response: [{ do: 'quarantine_device' }] }, [part('rule', 'another')]), id: 'another', title: 'Another' }
+    let loaded = first
+    const mdm = new FakeVendor(() => START, true)
+    const links = [mdm.link('mdm', 'quarantine_device', 'device')]
+    const policy = policyWith([{ ...grantFor(first), pinned: [] }, grantFor(other)])
+    const shared = new Site(links, () => loaded, policy)
+    sites.push(shared)
+    await shared.alert(alertOn('d1', first))
+    await shared.run()
+    expect(await shared.ledger.effects({ limit: 9 })).toMatchObject([{ state: 'AWAITING_APPROVAL', rule: { id: first.id } }])
+    loaded = other
+    await shared.alert(alertOn('d1', other, { key: '2' }))
+    await shared.run()
+    expect(await shared.ledger.effects({ limit: 9 })).toMatchObject([{ state: 'CONFIRMED', rule: { id: 'another', title: 'Another' } }])
   })
 
   test('waits until the alert is final', async () => {

@@ -136,11 +136,14 @@ async function proposeOne(recording: Recording, configured: Configured, target: 
   }
   const epoch = (latest?.epoch ?? 0) + 1
   const { alert, incident } = proposal
-  const rule = { id: alert.rule.id, title: alert.rule.title, hash: alert.rule.hash, level: alert.rule.level }
-  const effect = newEffect(configured, target, epoch, { rule, event: alert.time, incident }, recording.now)
+  const effect = newEffect(configured, target, epoch, { rule: ruleOf(alert), event: alert.time, incident }, recording.now)
   const { opinion } = proposal
   const recorded = opinion === undefined ? effect : { ...effect, opinion }
   await recording.effect(undefined, decided(recorded, proposal, recording.now))
+}
+
+function ruleOf({ rule: { id, title, hash, level } }: AlertRevision): Effect['rule'] {
+  return { id, title, hash, level }
 }
 
 /** Whether a detection opens another epoch beside what there is. */
@@ -167,7 +170,7 @@ async function attach(recording: Recording, latest: Effect, proposal: Proposal):
   const held = incident === undefined ? latest : await recording.hold(latest, incident)
   if (!fresh) return
   if (decision !== 'granted') return askAnew(recording, held, proposal)
-  const retried = retry(held, recording.now)
+  const retried = retry(held, ruleOf(proposal.alert), recording.now)
   if (retried !== held) await recording.effect(held, retried)
 }
 
@@ -179,8 +182,10 @@ async function askAnew(recording: Recording, effect: Effect, { alert, context, r
   await recording.warn('APPROVAL_ASKED', asked, `${nounOf(asked)} waits for approval anew, because its rule has changed.`)
 }
 
-function retry(effect: Effect, now: number): Effect {
-  if (effect.state === 'AWAITING_APPROVAL') return apply(effect, 'grant', 'its rule was granted anew', { approval: undefined, dueAt: now })
+function retry(effect: Effect, rule: Effect['rule'], now: number): Effect {
+  // From here on it is asked for by the rule that is granted it, which need not be the one that people were asked about.
+  if (effect.state === 'AWAITING_APPROVAL')
+    return apply({ ...effect, rule }, 'grant', `granted to ${rule.title}, which detected it again`, { approval: undefined, dueAt: now })
   if (effect.state === 'HELD') return apply(effect, 'release', 'detected again', { dueAt: now })
   if (effect.state === 'CONFIRMED' && effect.expires !== undefined && effect.expiry !== undefined) {
     const expires = now + effect.expiry.after

@@ -5,7 +5,7 @@ import type { ApprovalLink, CaseFile, IncidentBrief, Observation, Plan } from '.
 import { approvalProblem, isAlone } from './approval.ts'
 import { type Effect, effectId, isTelling, NEVER, subjectOf } from './effect.ts'
 import { tellEverybody, unanswered } from './escalation.ts'
-import { type Fleet, judge, stopped } from './guards.ts'
+import { type Fleet, type Guard, judge, stopped } from './guards.ts'
 import {
   accepted,
   attempted,
@@ -207,15 +207,27 @@ export class Runner {
     return undefined
   }
 
-  /** Writes the attempt, unless the kill switch was thrown while it was planned: a vendor may take long to say what it would do. */
+  /** Writes the attempt, unless the guards say otherwise now: a vendor may take long to say what it would do. */
   async #attempt(claimed: Effect, plan: Plan): Promise<Effect | undefined> {
     return record(this.#ports, async (recording) => {
       const current = await this.#owned(recording, claimed)
       if (current === undefined) return undefined
-      const stop = stopped(current, await recording.read.guard())
+      const guard = await recording.read.guard()
+      if (this.#isDenied(current, guard, recording.now)) {
+        const reason = 'what policy says of it has changed while it was planned'
+        return recording.effect(current, apply(current, 'abandon', reason, { lease: undefined, dueAt: recording.now }))
+      }
+      const stop = stopped(current, guard)
       const next = stop === undefined ? attempted(current, { plan, ...this.#lease() }, this.#terms()) : held(current, stop)
       return recording.effect(current, next)
     })
+  }
+
+  /** Whether a claim of it would be denied now. */
+  #isDenied(effect: Effect, guard: Guard, now: number): boolean {
+    const policy = this.#ports.policy()
+    if (approvalProblem(effect, policy.approvals, this.#ports.ruleInForce(effect.rule.id), now) !== undefined) return true
+    return judge(effect, guard, policy, this.#ports.fleet(), now).event === 'deny'
   }
 
   async #send(claimed: Effect): Promise<void> {
@@ -225,7 +237,7 @@ export class Runner {
     const sent = await this.#attempt(claimed, plan.value)
     if (sent?.state !== 'SENT') return
     await this.#ports.probe('attempt-written')
-    const unaudited = isTelling(sent) ? undefined : await this.#ports.audit.written().catch(messageOf)
+    const unaudited = isTelling(sent) ? undefined : await this.#audited(sent)
     if (unaudited !== undefined) {
       return this.#settle(sent, (effect) => notSent(effect, { kind: 'retry', reason: `not sent: ${unaudited}` }, this.#terms()))
     }
@@ -235,6 +247,16 @@ export class Runner {
     const taken = await this.#mine(sent, (effect) => amend(accepted(effect, answer.value, this.#terms()), this.#lease()))
     await this.#ports.probe('accepted')
     if (taken !== undefined) await this.#confirm(taken)
+  }
+
+  /**
+   * Resolves when the attempt is in the audit log; otherwise with why it may not be sent. A request that began late could still be under
+   * way when its lease has ended and another node looks, and the kill switch may be on by then.
+   */
+  async #audited({ attempt }: Effect): Promise<string | undefined> {
+    const problem = await this.#ports.audit.written().catch(messageOf)
+    const waited = this.#ports.now() - (attempt?.at ?? 0)
+    return problem ?? (waited < REQUEST_MARGIN / 2 ? undefined : `the audit log took ${waited} ms to be written`)
   }
 
   async #confirm(effect: Effect): Promise<void> {

@@ -57,7 +57,7 @@ function through(options: { readonly method?: string; readonly path: string; rea
 function raw(text: Buffer): Promise<void> {
   const { hostname, port: proxyPort } = new URL(squid!.url)
   return new Promise((done, fail) => {
-    const socket = connect(Number(proxyPort), hostname, () => socket.end(text))
+    const socket = connect(Number(proxyPort), hostname, () => socket.write(text))
     socket.resume().on('close', done).on('error', fail)
   })
 }

@@ -20,9 +20,8 @@ export interface GeminiCli {
 export async function installGeminiCli(): Promise<GeminiCli> {
   const folder = mkdtempSync(join(tmpdir(), 'cordon-gemini-'))
   chmodSync(folder, 0o755)
-  await run('npm', ['install', '--ignore-scripts', '--omit=optional', '--no-audit', '--no-fund', '--prefix', folder, PACKAGE], {
-    timeout: 180_000,
-  })
+  const options = ['--ignore-scripts', '--omit=optional', '--prefer-offline', '--no-audit', '--no-fund', '--fetch-retries=5']
+  await run('npm', ['install', ...options, '--prefix', folder, PACKAGE], { timeout: 500_000 })
   return {
     script: join(folder, 'node_modules', '@google', 'gemini-cli', 'bundle', 'gemini.js'),
     home(owner, collectorPort) {
