@@ -76,6 +76,9 @@ describe('limits', () => {
     const { site, rule, mdm, pager } = setUp({ most: 2 })
     await site.alert(...Array.from({ length: 30 }, (_, n) => alertOn(`d${n}`, rule)))
     await site.passTo(START + 5_000)
+    // Detected again while it is held: still one.
+    await site.alert(alertOn('d3', rule, { key: 'again' }))
+    await site.passTo(START + 6_000)
     expect(site.notices('LIMIT_REACHED')).toEqual([])
     const before = pager.requests.length
     await site.restart()
