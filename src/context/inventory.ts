@@ -157,11 +157,16 @@ export class Inventory {
     return owned.length === 1 ? { device: owned[0]!, by: 'owner' } : undefined
   }
 
+  /** The user with this id, name, alias or e-mail address; case does not matter. */
+  userNamed(id: string): User | undefined {
+    return this.userByName.get(fold(id))
+  }
+
   /** The user of an event, by `user.email`, `user.name`, `user.id`. */
   userFor(ecs: JsonObject): User | undefined {
     for (const path of USER_NAMES) {
       const id = getText(ecs, path)
-      const user = id === undefined ? undefined : this.userByName.get(fold(id))
+      const user = id === undefined ? undefined : this.userNamed(id)
       if (user !== undefined) return user
     }
     return undefined

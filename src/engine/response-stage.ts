@@ -106,7 +106,12 @@ function time(change: Change, metrics: Metrics): void {
 }
 
 export function fleetOf(inventory: Inventory): Fleet {
-  return { asset: (id) => assetOf(inventory, id), size: inventory.devices.length, asOf: inventory.observed }
+  return {
+    asset: (id) => assetOf(inventory, id),
+    namesOf: (id) => namesOf(inventory, id),
+    size: inventory.devices.length,
+    asOf: inventory.observed,
+  }
 }
 
 function assetOf(inventory: Inventory, id: string): Asset | undefined {
@@ -122,4 +127,9 @@ function assetOf(inventory: Inventory, id: string): Asset | undefined {
     ...(name === undefined ? {} : { name }),
     ...(owner === undefined ? {} : { owner }),
   }
+}
+
+function namesOf(inventory: Inventory, userId: string): readonly string[] | undefined {
+  const user = inventory.userNamed(userId)
+  return user && [user.id, user.name, user.email, ...user.aliases].filter((name) => name !== undefined)
 }

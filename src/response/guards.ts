@@ -47,6 +47,8 @@ export interface Asset {
 export interface Fleet {
   /** The device of this id, or undefined where the inventory has none. */
   asset(deviceId: string): Asset | undefined
+  /** All that the inventory calls the user of this id, or undefined where it has none. */
+  namesOf(userId: string): readonly string[] | undefined
   /** Devices that it has. */
   readonly size: number
   /** When it was brought up to date last, in milliseconds since the epoch. */
@@ -86,8 +88,9 @@ export function stopped(effect: Effect, { stopped }: Guard): string | undefined 
 function protectedBy(effect: Effect, list: Protected, fleet: Fleet, now: number): string | undefined {
   const { kind, id, facts } = effect.target
   const asset = kind === 'device' ? fleet.asset(id) : undefined
-  if (kind === 'device' && (effect.class === 'contain' || effect.class === 'destroy')) {
-    if (asset === undefined) return `device ${id} is not in the inventory, and what is unknown counts as protected`
+  const names = kind === 'user' ? fleet.namesOf(id) : undefined
+  if ((kind === 'device' || kind === 'user') && (effect.class === 'contain' || effect.class === 'destroy')) {
+    if ((asset ?? names) === undefined) return `${kind} ${id} is not in the inventory, and what is unknown counts as protected`
     if (list.staleAfter !== undefined && now - fleet.asOf > list.staleAfter)
       return `the inventory was last brought up to date at ${formatTime(fleet.asOf)}: that is too long ago to know what is protected`
   }
@@ -101,7 +104,7 @@ function protectedBy(effect: Effect, list: Protected, fleet: Fleet, now: number)
   const hit =
     (kind === 'device' && among(list.devices, id, asset?.name)) ||
     among(list.groups, ...(asset?.groups ?? [])) ||
-    among(list.owners, asset?.owner, facts['user.name'], facts['user.email'], ...(kind === 'user' ? [id] : []))
+    among(list.owners, asset?.owner, facts['user.name'], facts['user.email'], ...(names ?? []), ...(kind === 'user' ? [id] : []))
   return hit ? `${kind} ${id} is protected: protected.yml names ${hit}` : undefined
 }
 
