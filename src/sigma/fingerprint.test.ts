@@ -90,24 +90,27 @@ name: s
 logsource: {category: test}
 detection: {s: {k: v}, condition: s}
 `
-const over = (correlation: string, filter = FILTER) =>
+const over = (correlation: string, filter = FILTER, extension = '') =>
   loadClean([
     RULE,
     LIST,
     filter,
     NEEDED,
-    `title: C\nid: 00000000-0000-4000-8000-000000000004\nlevel: high\ncorrelation: {rules: [r, s], group-by: [u], timespan: 1m, ${correlation}}\n`,
+    `title: C\nid: 00000000-0000-4000-8000-000000000004\nlevel: high\ncorrelation: {rules: [r, s], group-by: [u], timespan: 1m, ${correlation}}\n${extension}`,
   ]).correlations[0]!
 
-test.each([
+test.each<[string, string, boolean, string?]>([
   ['that another rule did not match', 'type: temporal, condition: s and not r', true],
   ['for few events', 'type: event_count, condition: {lte: 3}', true],
   ['for just so many', 'type: value_count, condition: {field: f, eq: 2}', true],
   ['for many events', 'type: event_count, condition: {gte: 3}', false],
   ['that both matched', 'type: temporal', false],
-])('an exclusion added under a correlation that asks %s', (_, correlation, isChange) => {
+  ['for what a sequence lacks', 'type: value_count, condition: {field: n, gte: 2}', true, 'x-cordon: {gaps: {wait: 10s}}\n'],
+])('an exclusion added under a correlation that asks %s', (_, correlation, isChange, extension = '') => {
   const added = FILTER.replace('[1, 2]', '[1, 2, 3]')
-  const hashes = [over(correlation), over(correlation, added)].map(({ parts }) => parts.find(({ kind }) => kind === 'filter')!.hash)
+  const hashes = [over(correlation, FILTER, extension), over(correlation, added, extension)].map(
+    ({ parts }) => parts.find(({ kind }) => kind === 'filter')!.hash,
+  )
   expect(hashes[0] !== hashes[1]).toBe(isChange)
 })
 

@@ -50,10 +50,14 @@ export function strictPart(part: RulePart): RulePart {
   return exclusions === undefined ? part : { ...rest, hash: digest(canonicalJson(exclusions)) }
 }
 
-/** Whether a correlation can only fire on less where events are left out: not where it asks for few of them, for none, or for the first. */
+/**
+ * Whether a correlation can only fire on less where events are left out: not where it asks for few of them, for none, for the first, or for
+ * those that a sequence lacks.
+ */
 export function firesOnLess({ bounds, expression, extension }: Pick<CorrelationRule, 'bounds' | 'expression' | 'extension'>): boolean {
   const lowest = bounds.every(({ operator }) => operator === 'gt' || operator === 'gte')
-  return lowest && !negates(expression) && extension.silence === undefined && extension.firstSeen === undefined
+  const { silence, firstSeen, gaps } = extension
+  return lowest && !negates(expression) && silence === undefined && firstSeen === undefined && gaps === undefined
 }
 
 export function listPart({ name, title, entries }: ValueList): RulePart {
