@@ -176,6 +176,10 @@ export class Inventory {
 export const DEVICE_NAMES = ['device.id', 'host.id', 'host.name', 'host.hostname']
 export const USER_NAMES = ['user.email', 'user.name', 'user.id']
 
+/** All that the inventory calls a user. */
+export const namesOfUser = ({ id, email, name, aliases }: User): readonly string[] =>
+  [id, email, name, ...aliases].filter((one) => one !== undefined)
+
 const fold = (text: string) => text.toLowerCase()
 
 const namesOf = (device: Device) =>

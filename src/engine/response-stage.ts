@@ -1,4 +1,4 @@
-import type { Inventory } from '../context/inventory.ts'
+import { type Inventory, namesOfUser } from '../context/inventory.ts'
 import type { AlertRevision } from '../detectors/alert.ts'
 import { alertsWorker } from '../response/alerts-worker.ts'
 import { Dispatcher } from '../response/dispatcher.ts'
@@ -108,7 +108,10 @@ function time(change: Change, metrics: Metrics): void {
 export function fleetOf(inventory: Inventory): Fleet {
   return {
     asset: (id) => assetOf(inventory, id),
-    namesOf: (id) => namesOf(inventory, id),
+    namesOf: (id) => {
+      const user = inventory.userNamed(id)
+      return user && namesOfUser(user)
+    },
     size: inventory.devices.length,
     asOf: inventory.observed,
   }
@@ -127,9 +130,4 @@ function assetOf(inventory: Inventory, id: string): Asset | undefined {
     ...(name === undefined ? {} : { name }),
     ...(owner === undefined ? {} : { owner }),
   }
-}
-
-function namesOf(inventory: Inventory, userId: string): readonly string[] | undefined {
-  const user = inventory.userNamed(userId)
-  return user && [user.id, user.name, user.email, ...user.aliases].filter((name) => name !== undefined)
 }

@@ -4,6 +4,7 @@ import { dirname } from 'node:path'
 import { auditFiles } from '../../audit/files.ts'
 import { openAuditLog } from '../../audit/log.ts'
 import { Seals } from '../../audit/seals.ts'
+import { namesOfUser } from '../../context/inventory.ts'
 import { Person } from '../../privacy/person.ts'
 import type { Elasticsearch } from '../../stores/elasticsearch/client.ts'
 import { dropReplaced, replacedIndices, rewriteIndices } from '../../stores/elasticsearch/erasure.ts'
@@ -46,7 +47,7 @@ type Stores = Omit<Erasure, 'pseudonym' | 'left'>
 export async function erasePerson(config: Config, name: string, by: string, { dryRun }: { readonly dryRun: boolean }): Promise<Erasure> {
   const paths = dataPaths(config.data)
   const known = readInventory(config.inventory).userFor({ user: { name } })
-  const names = [known?.id, known?.email, known?.name, ...(known?.aliases ?? [])].filter((one) => one !== undefined)
+  const names = known === undefined ? [] : namesOfUser(known)
   const person = new Person([known?.id ?? name, name, ...names], saltOf(paths.pseudonymSalt, dryRun))
   const isNamedIn = (text: string) => person.replaced(text) !== text
   // The logs open only where the node has run, and tell so.
