@@ -93,7 +93,7 @@ export class Inventory {
     this.users = contents.users
     this.labels = new Labels(contents.labels, source, observed)
     for (const device of contents.devices) {
-      for (const key of namesOf(device)) this.deviceByName.set(key, device)
+      for (const key of namesOfDevice(device)) this.deviceByName.set(fold(key), device)
       for (const held of device.addresses) {
         const key = canonicalAddress(held.address)
         this.devicesByAddress.set(key, [...(this.devicesByAddress.get(key) ?? []), { ...held, device }])
@@ -180,10 +180,11 @@ export const USER_NAMES = ['user.email', 'user.name', 'user.id']
 export const namesOfUser = ({ id, email, name, aliases }: User): readonly string[] =>
   [id, email, name, ...aliases].filter((one) => one !== undefined)
 
-const fold = (text: string) => text.toLowerCase()
+/** All that the inventory calls a device. */
+export const namesOfDevice = ({ id, name, mdm_id: mdm, aliases }: Device): readonly string[] =>
+  [id, name, mdm, ...aliases].filter((one) => one !== undefined)
 
-const namesOf = (device: Device) =>
-  new Set([device.id, device.name, device.mdm_id, ...device.aliases].filter((key) => key !== undefined).map(fold))
+const fold = (text: string) => text.toLowerCase()
 
 function canonicalAddress(text: string): string {
   return ipaddr.isValid(text) ? ipaddr.process(text).toString() : text
@@ -208,7 +209,7 @@ function refuseDuplicates({ data: { devices, users }, at: where }: Settings<z.in
   }
   refuse(
     'device',
-    devices.map((device) => [...namesOf(device)]),
+    devices.map((device) => [...new Set(namesOfDevice(device).map(fold))]),
   )
   refuse(
     'user',

@@ -1,4 +1,4 @@
-import { type Inventory, namesOfUser } from '../context/inventory.ts'
+import { type Inventory, namesOfDevice, namesOfUser } from '../context/inventory.ts'
 import type { AlertRevision } from '../detectors/alert.ts'
 import { alertsWorker } from '../response/alerts-worker.ts'
 import { Dispatcher } from '../response/dispatcher.ts'
@@ -108,9 +108,9 @@ function time(change: Change, metrics: Metrics): void {
 export function fleetOf(inventory: Inventory): Fleet {
   return {
     asset: (id) => assetOf(inventory, id),
-    namesOf: (id) => {
-      const user = inventory.userNamed(id)
-      return user && namesOfUser(user)
+    person: (name) => {
+      const user = inventory.userNamed(name)
+      return user && { names: namesOfUser(user), groups: user.groups }
     },
     size: inventory.devices.length,
     asOf: inventory.observed,
@@ -123,11 +123,11 @@ function assetOf(inventory: Inventory, id: string): Asset | undefined {
   const { name, owner, groups, protected: isProtected, mdm_id: mdm, addresses } = device
   return {
     id: device.id,
+    names: namesOfDevice(device),
     groups,
     protected: isProtected,
     known: { 'device.mdm.id': mdm, 'device.name': name },
     addresses,
-    ...(name === undefined ? {} : { name }),
     ...(owner === undefined ? {} : { owner }),
   }
 }

@@ -22,7 +22,12 @@ function unconnected(links: readonly Configured[]): readonly Configured[] {
 
 async function suppose(alerts: readonly AlertRevision[], { site, rule }: ReturnType<typeof setUp>, changes: Partial<Supposed> = {}) {
   const ledger = openMemoryLedger()
-  const fleet = { asset: (id: string) => site.assets(id), namesOf: (id: string) => [id], size: site.fleetSize, asOf: START }
+  const fleet = {
+    asset: (id: string) => site.assets(id),
+    person: (id: string) => ({ names: [id], groups: [] }),
+    size: site.fleetSize,
+    asOf: START,
+  }
   const responders = unconnected(site.links)
   const would = await counterfactual(alerts, {
     ledger,

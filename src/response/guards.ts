@@ -33,7 +33,8 @@ export const EMPTY_GUARD: Guard = { version: 0, reservations: [] }
 /** What the inventory knows of a device. */
 export interface Asset {
   readonly id: string
-  readonly name?: string
+  /** All that it is called. */
+  readonly names?: readonly string[]
   readonly groups?: readonly string[]
   readonly owner?: string
   readonly protected?: boolean
@@ -43,12 +44,19 @@ export interface Asset {
   readonly addresses?: readonly { readonly address: string; readonly from: number; readonly until: number }[]
 }
 
+/** What the inventory knows of a user. */
+export interface Person {
+  /** All that they are called. */
+  readonly names: readonly string[]
+  readonly groups: readonly string[]
+}
+
 /** What the inventory says of the fleet. */
 export interface Fleet {
   /** The device of this id, or undefined where the inventory has none. */
   asset(deviceId: string): Asset | undefined
-  /** All that the inventory calls the user of this id, or undefined where it has none. */
-  namesOf(userId: string): readonly string[] | undefined
+  /** The user whom the inventory calls this, or undefined where it has none. */
+  person(name: string): Person | undefined
   /** Devices that it has. */
   readonly size: number
   /** When it was brought up to date last, in milliseconds since the epoch. */
@@ -88,9 +96,9 @@ export function stopped(effect: Effect, { stopped }: Guard): string | undefined 
 function protectedBy(effect: Effect, list: Protected, fleet: Fleet, now: number): string | undefined {
   const { kind, id, facts } = effect.target
   const asset = kind === 'device' ? fleet.asset(id) : undefined
-  const names = kind === 'user' ? fleet.namesOf(id) : undefined
   if ((kind === 'device' || kind === 'user') && (effect.class === 'contain' || effect.class === 'destroy')) {
-    if ((asset ?? names) === undefined) return `${kind} ${id} is not in the inventory, and what is unknown counts as protected`
+    if ((asset ?? (kind === 'user' ? fleet.person(id) : undefined)) === undefined)
+      return `${kind} ${id} is not in the inventory, and what is unknown counts as protected`
     if (list.staleAfter !== undefined && now - fleet.asOf > list.staleAfter)
       return `the inventory was last brought up to date at ${formatTime(fleet.asOf)}: that is too long ago to know what is protected`
   }
@@ -101,10 +109,13 @@ function protectedBy(effect: Effect, list: Protected, fleet: Fleet, now: number)
   if (moved !== undefined)
     return `device ${id} was detected with device.ip ${moved}, and the inventory does not say that it has that address now: it may be another device's`
   if (asset?.protected === true) return `device ${id} is marked protected in the inventory`
+  // Whoever owns it, and whoever acted: each by any name that they have.
+  const people = [asset?.owner, kind === 'user' ? id : undefined, facts['user.id'], facts['user.name'], facts['user.email']]
+  const persons = people.flatMap((name) => (name === undefined ? [] : (fleet.person(name) ?? { names: [name], groups: [] })))
   const hit =
-    (kind === 'device' && among(list.devices, id, asset?.name)) ||
-    among(list.groups, ...(asset?.groups ?? [])) ||
-    among(list.owners, asset?.owner, facts['user.name'], facts['user.email'], ...(names ?? []), ...(kind === 'user' ? [id] : []))
+    (kind === 'device' && among(list.devices, id, ...(asset?.names ?? []))) ||
+    among(list.groups, ...(asset?.groups ?? []), ...persons.flatMap(({ groups }) => groups)) ||
+    among(list.owners, ...people, ...persons.flatMap(({ names }) => names))
   return hit ? `${kind} ${id} is protected: protected.yml names ${hit}` : undefined
 }
 

@@ -304,7 +304,12 @@ export class Site {
       links: this.links,
       owner: `engine-${++this.#starts}`,
       policy: () => this.policy,
-      fleet: () => ({ asset: (id) => this.assets(id), namesOf: (id) => [id], size: this.fleetSize, asOf: this.asOf ?? this.now }),
+      fleet: () => ({
+        asset: (id) => this.assets(id),
+        person: (id) => ({ names: [id], groups: [] }),
+        size: this.fleetSize,
+        asOf: this.asOf ?? this.now,
+      }),
       approvalLinks: (responder, asked) => this.approvalLinks(responder, asked),
       caseFiles: async () => [],
       ruleInForce: (id) => (id === this.#rule().id ? this.#rule().hash : undefined),

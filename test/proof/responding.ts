@@ -57,7 +57,7 @@ async function respond({ folder, node, vendor, takes, policy, devices, concurren
   }
   const fleet: Fleet = {
     asset: (id) => (isUnknown(id) ? undefined : { id, protected: isProtected(id) }),
-    namesOf: () => undefined,
+    person: () => undefined,
     size: devices,
     asOf: Date.now(),
   }

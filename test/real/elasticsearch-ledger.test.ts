@@ -370,7 +370,7 @@ describe.skipIf(server === undefined)(`on Elasticsearch 9.2.0${note}`, () => {
         },
         owner: 'another node',
         policy: () => site.policy,
-        fleet: () => ({ asset: (id) => ({ id }), namesOf: () => undefined, size: 6_000, asOf: site.now }),
+        fleet: () => ({ asset: (id) => ({ id }), person: () => undefined, size: 6_000, asOf: site.now }),
         approvalLinks: () => [],
         caseFiles: async () => [],
         ruleInForce: () => rule.hash,

@@ -72,6 +72,23 @@ describe('before the first start', () => {
     expect(readdirSync(folder).sort()).toEqual(['cordon.yml', 'policy'])
   })
 
+  test('names that are to be protected, and that nothing has', async () => {
+    writeFileSync(
+      at('inventory.yml'),
+      'devices: [{id: d1, aliases: [CEO-Mac], owner: ann, groups: [board]}]\nusers: [{id: bob, name: Bob B}]\n',
+    )
+    writeFileSync(
+      at('policy/protected.yml'),
+      'devices: [ceo-mac, ceo-mac2]\ngroups: [Board, boards]\nowners: [ann, bob b, bobb, \uff22ob B]\n',
+    )
+    const found = await examine(configure('{rules: [builtin], inventory: ./inventory.yml}'), undefined)
+    expect(of(found, 'protected').map(({ level, detail }) => `${level} ${/the \w+ ".*?"/.exec(detail)}`)).toEqual([
+      'warning the device "ceo-mac2"',
+      'warning the group "boards"',
+      'warning the owner "bobb"',
+    ])
+  })
+
   test('everything that is wrong, at once', async () => {
     const taken = createServer()
     const port = await new Promise<number>((resolve) =>

@@ -22,7 +22,8 @@ export async function siteChecks(config: Config): Promise<readonly Diagnosis[]> 
     ...config.responders.map((entry) => responderCheck(config, entry)),
     attempt('responders', () => respondersCheck(config)),
   ])
-  return found.flat()
+  const broken = found.flat().some(({ level, check }) => level === 'problem' && (check === 'policy' || check === 'inventory'))
+  return [...found.flat(), ...(broken ? [] : protectedCheck(config))]
 }
 
 /** What decides about actions: the policy, the policy as code where one is configured, and whether anybody has to sign them. It asks nobody. */
@@ -74,6 +75,32 @@ function inventoryCheck({ inventory }: Config): readonly Diagnosis[] {
     ]
   readInventory(inventory)
   return [ok('inventory', inventory)]
+}
+
+/** A name that nothing has protects nothing: a slip, or what is long gone. */
+function protectedCheck(config: Config): readonly Diagnosis[] {
+  if (config.inventory === undefined) return []
+  const { devices, groups, owners } = policyOf(config).protected
+  const inventory = readInventory(config.inventory)
+  const { devices: known, users } = inventory
+  const named = (names: readonly (string | undefined)[]) => new Set(names.map((name) => name?.toLowerCase()))
+  const grouped = named([...known, ...users].flatMap((one) => one.groups))
+  const owning = named(known.map(({ owner }) => owner))
+  const absent = (kind: string, names: readonly string[], has: (name: string) => boolean) =>
+    names
+      .filter((name) => !has(name.normalize('NFKC').toLowerCase()))
+      .map((name) =>
+        warning(
+          'protected',
+          `protected.yml names the ${kind} "${name}", and the inventory has none of that name`,
+          `write it as ${config.inventory} does, or take it out`,
+        ),
+      )
+  return [
+    ...absent('device', devices, (name) => inventory.deviceNamed(name) !== undefined),
+    ...absent('group', groups, (name) => grouped.has(name)),
+    ...absent('owner', owners, (name) => owning.has(name) || inventory.userNamed(name) !== undefined),
+  ]
 }
 
 /** The responders together: their names, and whether there are any. */
