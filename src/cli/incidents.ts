@@ -60,6 +60,7 @@ export const incidentsCommand: CommandFactory = (io) => {
         io.out(
           `${io.style('bold', incident.title)}\n  incident ${incident.short}  ${incident.status}  severity ${incident.severity}  ${incident.entity.name}  opened ${incident.openedAt}`,
         )
+        if (incident.message !== undefined) io.out(`  ${incident.message}`)
         for (const entry of incident.timeline) io.out(`  ${entry.at}  ${entry.text}`)
         if (incident.recommendations.length > 0) io.out('Recommended, for a person to do:')
         for (const { verb, target, reason } of incident.recommendations)

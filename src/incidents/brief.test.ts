@@ -64,7 +64,15 @@ test('it fits one screen, whatever the values', () => {
     Record<string, string>
   >
   const entity = fc.record({ kind: fc.constantFrom('device', 'user', 'rule'), id: text, facts })
-  const incidents = fc.record({ title: text, rule: text, entity, reason: fc.option(text), recommended: few(text), alerts: fc.nat() })
+  const incidents = fc.record({
+    title: text,
+    rule: text,
+    entity,
+    reason: fc.option(text),
+    message: fc.option(text),
+    recommended: few(text),
+    alerts: fc.nat(),
+  })
   const effects = few(fc.record({ state: fc.constantFrom(...EFFECT_STATES), words: text, reversible: fc.boolean() }))
   const values = few(fc.record({ selection: text, field: text, test: text, value: text }))
   fc.assert(
@@ -96,6 +104,7 @@ test('it fits one screen, whatever the values', () => {
             ...told.recommended.map((words) => ({ at: START, kind: 'recommended', text: words }) as const),
             ...acts.map(({ words }, n) => ({ at: START, kind: 'action', text: words, effect: `e${n}` }) as const),
           ],
+          ...(told.message === null ? {} : { message: told.message }),
           ...(told.reason === null ? {} : { resolved: { at: START, reason: told.reason } }),
         } satisfies Incident,
         {

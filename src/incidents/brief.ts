@@ -7,7 +7,7 @@ import { nounOf } from '../response/words.ts'
 import { entityName, type Incident, shortId } from './incident.ts'
 
 /** One screen: what an incident says of itself has at most so many lines, of so many characters each, whatever the values. */
-export const MOST_LINES = 24
+export const MOST_LINES = 25
 export const LONGEST_LINE = 140
 const LONGEST_TITLE = 200
 /** Of what stands in one line. The rest is counted. */
@@ -60,6 +60,7 @@ function summaryOf(incident: Incident, { effects, alert, unsigned = false }: Kno
   const facts = [...(alert?.entities.map((entity) => entity.facts) ?? []), incident.entity.facts]
   return [
     line('What happened', happened(incident)),
+    ...(incident.message === undefined ? [] : [line('The rule says', incident.message)]),
     ...who(facts).map((text) => line('Who', text)),
     ...device(incident, facts).map((text) => line('Device', text)),
     ...some('Why', why(alert)),

@@ -45,6 +45,8 @@ export interface Incident {
   /** Grows with every change that on-call must hear of; `notify` and `create_incident` tell each once. */
   readonly revision: number
   readonly title: string
+  /** What the rule has to say to on-call besides. */
+  readonly message?: string
   readonly status: IncidentStatus
   readonly severity: Level
   readonly entity: Entity

@@ -195,6 +195,21 @@ describe('what is said of a copy of its event', () => {
   })
 })
 
+test('what the rule says to on-call goes with the title, from the graver alert on', async () => {
+  const { site, rule } = siteOf({
+    response: [
+      { do: 'notify', message: 'Ask {{user.name}} first.' },
+      { do: 'create_incident', title: 'Agent on {{device.id}}', message: 'not this one' },
+    ],
+  })
+  await site.alert(alertOn('d1', rule, { group: { 'user.name': 'a\nna {{x}}' } }))
+  expect(await only(site)).toMatchObject({ title: 'Agent on d1', message: 'Ask a na {{x}} first.' })
+  expect(brief(await only(site)).summary).toContain('\nThe rule says: Ask a na {{x}} first.\n')
+  const graver = alertOn('d1', rule, { key: '2' })
+  await site.alert({ ...graver, rule: { ...graver.rule, level: 'critical' } })
+  expect(await only(site)).not.toHaveProperty('message')
+})
+
 test("an incident's title is the rule's wording, and its own title where a value is missing", async () => {
   const { site, rule } = siteOf({ response: [{ do: 'create_incident', title: 'Agent {{gen_ai.agent.name}} on {{device.id}}' }] })
   await site.alert(alertOn('d1', rule, { group: { 'gen_ai.agent.name': 'cl\naude{{x}}' } }), alertOn('d2', rule, { time: START - MINUTE }))

@@ -1,7 +1,7 @@
 import type { AlertRevision, Entity } from '../detectors/alert.ts'
 import { identity } from '../event/id.ts'
 import { compileTemplate, oneLine } from '../responders/template.ts'
-import type { Rule } from '../sigma/ast.ts'
+import { type Rule, TELLING_VERBS } from '../sigma/ast.ts'
 import { entityName, higher, type Incident, type Recommendation, type TimelineEntry } from './incident.ts'
 
 /** Opens the incident of an alert that has none to join. */
@@ -10,7 +10,7 @@ export function openIncident(revision: AlertRevision, entity: Entity, rule: Rule
     id: identity('incident', entity.kind, entity.id, revision.id),
     version: 0,
     revision: 1,
-    title: titleOf(revision, rule),
+    ...wordsOf(revision, rule),
     status: 'open',
     severity: revision.rule.level,
     entity,
@@ -49,12 +49,13 @@ export function joinAlert(incident: Incident, revision: AlertRevision, rule: Rul
     quiet,
   }
   const severity = higher(incident.severity, revision.rule.level)
+  const { message: _, ...rest } = joined
   const raised =
     severity === incident.severity
       ? joined
       : tell(
           // The gravest is what it is about: a lesser one that came before may even be withdrawn.
-          { ...joined, severity, title: titleOf(revision, rule), rule: { id: revision.rule.id, title: revision.rule.title } },
+          { ...rest, ...wordsOf(revision, rule), severity, rule: { id: revision.rule.id, title: revision.rule.title } },
           { at: now, kind: 'severity', text: `Severity is now ${severity}.` },
         )
   return repeated || raised !== joined ? withNews(raised) : { ...raised, silent: raised.silent + 1 }
@@ -168,20 +169,25 @@ function quietSince(revision: AlertRevision, rule: Rule | undefined, quiet: Inci
   return since !== undefined && revision.time < since + suppress.for ? quiet : { ...quiet, [key]: revision.time }
 }
 
-function titleOf(revision: AlertRevision, rule: Rule | undefined): string {
-  const template = rule?.extension.response.find((request) => request.do === 'create_incident')?.title
-  return template === undefined ? revision.rule.title : render(template, revision, rule, revision.rule.title)
+/** What an incident is called and says, in the words of the rule's requests to tell people. */
+function wordsOf(revision: AlertRevision, rule: Rule | undefined): Pick<Incident, 'title' | 'message'> {
+  const requests = (rule?.extension.response ?? []).filter((request) => TELLING_VERBS.includes(request.do))
+  const [title, message] = (['title', 'message'] as const).map((key) => {
+    const template = requests.find((request) => request[key] !== undefined)?.[key]
+    return template === undefined ? undefined : render(template, revision, rule)
+  })
+  return { title: title ?? revision.rule.title, ...(message === undefined ? {} : { message }) }
 }
 
-/** A rule's wording, filled from its alert; `otherwise` where the wording is invalid or the alert lacks a value that it names. */
-export function render(template: string, revision: AlertRevision, rule: Rule | undefined, otherwise: string): string {
+/** A rule's wording, filled from its alert; undefined where the alert lacks a value that it names. */
+function render(template: string, revision: AlertRevision, rule: Rule | undefined): string | undefined {
   try {
     return compileTemplate(template).render(
       { ...factsOf(revision, rule), 'rule.title': revision.rule.title, 'rule.level': revision.rule.level },
       oneLine,
     )
   } catch {
-    return otherwise
+    return undefined
   }
 }
 

@@ -428,7 +428,7 @@ describe('the guards', () => {
       {},
       (id: string) => ({ id, known: { 'device.mdm.id': 'another', 'device.name': undefined } }),
     ],
-    ['a device by name, whatever the case', { devices: ['CEO-Laptop'] }, (id: string) => ({ id, name: 'ceo-laptop' })],
+    ['a device by name, whatever the case', { devices: ['CEO-Laptop'] }, (id: string) => ({ id, names: ['ceo-laptop'] })],
     ['a group', { groups: ['domain-controllers'] }, (id: string) => ({ id, groups: ['Domain-Controllers'] })],
     ['an owner', { owners: ['carol'] }, (id: string) => ({ id, owner: 'carol' })],
   ])('refuse to touch %s', async (_, list, assets) => {

@@ -55,7 +55,7 @@ async function tellAlso(recording: Recording, effect: Effect, names: readonly st
   for (const configured of responders.filter(({ name }) => names.includes(name))) {
     const incident = effect.incident === undefined ? undefined : await recording.read.incident(effect.incident)
     if (incident === undefined) return
-    const target = incidentTarget(incident, incident.title)
+    const target = incidentTarget(incident)
     const subject = subjectOf({ verb: configured.responder.verb, target, responder: configured.name })
     // Whoever was told before hears of news by themselves.
     if ((await recording.read.latestEffect(subject)) !== undefined) continue

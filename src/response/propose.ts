@@ -1,6 +1,6 @@
 import type { AlertRevision } from '../detectors/alert.ts'
 import { entityName, type Incident } from '../incidents/incident.ts'
-import { factsOf, recommend, render } from '../incidents/lifecycle.ts'
+import { factsOf, recommend } from '../incidents/lifecycle.ts'
 import type { Target } from '../responders/responder.ts'
 import type { ResponseRequest, Rule } from '../sigma/ast.ts'
 import { asking, everybodyIn } from './approval.ts'
@@ -114,7 +114,7 @@ function aimAt(
   if (kind !== responder.target) return `${name} acts on a ${responder.target}, and the rule aims it at a ${kind}`
   if (kind === 'incident') {
     if (incident === undefined) return 'there is no incident in shadow mode'
-    return incidentTarget(incident, request.message === undefined ? incident.title : render(request.message, alert, rule, incident.title))
+    return incidentTarget(incident)
   }
   const entity = alert.entities.find((candidate) => candidate.kind === kind)
   if (entity === undefined) return `the alert names no ${kind.replaceAll('_', ' ')}`
@@ -123,8 +123,8 @@ function aimAt(
   return missing.length === 0 ? { kind, id: entity.id, facts } : `${missing.join(' and ')} of ${entityName(entity)} is not known`
 }
 
-export function incidentTarget(incident: Incident, message: string): Target {
-  return { kind: 'incident', id: incident.id, facts: { title: incident.title, severity: incident.severity, message } }
+export function incidentTarget(incident: Incident): Target {
+  return { kind: 'incident', id: incident.id, facts: { title: incident.title, severity: incident.severity } }
 }
 
 async function proposeOne(recording: Recording, configured: Configured, target: Target, proposal: Proposal): Promise<void> {

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { type Extension, POSTURE_FIELDS, type ResponseRequest, VERBS } from './ast.ts'
+import { type Extension, POSTURE_FIELDS, type ResponseRequest, TELLING_VERBS, VERBS } from './ast.ts'
 import { parseDuration } from './duration.ts'
 import { readTests, testSchema } from './extension-tests.ts'
 import { type Account, parseDate } from './list.ts'
@@ -39,11 +39,14 @@ const date = text.transform((value, context) => {
   return z.NEVER
 })
 
+/** Words for people, with `{{field}}` of the alert and nothing else of mustache. */
+const wording = text.refine((words) => !/\{\{(?!\s*[\w.@-]+\s*\}\}(?!\}))/.test(words), 'besides text only {{field}} can stand here')
+
 const responseSchema = z.strictObject({
   do: z.enum(VERBS),
   target: text.optional(),
-  title: text.optional(),
-  message: text.optional(),
+  title: wording.optional(),
+  message: wording.optional(),
 })
 
 const postureSchema = z.strictObject({
@@ -83,8 +86,17 @@ export function readExtension(root: YamlMap, kind: 'detection' | 'correlation', 
   const written = parse(section, ruleSchema, problems)
   if (written === undefined) return undefined
   const entities = { ...DEFAULT_ENTITIES, ...written.entities }
-  for (const [index, { target }] of written.response.entries()) {
+  for (const [index, request] of written.response.entries()) {
+    const { target } = request
     if (target !== undefined) checkEntity(target, entities, nodeAt(section, ['response', index, 'target']), problems)
+    const words = TELLING_VERBS.includes(request.do) ? [] : (['title', 'message'] as const).filter((key) => request[key] !== undefined)
+    for (const key of words)
+      problems.error(
+        'CORDON-KEY-MISPLACED',
+        nodeAt(section, ['response', index, key]),
+        `"${key}" is for people, and ${request.do} tells nobody`,
+        `say it with ${TELLING_VERBS.join(' or ')}`,
+      )
   }
   for (const [index, { expect }] of written.tests.entries()) {
     for (const name of Object.keys(expect.entities ?? {}))

@@ -1,7 +1,9 @@
+import { execFile } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { promisify } from 'node:util'
 import type { Role } from '../../src/access/principal.ts'
 import type { AlertRevision } from '../../src/detectors/alert.ts'
 import { type Config, loadConfig } from '../../src/engine/config.ts'
@@ -10,10 +12,13 @@ import { createKey, type FreshKeys } from '../../src/engine/door/keys.ts'
 import { type Engine, startEngine } from '../../src/engine/engine.ts'
 import { type ActionView, type IncidentView, withOperations } from '../../src/engine/operations.ts'
 import { reviewGrant } from '../../src/engine/rules/grants.ts'
+import { loadRules } from '../../src/engine/rules/rules.ts'
 import { withStreams } from '../../src/engine/streams.ts'
 import { IsolatingVendor, isolate } from './isolating-vendor.ts'
+import { until } from './site.ts'
 
 const TOKEN = 'the-token-of-the-isolating-server'
+const CORDON = resolve(import.meta.dirname, '../../bin/cordon.mjs')
 const HOUR = 3_600_000
 
 /** A grant as its owner writes it; pinned to the rule as it is at the time. */
@@ -35,6 +40,9 @@ export class GrantedSite {
   private engine: Engine | undefined
   private keys: FreshKeys | undefined
   private events = 0
+  /** Rules that the policy grants something, and others that it lets ask for quarantine at all. */
+  private granted: readonly string[] = []
+  private readonly allowed: string[] = []
 
   private constructor(vendor: IsolatingVendor) {
     this.vendor = vendor
@@ -96,9 +104,45 @@ export class GrantedSite {
   grant(grants: readonly Granted[]): void {
     const written = grants.map(({ rule, verbs = ['quarantine_device'], mode = 'enforce' }) => ({ rule, verbs, mode }))
     this.write('policy/grants.yml', JSON.stringify({ grants: written }))
-    const limits = [{ verb: 'quarantine_device', most: 100, per: '1h' }]
-    this.write('policy/limits.yml', JSON.stringify({ limits, quarantine_rules: grants.map(({ rule }) => rule) }))
+    this.granted = grants.map(({ rule }) => rule)
+    this.limit()
     for (const { rule } of grants) reviewGrant(this.config, rule).renew('owner', Date.now())
+  }
+
+  /** What else the owner of the policy does: lets a rule ask for quarantine, and grants it nothing. */
+  allow(rule: string): void {
+    this.allowed.push(rule)
+    this.limit()
+  }
+
+  private limit(): void {
+    const limits = [{ verb: 'quarantine_device', most: 100, per: '1h' }]
+    this.write('policy/limits.yml', JSON.stringify({ limits, quarantine_rules: [...this.granted, ...this.allowed] }))
+  }
+
+  /** What an owner of the policy does who looks at nothing: pins every grant to its rule as it is now, where that loads. */
+  renew(): void {
+    const { detections, correlations } = loadRules(this.config.rules)
+    const there = new Set([...detections, ...correlations].map(({ id }) => id))
+    for (const rule of this.granted) if (there.has(rule)) reviewGrant(this.config, rule).renew('owner', Date.now())
+  }
+
+  /** The codes of what is wrong with the rule files as they are. */
+  refusals(): readonly string[] {
+    return loadRules(this.config.rules).diagnostics.flatMap(({ severity, code }) => (severity === 'error' ? [code] : []))
+  }
+
+  /** Has the node look at its rule files, and waits until it says this of them. */
+  async reload(said: string): Promise<void> {
+    const before = this.said.length
+    process.emit('SIGHUP', 'SIGHUP')
+    await until(`the node says "${said}"`, 20, () => this.said.slice(before).some((text) => text.includes(said)))
+  }
+
+  /** What the command line says, as a process of its own in the folder of the installation. @throws what it says, where it fails */
+  async cordon(...words: readonly string[]): Promise<string> {
+    const { stdout, stderr } = await promisify(execFile)(process.execPath, [CORDON, ...words], { cwd: this.folder })
+    return stdout + stderr
   }
 
   async start(): Promise<void> {
@@ -194,7 +238,7 @@ export class GrantedSite {
   }
 
   /** Into a log of the node's, past all that guards it: only while it is stopped. */
-  append(log: 'alerts' | 'events', value: object): Promise<unknown> {
+  append(log: 'alerts' | 'events' | 'bundles', value: object): Promise<unknown> {
     return withStreams(this.config, { append: true }, (streams) => streams.append(log, [{ key: '', value }]))
   }
 }

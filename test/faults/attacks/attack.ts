@@ -28,6 +28,7 @@ export const FILES: Readonly<Record<string, string>> = {
   ),
   'rules/agents.yml': list('agents', 'gemini'),
   'rules/agent-acts.yml': `title: Agent acts\nid: agent-acts\nlogsource: {product: ai_agent}\ndetection: {s: {event.action: write}, condition: s}\nlevel: high\nx-cordon: {${QUARANTINE}}\n`,
+  'rules/quiet.yml': detection('quiet', 'event.action: hush', `x-cordon: {${QUARANTINE.replace('enforce', 'alert')}}`),
   'rules/unhealthy.yml': detection('unhealthy', 'event.action: open, device.posture.compliant: false'),
   'inventory.yml': JSON.stringify({
     devices: [
@@ -36,7 +37,7 @@ export const FILES: Readonly<Record<string, string>> = {
     ],
   }),
 }
-export const GRANTS: readonly Granted[] = ['granted', 'chain', 'single', 'agent-acts', 'unhealthy'].map((rule) => ({ rule }))
+export const GRANTS: readonly Granted[] = ['granted', 'chain', 'single', 'agent-acts', 'quiet', 'unhealthy'].map((rule) => ({ rule }))
 
 export const LAPTOP = { device: { id: 'laptop' } }
 export const acting = (action: string, process: string, more: object = {}) => ({
@@ -59,7 +60,11 @@ export interface Attack {
   readonly victim?: string
 }
 
-/** An edit of rule files, and events which nothing that was granted is about. The control: the owner of the policy grants it. */
+/**
+ * An edit of rule files, and events by which something is detected that nothing was granted for. The control: the owner of the policy grants it.
+ *
+ * @param rule a rule that is new: the policy lets it ask for quarantine, so that nothing but its missing grant is in the way
+ */
 export function editing(
   name: string,
   edit: (site: GrantedSite) => void,
@@ -69,9 +74,11 @@ export function editing(
 ): Attack {
   const attempt = async (site: GrantedSite) => {
     edit(site)
+    if (rule !== undefined) site.allow(rule)
     await site.start()
     await site.send(...events)
     await settled(site)
+    expect(site.alerts).not.toHaveLength(0)
   }
   const control = async (site: GrantedSite) => {
     // No detection goes on: it is a new one.
@@ -85,17 +92,21 @@ export function editing(
   return { name, attempt, control }
 }
 
-/** An edit that does not even load. The control: without it, what is granted acts. */
-export function refused(name: string, file: string, text: string, events: readonly object[]): Attack {
+/**
+ * An edit that does not load, for these reasons: not even where the owner of the policy grants whatever is there, so that nothing else is in
+ * the way. The control: without it, what is granted acts.
+ */
+export function refused(name: string, codes: readonly string[], file: string, text: string, events: readonly object[]): Attack {
   return {
     name,
     attempt: async (site) => {
-      const before = file in FILES ? FILES[file]! : undefined
       site.write(file, text)
+      expect(site.refusals()).toEqual(codes)
+      site.renew()
       await site.start()
       await site.send(...events)
-      if (before === undefined) site.remove(file)
-      else site.write(file, before)
+      if (file in FILES) site.write(file, FILES[file]!)
+      else site.remove(file)
     },
     control: async (site) => {
       await site.restart()

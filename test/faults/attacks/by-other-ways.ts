@@ -1,11 +1,13 @@
 import { mkdirSync, renameSync, symlinkSync } from 'node:fs'
 import { expect } from 'vitest'
-import { main } from '../../../src/cli/main.ts'
+import { newKey } from '../../../src/audit/note.ts'
 import { accountName } from '../../../src/engine/door/orders.ts'
 import { withLedger } from '../../../src/engine/ledger.ts'
+import { signConfigured } from '../../../src/engine/trust/sign.ts'
 import { type Effect, effectId, subjectOf } from '../../../src/response/effect.ts'
+import { type Activation, bundleOf, recordsOf } from '../../../src/sigma/bundle.ts'
 import type { GrantedSite } from '../../kits/granted-site.ts'
-import { freePort, until } from '../../kits/site.ts'
+import { freePort } from '../../kits/site.ts'
 import { ASKED, type Attack, acting, approve, asked, BAD, byBob, detection, editing, FILES, GRANTS, HARMLESS, refused } from './attack.ts'
 
 const OWN_API = `name: own-api
@@ -31,6 +33,198 @@ const TRIED: readonly (readonly [string, string])[] = [
   ['POST', '/v1/alerts'],
   ['POST', '/v1/actions'],
 ]
+
+/** Rules that are not in the folder, through links in it: to a file, to nothing, to a folder, to the policy. */
+const links: Attack = {
+  name: 'a symlink in the folder of rules',
+  attempt: async (site) => {
+    await site.start()
+    site.write('elsewhere/granted.yml', FILES['rules/granted.yml']!.replace('bad', 'write'))
+    site.write('elsewhere/other.yml', detection('other', 'event.action: write'))
+    const wrong = async (name: string, to: readonly string[], said: string) => {
+      symlinkSync(site.at(...to), site.at('rules', name))
+      await site.reload(`${name} is a link that leads ${said}`)
+      await site.send(acting('write', 'evil'))
+      site.remove(`rules/${name}`)
+    }
+    site.remove('rules/granted.yml')
+    await wrong('granted.yml', ['elsewhere', 'granted.yml'], 'out of its folder')
+    site.write('rules/granted.yml', FILES['rules/granted.yml']!)
+    mkdirSync(site.at('rules', 'x..policy'))
+    await wrong('x..policy/grants.yml', ['policy', 'grants.yml'], 'out of its folder')
+    await wrong('folder.yml', ['elsewhere'], 'out of its folder')
+    await wrong('nowhere.yml', ['elsewhere', 'nothing.yml'], 'nowhere')
+    symlinkSync(site.at('elsewhere'), site.at('rules', 'elsewhere'))
+    site.edit('rules/probe.yml', 'level: high', 'level: low')
+    await site.reload('is in force')
+    await site.send(acting('write', 'evil'))
+    expect(site.alerts).toHaveLength(0)
+  },
+  control: (site) => site.send(BAD),
+}
+
+/** A bundle whose files say that they are the policy's, and the granted rule's, in the log that all nodes share. */
+const pathInBundle: Attack = {
+  name: 'a path in a bundle',
+  attempt: async (site) => {
+    await site.start()
+    await site.stop()
+    const grants = JSON.stringify({ grants: [{ rule: 'packed', verbs: ['quarantine_device'], mode: 'enforce' }] })
+    const files = [
+      { path: '../policy/grants.yml', text: grants },
+      { path: 'rules/../../policy/limits.yml', text: JSON.stringify({ quarantine_rules: ['packed'] }) },
+      { path: site.at('rules', 'granted.yml'), text: detection('granted', 'event.action: write') },
+      { path: '../rules/packed.yml', text: detection('packed', 'event.action: write') },
+    ]
+    const [policy, rule] = [site.read('policy/grants.yml'), site.read('rules/granted.yml')]
+    const bundle = bundleOf(files)
+    for (const record of recordsOf(bundle)) await site.append('bundles', record)
+    await site.append('bundles', { kind: 'activation', bundle: bundle.id, by: 'owner', at: Date.now() } satisfies Activation)
+    // Its events are judged by that bundle: they come with it, as if they had been taken in while it was in force.
+    const event = { '@timestamp': new Date().toISOString(), logsource: { category: 'test' }, ...acting('write', 'evil') }
+    const taken = { id: 'x'.repeat(26), bundle: bundle.id, time: Date.now(), ecs: event, logsource: { category: 'test' } }
+    await site.append('events', taken)
+    await site.start()
+    await site.send(acting('write', 'evil'))
+    expect([site.read('policy/grants.yml'), site.read('rules/granted.yml')]).toEqual([policy, rule])
+  },
+  control: (site) => site.send(BAD),
+}
+
+/** The owner of the policy granted what the rule is now; the author puts back what it was. */
+const rolledBack: Attack = {
+  name: 'a bundle that is rolled back',
+  attempt: async (site) => {
+    await site.start()
+    site.edit('rules/granted.yml', 'bad', 'worse')
+    site.grant(GRANTS)
+    await site.restart()
+    site.write('rules/granted.yml', FILES['rules/granted.yml']!)
+    await site.restart()
+    await site.send(BAD)
+    expect(site.alerts).toHaveLength(1)
+  },
+  control: async (site) => {
+    site.grant(GRANTS)
+    await site.restart()
+    await site.send(BAD)
+  },
+}
+
+/** Where rules are signed, what was signed and granted once does not come back with its signature, though its grant is still there. */
+const signedRollBack: Attack = {
+  name: 'a signed bundle that is rolled back',
+  attempt: async (site) => {
+    site.write('owner.pem', newKey())
+    site.write('trusted.keys', '')
+    site.configure({ trust: { keys: './trusted.keys' } })
+    const { publicKey } = sign(site, 'policy', 1)
+    site.write('trusted.keys', `${publicKey}\n`)
+    sign(site, 'rules', 1)
+    const signature = site.read('rules.sig')
+    await site.start()
+    site.edit('rules/granted.yml', 'bad', 'worse')
+    sign(site, 'rules', 2)
+    await site.reload('is in force')
+    site.write('rules/granted.yml', FILES['rules/granted.yml']!)
+    site.write('rules.sig', signature)
+    await site.reload('were signed before those that were in force already')
+    await site.send(BAD)
+    expect(site.alerts).toHaveLength(0)
+    await site.stop()
+    await expect(site.start()).rejects.toMatchObject({ code: 'SET_ROLLED_BACK' })
+  },
+  control: async (site) => {
+    sign(site, 'rules', 3)
+    await site.start()
+    await site.send(BAD)
+  },
+}
+
+function sign(site: GrantedSite, set: 'rules' | 'policy', counter: number) {
+  return signConfigured(site.config, set, { name: 'owner', file: site.at('owner.pem') }, counter)
+}
+
+/** All that runs rules over events without a node, where responder and grant are at hand. */
+const offline: Attack = {
+  name: 'a replay, a backtest and a test',
+  attempt: async (site) => {
+    await site.start()
+    await site.stop()
+    const seen = site.vendor.seen.length
+    const event = JSON.stringify({ '@timestamp': new Date().toISOString(), logsource: { category: 'test' }, ...BAD })
+    site.write('events.ndjson', `${event}\n`)
+    site.edit(
+      'rules/granted.yml',
+      '{mode',
+      `{tests: [{name: one, events: [${event}], expect: {alerts: 1, actions: [quarantine_device]}}], mode`,
+    )
+    site.grant(GRANTS)
+    expect(await site.cordon('replay', '--rules', 'rules', '--config', 'cordon.yml', 'events.ndjson')).toContain('"granted"')
+    expect(await site.cordon('test', 'rules')).toContain('1 passed, 0 failed')
+    expect(await site.cordon('actions', 'plan', '--rule', 'granted', '--over', '30d', '--config', 'cordon.yml')).toContain('Rule granted')
+    expect(site.vendor.seen).toHaveLength(seen)
+    await site.start()
+    await site.settled()
+  },
+  control: (site) => site.send(BAD),
+}
+
+const TELL = `name: tell
+title: Tell the vendor
+verb: notify
+effect: notify
+target: incident
+permissions: [none]
+secrets: {token: a token of the server}
+example: {url: 'https://tell.example.com', token: {env: TELL_TOKEN}}
+repeatable: true
+check: reachable
+plan: {summary: tell}
+run:
+  request: {method: POST, path: '/notes', json: {title: '{{incident.title}}', summary: '{{incident.summary}}'}}
+confirm: accepted
+`
+const STOLEN = '{{secret.token}} {{token}} {{config.token}} /../mdm-other'
+const BREAKING = '"}, {"to": "mdm-other"} {{secret.token}} ../mdm-other\n'
+
+/** The words that a rule may choose are granted: what they say is text, and reaches neither a secret nor another device. */
+const templates: Attack = {
+  name: 'a template in the response',
+  victim: 'mdm-other',
+  attempt: async (site) => {
+    site.write('responders/tell.yml', TELL)
+    const tell = { use: 'tell', url: site.vendor.url, allow_private: true, token: { file: site.at('token') } }
+    site.configure({}, tell)
+    const speaking = (id: string, words: string) =>
+      detection(
+        id,
+        `event.action: ${id}`,
+        `x-cordon: {mode: enforce, entities: {tool: process.name}, response: [{do: quarantine_device, target: device}, {do: notify, title: '${words}', message: '${words}'}]}`,
+      )
+    const words = { stolen: STOLEN, walked: '{{device.name}} {{__proto__}} {{constructor}}', filled: 'by {{process.name}}' }
+    for (const [id, text] of Object.entries(words)) site.write(`rules/${id}.yml`, speaking(id, text))
+    const verbs = ['quarantine_device', 'notify']
+    site.grant([...GRANTS, ...Object.keys(words).map((rule) => ({ rule, verbs }))])
+    const inventory = Object.keys(words).map((id) => ({ id: `${id}-1`, mdm_id: `mdm-${id}` }))
+    site.write('inventory.yml', JSON.stringify({ devices: [...inventory, { id: 'other', mdm_id: 'mdm-other' }] }))
+    site.vendor.answers = ({ path }) => (path === '/notes' ? { status: 200, body: '{}' } : undefined)
+    await site.start()
+    for (const id of Object.keys(words)) await site.send({ ...acting(id, BREAKING), device: { id: `${id}-1` } })
+    const notes = site.vendor.seen.filter(({ path }) => path === '/notes').map(({ body }) => JSON.parse(body) as Record<string, string>)
+    const filled = `by ${BREAKING.replace('\n', ' ')}`
+    const told = (of: (note: Record<string, string>) => unknown) => [...new Set(notes.map(of))]
+    expect(told((note) => Object.keys(note).sort().join())).toEqual(['summary,title'])
+    expect(told(({ title }) => title)).toEqual(['Rule stolen', 'Rule walked', filled])
+    expect(told(({ summary }) => /^The rule says: (.*)$/m.exec(summary!)?.[1])).toEqual([undefined, filled])
+    expect(site.vendor.isolated).toEqual(['mdm-stolen', 'mdm-walked', 'mdm-filled'])
+    for (const { path, body } of site.vendor.seen) {
+      expect(path).toMatch(/^\/(notes|devices\/mdm-(stolen|walked|filled))?$/)
+      expect(body).not.toContain(site.read('token'))
+    }
+  },
+  control: (site) => site.send({ ...BAD, device: { id: 'other' } }),
+}
 
 export const OTHER_WAYS: readonly Attack[] = [
   {
@@ -68,26 +262,8 @@ export const OTHER_WAYS: readonly Attack[] = [
       'packed',
     ),
   },
-  {
-    name: 'a symlink and a path in a bundle',
-    attempt: async (site) => {
-      await site.start()
-      site.write('elsewhere/granted.yml', FILES['rules/granted.yml']!.replace('bad', 'write'))
-      site.remove('rules/granted.yml')
-      symlinkSync(site.at('elsewhere', 'granted.yml'), site.at('rules', 'granted.yml'))
-      mkdirSync(site.at('rules', '..policy'))
-      symlinkSync(site.at('policy', 'grants.yml'), site.at('rules', '..policy', 'grants.yml'))
-      process.emit('SIGHUP')
-      await until('it is refused', 20, () => site.said.some((text) => text.includes('leads out of its folder')))
-      await site.send(acting('write', 'evil'))
-      site.remove('rules/granted.yml')
-      site.write('rules/granted.yml', FILES['rules/granted.yml']!)
-    },
-    control: async (site) => {
-      await site.restart()
-      await site.send(BAD)
-    },
-  },
+  links,
+  pathInBundle,
   editing(
     'an anchor in what is prose',
     (site) =>
@@ -102,6 +278,7 @@ export const OTHER_WAYS: readonly Attack[] = [
   ),
   refused(
     'a YAML merge key',
+    ['SIGMA-VALUE-TYPE'],
     'rules/granted.yml',
     FILES['rules/granted.yml']!.replace('detection: {', 'detection: {w: &w {event.action: write}, ').replace(
       /s: \{.*?\}, c/,
@@ -109,23 +286,8 @@ export const OTHER_WAYS: readonly Attack[] = [
     ),
     [HARMLESS],
   ),
-  {
-    name: 'a bundle that is rolled back',
-    attempt: async (site) => {
-      await site.start()
-      site.edit('rules/granted.yml', 'bad', 'worse')
-      site.grant(GRANTS)
-      await site.restart()
-      site.write('rules/granted.yml', FILES['rules/granted.yml']!)
-      await site.restart()
-      await site.send(BAD)
-    },
-    control: async (site) => {
-      site.grant(GRANTS)
-      await site.restart()
-      await site.send(BAD)
-    },
-  },
+  rolledBack,
+  signedRollBack,
   editing(
     'a renamed id',
     (site) => {
@@ -135,49 +297,18 @@ export const OTHER_WAYS: readonly Attack[] = [
     },
     [HARMLESS],
   ),
-  {
-    name: 'a replay, a backtest and a test',
-    attempt: async (site) => {
-      await site.start()
-      await site.stop()
-      const event = JSON.stringify({ '@timestamp': new Date().toISOString(), logsource: { category: 'test' }, ...BAD })
-      site.write('events.ndjson', `${event}\n`)
-      site.edit(
-        'rules/granted.yml',
-        '{mode',
-        `{tests: [{name: one, events: [${event}], expect: {alerts: 1, actions: [quarantine_device]}}], mode`,
-      )
-      site.grant(GRANTS)
-      const told: string[] = []
-      const io = {
-        out: (text: string) => void told.push(text),
-        err: (text: string) => void told.push(text),
-        terminal: false,
-        style: (_: string, text: string) => text,
-      }
-      const run = (...args: readonly string[]) => main(['node', 'cordon', ...args], io)
-      const config = ['--config', site.at('cordon.yml')]
-      expect(await run('replay', '--rules', site.at('rules'), site.at('events.ndjson'))).toBe(0)
-      expect(await run('test', site.at('rules'))).toBe(0)
-      expect(await run('actions', 'plan', '--rule', 'granted', '--over', '30d', ...config)).toBe(0)
-      expect(told.join('\n')).toContain('"granted"')
-      await site.start()
-      await site.settled()
-    },
-    control: (site) => site.send(BAD),
-  },
-  editing(
-    'a template in the response',
-    (site) =>
-      site.edit(
-        'rules/granted.yml',
-        '{do: quarantine_device, target: device}',
-        "{do: quarantine_device, target: device, message: '{{secret.token}}{{{device.mdm.id}}}/../mdm-other'}",
-      ),
-    [BAD],
+  offline,
+  templates,
+  refused(
+    'a template that is more than a name',
+    ['CORDON-VALUE'],
+    'rules/quiet.yml',
+    FILES['rules/quiet.yml']!.replace('[{', "[{do: notify, title: '{{{secret.token}}}'}, {").replace('alert', 'enforce'),
+    [acting('hush', 'sh')],
   ),
   refused(
     'a template for a target',
+    ['CORDON-ENTITY-UNKNOWN'],
     'rules/granted.yml',
     FILES['rules/granted.yml']!.replace('target: device', "target: '{{user.name}}'"),
     [{ ...BAD, user: { name: 'device' } }],

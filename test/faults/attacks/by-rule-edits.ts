@@ -1,3 +1,5 @@
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { expect } from 'vitest'
 import {
   type Attack,
@@ -9,11 +11,34 @@ import {
   editing,
   FILES,
   filter,
+  GRANTS,
   HARMLESS,
   list,
   QUARANTINE,
   refused,
 } from './attack.ts'
+
+/** What a rule that is granted quarantine asks for is written into a filter of it: the rule itself only alerts. */
+const sectionInFilter: Attack = {
+  name: 'x-cordon in a filter',
+  attempt: async (site) => {
+    site.write('rules/hushed.yml', `${filter('hushed', 'quiet', 'user.name: admin')}x-cordon: {${QUARANTINE}}\n`)
+    expect(new Set(site.refusals())).toEqual(new Set(['CORDON-KEY-UNKNOWN', 'CORDON-VALUE']))
+    site.renew()
+    await site.start()
+    await site.send(acting('hush', 'sh'))
+    expect(site.alerts).toHaveLength(1)
+  },
+  control: async (site) => {
+    site.remove('rules/hushed.yml')
+    site.edit('rules/quiet.yml', 'mode: alert', 'mode: enforce')
+    site.grant(GRANTS)
+    await site.restart()
+    await site.send(acting('hush', 'sh'))
+  },
+}
+
+const WIDE = FILES['rules/granted.yml']!.replace('bad', 'write')
 
 /** The rule files change under the events: those of either state are judged by the rules that they name. */
 const reloadRace: Attack = {
@@ -21,7 +46,7 @@ const reloadRace: Attack = {
   attempt: async (site) => {
     await site.start()
     for (let turn = 0; turn < 12; turn++) {
-      site.write('rules/granted.yml', turn % 2 === 0 ? FILES['rules/granted.yml']!.replace('bad', 'write') : FILES['rules/granted.yml']!)
+      site.write('rules/granted.yml', turn % 2 === 0 ? WIDE : FILES['rules/granted.yml']!)
       process.emit('SIGHUP', 'SIGHUP')
       for (let sent = 0; sent < 10; sent++) await site.post([acting('write', 'evil')])
     }
@@ -30,6 +55,46 @@ const reloadRace: Attack = {
   },
   control: async (site) => {
     await site.restart()
+    await site.send(BAD)
+  },
+}
+
+/** As {@link reloadRace}, at its worst: what the edited rule detected is decided about when the granted one is in force again. */
+const switchedBack: Attack = {
+  name: 'an edit that is taken back before its alert is decided about',
+  attempt: async (site) => {
+    const asked = Promise.withResolvers<void>()
+    const release = Promise.withResolvers<void>()
+    // Decisions about a device are made one after the other: the first one waits for the policy as code, and the others behind it.
+    const opa = createServer(async (request, response) => {
+      request.resume()
+      asked.resolve()
+      await release.promise
+      response.end(JSON.stringify({ result: { decision: 'deny', reason: 'not this one' } }))
+    })
+    await new Promise<void>((done) => opa.listen(0, '127.0.0.1', done))
+    const url = `http://127.0.0.1:${(opa.address() as AddressInfo).port}/v1/data/cordon/decision`
+    site.configure({ policy_as_code: { opa: url, allow_private: true, timeout: '30s' } })
+    await site.start()
+    await site.post([BAD])
+    await asked.promise
+    site.write('rules/granted.yml', WIDE)
+    await site.reload('is in force')
+    await site.post([acting('write', 'evil')])
+    site.write('rules/granted.yml', FILES['rules/granted.yml']!)
+    await site.reload('is in force')
+    release.resolve()
+    await site.settled()
+    const [bad, wide] = site.alerts.map(({ rule }) => rule)
+    expect([bad?.id, wide?.id, bad?.hash === wide?.hash]).toEqual(['granted', 'granted', false])
+    expect((await site.actions()).map(({ state }) => state)).toEqual(['AWAITING_APPROVAL'])
+    await new Promise((done) => opa.close(done))
+    opa.closeAllConnections()
+  },
+  control: async (site) => {
+    await site.stop()
+    site.configure()
+    await site.start()
     await site.send(BAD)
   },
 }
@@ -52,9 +117,12 @@ export const RULE_EDITS: readonly Attack[] = [
     (site) => site.write('rules/agents.yml', list('agents', 'gemini', 'editor')),
     [HARMLESS],
   ),
-  refused('a rule of the same id in another file', 'rules/z.yml', detection('granted', 'event.action: write'), [HARMLESS]),
+  refused('a rule of the same id in another file', ['SIGMA-ID-DUPLICATE'], 'rules/z.yml', detection('granted', 'event.action: write'), [
+    HARMLESS,
+  ]),
   refused(
     'a rule of the name of its child',
+    ['SIGMA-REFERENCE-AMBIGUOUS'],
     'rules/a.yml',
     detection('other', 'event.action: write').replace('name: other', 'name: probe'),
     [HARMLESS, HARMLESS],
@@ -73,6 +141,7 @@ export const RULE_EDITS: readonly Attack[] = [
     [BAD],
     'over',
   ),
-  refused('x-cordon in a filter', 'rules/spared.yml', `${FILES['rules/spared.yml']}x-cordon: {${QUARANTINE}}\n`, [HARMLESS]),
+  sectionInFilter,
   reloadRace,
+  switchedBack,
 ]
