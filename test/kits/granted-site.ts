@@ -238,8 +238,8 @@ export class GrantedSite {
   }
 
   /** Into a log of the node's, past all that guards it: only while it is stopped. */
-  append(log: 'alerts' | 'events' | 'bundles', value: object): Promise<unknown> {
-    return withStreams(this.config, { append: true }, (streams) => streams.append(log, [{ key: '', value }]))
+  append(log: 'alerts' | 'events' | 'bundles', value: object, key = ''): Promise<unknown> {
+    return withStreams(this.config, { append: true }, (streams) => streams.append(log, [{ key, value }]))
   }
 }
 

@@ -4,8 +4,9 @@ import { newKey } from '../../../src/audit/note.ts'
 import { accountName } from '../../../src/engine/door/orders.ts'
 import { withLedger } from '../../../src/engine/ledger.ts'
 import { signConfigured } from '../../../src/engine/trust/sign.ts'
+import type { EventRecord } from '../../../src/event/event.ts'
 import { type Effect, effectId, subjectOf } from '../../../src/response/effect.ts'
-import { type Activation, bundleOf, recordsOf } from '../../../src/sigma/bundle.ts'
+import { type Activation, bundleKey, bundleOf, recordsOf } from '../../../src/sigma/bundle.ts'
 import type { GrantedSite } from '../../kits/granted-site.ts'
 import { freePort } from '../../kits/site.ts'
 import { ASKED, type Attack, acting, approve, asked, BAD, byBob, detection, editing, FILES, GRANTS, HARMLESS, refused } from './attack.ts'
@@ -78,14 +79,17 @@ const pathInBundle: Attack = {
     ]
     const [policy, rule] = [site.read('policy/grants.yml'), site.read('rules/granted.yml')]
     const bundle = bundleOf(files)
-    for (const record of recordsOf(bundle)) await site.append('bundles', record)
-    await site.append('bundles', { kind: 'activation', bundle: bundle.id, by: 'owner', at: Date.now() } satisfies Activation)
-    // Its events are judged by that bundle: they come with it, as if they had been taken in while it was in force.
-    const event = { '@timestamp': new Date().toISOString(), logsource: { category: 'test' }, ...acting('write', 'evil') }
-    const taken = { id: 'x'.repeat(26), bundle: bundle.id, time: Date.now(), ecs: event, logsource: { category: 'test' } }
-    await site.append('events', taken)
+    const activation: Activation = { kind: 'activation', bundle: bundle.id, by: 'owner', at: Date.now() }
+    for (const record of [...recordsOf(bundle), activation]) await site.append('bundles', record, bundleKey(record))
+    // As if it had been taken in while that bundle was in force, by which it is judged.
+    const logsource = [{ category: 'test' }]
+    const ecs = { ...acting('write', 'evil'), device: { id: 'laptop', mdm: { id: 'mdm-laptop' } } }
+    const event = { id: '1'.repeat(26), time: Date.now(), ingested: Date.now(), logsource, ecs }
+    await site.append('events', { kind: 'event', event, bundle: bundle.id } satisfies EventRecord)
     await site.start()
     await site.send(acting('write', 'evil'))
+    expect(site.alerts.map(({ rule }) => rule.id).sort()).toEqual(['granted', 'packed'])
+    expect((await site.actions()).map(({ state }) => state)).toEqual(['AWAITING_APPROVAL'])
     expect([site.read('policy/grants.yml'), site.read('rules/granted.yml')]).toEqual([policy, rule])
   },
   control: (site) => site.send(BAD),
