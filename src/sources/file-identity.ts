@@ -99,9 +99,19 @@ export async function openIfThere(path: string): Promise<FileHandle | undefined>
 /** Opens a member of the family, or nothing if it has another name by now. */
 export async function openMember(member: FamilyMember): Promise<FileHandle | undefined> {
   const handle = await openIfThere(member.path)
-  if (handle === undefined || (await keyOf(handle)) === member.key) return handle
+  if (handle === undefined || (await closedIfFailed(handle, keyOf(handle))) === member.key) return handle
   await handle.close()
   return undefined
+}
+
+/** What comes of work on a file that was just opened. Nobody has the file yet: it is closed where the work fails. */
+export async function closedIfFailed<T>(handle: FileHandle, work: Promise<T>): Promise<T> {
+  try {
+    return await work
+  } catch (error) {
+    await handle.close()
+    throw error
+  }
 }
 
 /** Offset after the last line break: where the line that is being written begins. */

@@ -1,4 +1,15 @@
-import { appendFileSync, copyFileSync, mkdirSync, mkdtempSync, renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import {
+  appendFileSync,
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readlinkSync,
+  renameSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -171,6 +182,24 @@ describe('a tail', () => {
     await until(() => expect(log.order).toEqual(numbers(2)))
     await tail.stop()
     expect(problems.map((problem) => problem.code)).toEqual(['TAIL_LOST'])
+  })
+
+  it.skipIf(process.platform !== 'linux')('leaves nothing open that it cannot read [linux]', async () => {
+    const log = new Log()
+    const problems: CordonError[] = []
+    mkdirSync(path)
+    const tail = tailOf(log, { problems })
+    await until(() => expect(problems).toHaveLength(1))
+    await sleep(50)
+    await tail.stop()
+    const open = readdirSync('/proc/self/fd').map((fd) => {
+      try {
+        return readlinkSync(join('/proc/self/fd', fd))
+      } catch {
+        return ''
+      }
+    })
+    expect(open.filter((file) => file === path)).toEqual([])
   })
 
   it('reads every line once, in order, whatever the chunks, the rotations and the restarts', async () => {

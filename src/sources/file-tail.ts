@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { CordonError, messageOf } from '../event/error.ts'
 import type { BadRecord, Framer, InputLine, VendorRecord } from '../normalise/normaliser.ts'
 import {
+  closedIfFailed,
   countLines,
   type FamilyMember,
   familyOf,
@@ -216,7 +217,7 @@ export class FileTail {
   private async open(before: Reading, family: readonly FamilyMember[], next: FamilyMember | undefined): Promise<boolean> {
     const handle = next === undefined ? undefined : await openMember(next)
     if (next === undefined || handle === undefined) return false
-    const begun = await openedAt(handle, 0)
+    const begun = await closedIfFailed(handle, openedAt(handle, 0))
     // A log that was copied and truncated before its beginning was known has its lines in a copy, which stands between the two now.
     if (!isSameFamily(family, await familyOf(this.options.path))) {
       await handle.close()
@@ -235,7 +236,7 @@ export class FileTail {
     const { path, from } = this.options
     const resumed = this.acknowledged === undefined ? undefined : await this.resume(this.acknowledged)
     if (resumed !== undefined) {
-      await this.readHeader(resumed)
+      await closedIfFailed(resumed.handle, this.readHeader(resumed))
       this.files = [resumed]
       return resumed
     }
@@ -250,16 +251,20 @@ export class FileTail {
         'keep rotated files uncompressed for a while',
       )
     }
-    const at = this.acknowledged === undefined && from === 'end' ? await lastLineStart(handle) : 0
-    const begun = await openedAt(handle, at)
-    await this.readHeader(begun)
+    const begun = await closedIfFailed(handle, this.openedAnew(handle, this.acknowledged === undefined && from === 'end'))
     this.files = [begun]
-    if (at === 0) return begun
+    if (begun.at === 0) return begun
     // "From the end" is decided once: what comes while Cordon is not running is new.
     const named = { ...begun, identity: await this.identify(begun) }
     this.replace(named)
     await this.deliver([], true)
     return named
+  }
+
+  private async openedAnew(handle: FileHandle, atEnd: boolean): Promise<Reading> {
+    const begun = await openedAt(handle, atEnd ? await lastLineStart(handle) : 0)
+    await this.readHeader(begun)
+    return begun
   }
 
   /** Shows the framer how a file begins that is read from its middle. */
@@ -278,8 +283,9 @@ export class FileTail {
     const found = (await openIf(own, isRight)) ?? (await this.findCopy(offset, key, isRight))
     if (found === undefined) return undefined
     const { handle, head } = found
-    const final = (await keyOf(handle)) !== (await keyAt(this.options.path))
-    return { ...(await openedAt(handle, offset)), identity: file, head: head.subarray(0, offset), final }
+    const isFinal = async () => (await keyOf(handle)) !== (await keyAt(this.options.path))
+    const [final, opened] = await closedIfFailed(handle, Promise.all([isFinal(), openedAt(handle, offset)]))
+    return { ...opened, identity: file, head: head.subarray(0, offset), final }
   }
 
   /** Names a file whose first line is whole. A log that begins with the same line after each truncation counts its generations. */
@@ -356,7 +362,7 @@ interface Opened {
 async function openIf(member: FamilyMember | undefined, isRight: (head: Buffer) => boolean): Promise<Opened | undefined> {
   const handle = member === undefined ? undefined : await openMember(member)
   if (handle === undefined) return undefined
-  const head = await readHead(handle)
+  const head = await closedIfFailed(handle, readHead(handle))
   if (isRight(head)) return { handle, head }
   await handle.close()
   return undefined
