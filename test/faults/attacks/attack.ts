@@ -118,8 +118,8 @@ export function refused(name: string, codes: readonly string[], file: string, te
 /** Each rule of {@link GRANTS} asks people. */
 export const ASKED = GRANTS.map((grant) => ({ ...grant, mode: 'approve' as const }))
 
-export async function asked(site: GrantedSite, device = 'laptop'): Promise<ActionView> {
-  await site.send({ ...BAD, device: { id: device } })
+export async function asked(site: GrantedSite, device = 'laptop', more: object = {}): Promise<ActionView> {
+  await site.send({ ...BAD, device: { id: device }, ...more })
   return (await site.actions()).find(({ target, state }) => target.id === device && state === 'AWAITING_APPROVAL')!
 }
 

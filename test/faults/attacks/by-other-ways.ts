@@ -8,6 +8,7 @@ import type { EventRecord } from '../../../src/event/event.ts'
 import { type Effect, effectId, subjectOf } from '../../../src/response/effect.ts'
 import { type Activation, bundleKey, bundleOf, recordsOf } from '../../../src/sigma/bundle.ts'
 import type { GrantedSite } from '../../kits/granted-site.ts'
+import { isolate } from '../../kits/isolating-vendor.ts'
 import { freePort } from '../../kits/site.ts'
 import { ASKED, type Attack, acting, approve, asked, BAD, byBob, detection, editing, FILES, GRANTS, HARMLESS, refused } from './attack.ts'
 
@@ -362,21 +363,25 @@ export const OTHER_WAYS: readonly Attack[] = [
     control: byBob,
   },
   {
+    // The vendor knows it by a name that the inventory has no say in: nothing but the approval is about it.
     name: 'a target that is edited after the approval',
-    victim: 'mdm-other',
+    victim: 'asset-other',
     attempt: async (site) => {
+      site.write('responders/isolate.yml', isolate('user.name'))
       site.grant(ASKED)
       await site.start()
-      const action = await asked(site)
+      const action = await asked(site, 'laptop', { user: { name: 'asset-laptop' } })
       await site.beside((node) => node.stop('bob', 'wait'))
       expect(await approve(site, action, await site.key('bob', 'responder'))).toBe(200)
-      const facts = { ...action.target.facts, 'device.mdm.id': 'mdm-other' }
+      const facts = { ...action.target.facts, 'user.name': 'asset-other' }
       await tamper(site, action.id, (effect) => ({ ...effect, target: { ...effect.target, facts } }))
       await site.beside((node) => node.start('bob'))
       await site.settled()
+      expect((await site.actions())[0]?.reason).toContain('no longer what was approved')
     },
     control: async (site) => {
-      expect(await approve(site, await asked(site, 'other'), await site.key('bob', 'responder'))).toBe(200)
+      const action = await asked(site, 'other', { user: { name: 'asset-other' } })
+      expect(await approve(site, action, await site.key('bob', 'responder'))).toBe(200)
     },
   },
 ]
