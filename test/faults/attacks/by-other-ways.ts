@@ -207,7 +207,7 @@ const templates: Attack = {
         `event.action: ${id}`,
         `x-cordon: {mode: enforce, entities: {tool: process.name}, response: [{do: quarantine_device, target: device}, {do: notify, title: '${words}', message: '${words}'}]}`,
       )
-    const words = { stolen: STOLEN, walked: '{{device.name}} {{__proto__}} {{constructor}}', filled: 'by {{process.name}}' }
+    const words = { stolen: STOLEN, walked: '{{constructor}} {{__proto__}}', filled: 'by {{process.name}}' }
     for (const [id, text] of Object.entries(words)) site.write(`rules/${id}.yml`, speaking(id, text))
     const verbs = ['quarantine_device', 'notify']
     site.grant([...GRANTS, ...Object.keys(words).map((rule) => ({ rule, verbs }))])
