@@ -89,9 +89,12 @@ export const BY_EVENTS: readonly Attack[] = [
     name: 'an event that claims what another device is called in the MDM',
     victim: 'mdm-other',
     attempt: async (site) => {
+      site.edit('inventory.yml', '[', '[{"id":"bare"},')
       await site.start()
       const claims = { mdm: { id: 'mdm-other' }, 'mdm.id': 'mdm-other', name: 'other.example.com' }
-      await site.send({ ...BAD, device: { id: 'laptop', ...claims }, 'device.mdm.id': 'mdm-other' })
+      for (const id of ['laptop', 'bare', 'unknown'])
+        await site.send({ ...BAD, device: { id, ...claims }, 'device.mdm.id': 'mdm-other', message: id })
+      expect(site.alerts).toHaveLength(3)
       expect(site.vendor.isolated).toEqual(['mdm-laptop'])
     },
     control: (site) => site.send({ ...BAD, device: { id: 'other' } }),
