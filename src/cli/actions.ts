@@ -15,6 +15,7 @@ import {
   onNodeAs,
   orderCommand,
   ordering,
+  reasonOption,
   wantsJson,
 } from './node-options.ts'
 import { table } from './table.ts'
@@ -42,7 +43,13 @@ export const actionsCommand: CommandFactory = (io) => {
             responder,
             reason,
           ])
-          io.out(table(['ACTION', 'VERB', 'TARGET', 'STATE', 'RESPONDER', 'REASON'], rows, 'no actions yet'))
+          io.out(
+            table(
+              ['ACTION', 'VERB', 'TARGET', 'STATE', 'RESPONDER', 'REASON'],
+              rows,
+              state === undefined ? 'no actions yet' : `no action is ${state}`,
+            ),
+          )
         }
         const stopped = await node.stopped()
         if (stopped !== undefined) io.err(`Actions are stopped by ${stopped.by}: ${stopped.reason}`)
@@ -122,7 +129,7 @@ export const actionsCommand: CommandFactory = (io) => {
   command
     .command('stop')
     .description('The kill switch: nothing that acts on the world is sent from now on. Incidents still open, and people are still told.')
-    .requiredOption('--reason <text>', 'why, for the record')
+    .addOption(reasonOption())
     .addOption(configOption())
     .addOption(keyOption())
     .action((options: OrderOptions & { reason: string }) =>

@@ -28,7 +28,13 @@ export const alertsCommand: CommandFactory = (io) => {
             alert.rule.title,
             groupText(alert.group),
           ])
-          io.out(table(['ALERT', 'TIME', 'LEVEL', 'RULE', 'ABOUT'], rows, 'no alerts yet'))
+          io.out(
+            table(
+              ['ALERT', 'TIME', 'LEVEL', 'RULE', 'ABOUT'],
+              rows,
+              level === undefined && rule === undefined ? 'no alerts yet' : 'no such alerts',
+            ),
+          )
         }
       }),
     )

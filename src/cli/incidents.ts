@@ -39,7 +39,13 @@ export const incidentsCommand: CommandFactory = (io) => {
             item.entity.name,
             item.title,
           ])
-          io.out(table(['INCIDENT', 'LAST ALERT', 'STATUS', 'SEVERITY', 'ALERTS', 'ABOUT', 'TITLE'], rows, 'no incidents yet'))
+          io.out(
+            table(
+              ['INCIDENT', 'LAST ALERT', 'STATUS', 'SEVERITY', 'ALERTS', 'ABOUT', 'TITLE'],
+              rows,
+              status === undefined ? 'no incidents yet' : `no incident is ${status}`,
+            ),
+          )
         }
       }),
     )

@@ -6,6 +6,8 @@ import { type Operations, withOperations } from '../engine/operations.ts'
 import { duration } from '../settings/duration.ts'
 import type { Io } from './io.ts'
 
+const LONGEST_REASON = 2_000
+
 /** What the commands share that read or order a node. */
 export interface NodeOptions {
   config: string
@@ -21,8 +23,10 @@ export interface OrderOptions {
 export const configOption = () => new Option('-c, --config <file>', 'configuration of the node').default('cordon.yml')
 export const keyOption = () =>
   new Option('--key-file <file>', 'API key of whoever gives the order; else the one in CORDON_KEY, else the account that runs the command')
+/** Why somebody gives an order. */
+export const reasonOption = () => new Option('--reason <text>', 'why, for the record').argParser(reason).makeOptionMandatory()
 /** Why, where an order does not insist on it. */
-export const whyOption = () => new Option('--reason <text>', 'why, for the record').default('no reason given')
+export const whyOption = () => new Option('--reason <text>', 'why, for the record').argParser(reason).default('no reason given')
 export const formatOption = () => new Option('--format <format>', 'default: text on a terminal, json in a pipe').choices(['text', 'json'])
 export const limitOption = () => new Option('-n, --limit <count>', 'how many, the newest first').default(50).argParser(positiveInteger)
 
@@ -63,6 +67,13 @@ export function lengthOfTime(text: string): number {
   return parsed.data
 }
 
+/** As the API takes it. */
+function reason(text: string): string {
+  const why = text.trim()
+  if (why === '' || why.length > LONGEST_REASON) throw new InvalidArgumentError(`expected words, at most ${LONGEST_REASON} characters`)
+  return why
+}
+
 function positiveInteger(text: string): number {
   const value = Number(text)
   if (!Number.isInteger(value) || value < 1) throw new InvalidArgumentError('expected a whole number above 0')
@@ -75,7 +86,7 @@ export function orderCommand(parent: Command, name: string, description: string)
     .command(name)
     .description(description)
     .argument('<id>', 'its id, or the beginning of it')
-    .requiredOption('--reason <text>', 'why, for the record')
+    .addOption(reasonOption())
     .addOption(configOption())
     .addOption(keyOption())
 }

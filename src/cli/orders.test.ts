@@ -50,6 +50,16 @@ test('an incident says what was done and, apart, what is left to a person and wh
   )
 })
 
+test('an order has words that say why', async () => {
+  const { site, cordon } = await nodeWithAnIncident()
+  const [quarantine] = await site.ledger.effects({ responder: 'mdm', limit: 1 })
+  for (const why of ['', ' \n', 'x'.repeat(2_001)]) {
+    const { code, text } = await cordon('actions', 'undo', quarantine!.id, '--reason', why)
+    expect([code, text]).toEqual([3, expect.stringContaining('expected words, at most 2000 characters')])
+  }
+  expect((await site.ledger.effects({ responder: 'mdm', limit: 1 }))[0]!.undoRequested).toBeUndefined()
+})
+
 test('an undo is asked for, done by the node, and then over', async () => {
   const { site, cordon } = await nodeWithAnIncident()
   const [quarantine] = await site.ledger.effects({ responder: 'mdm', limit: 1 })

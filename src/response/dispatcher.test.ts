@@ -269,6 +269,21 @@ describe('an undo', () => {
     expect(incident?.timeline.map(({ text }) => text)).toContainEqual(expect.stringContaining('Released from quarantine'))
   })
 
+  test.each([
+    ['and does it', 'REVERTED', []],
+    ['and does nothing', 'CONFIRMED', [expect.stringContaining('is still in force: the undo failed: 404. Act by hand.')]],
+  ] as const)('that the vendor refuses %s is %s', async (refuses, state, told) => {
+    const { site, rule, mdm } = setUp()
+    await site.alert(alertOn('d1', rule))
+    await site.run()
+    mdm.refuses = refuses
+    await requestUndo(site.ports, (await only(site)).id, 'alice', 'false alarm')
+    await site.run()
+    expect((await only(site)).state).toBe(state)
+    expect(site.notices('UNDO_FAILED')).toEqual(told)
+    expect(mdm.inForce('d1')).toBe(state === 'CONFIRMED')
+  })
+
   test('that is asked for while the request is on its way follows right after it', async () => {
     const { site, rule, mdm, requests, open } = gatedSite(1)
     await site.alert(alertOn('d1', rule))

@@ -279,10 +279,17 @@ export class Runner {
     await this.#ports.probe('undo-written')
     const answer = await this.#vendor.undo(sent, plan.value)
     await this.#ports.probe('undo-sent')
-    if (!answer.ok) return this.#settle(sent, (current) => notUndone(current, answer.failure, this.#terms()))
+    if (!answer.ok && answer.failure.kind !== 'final')
+      return this.#settle(sent, (current) => notUndone(current, answer.failure, this.#terms()))
     const at = sent.reversal?.at ?? this.#ports.now()
-    const taken = await this.#mine(sent, (current) => amend(current, { ...this.#lease(), reversal: { at, answer: answer.value } }))
-    if (taken !== undefined) await this.#settleReading(taken, await this.#vendor.verifyUndo(taken, plan.value), undoObserved)
+    const reversal = answer.ok ? { at, answer: answer.value } : { at }
+    const taken = await this.#mine(sent, (current) => amend(current, { ...this.#lease(), reversal }))
+    if (taken === undefined) return
+    const after = await this.#vendor.verifyUndo(taken, plan.value)
+    // A vendor that refuses may do so because nothing is left to undo: what it shows counts, and not what it says.
+    const isGone = after.outcome.ok && after.outcome.value.state === 'absent'
+    if (answer.ok || isGone) return this.#settleReading(taken, after, undoObserved)
+    await this.#settle(taken, (current) => notUndone(current, answer.failure, this.#terms()))
   }
 
   async #settleReading(

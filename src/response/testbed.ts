@@ -130,6 +130,8 @@ export class FakeVendor {
   readonly acts: { readonly key: string; readonly target: string; readonly act: 'do' | 'undo' }[] = []
   readonly requests: string[] = []
   faults: Fault[] = []
+  /** Refuses every request for good, whether or not it does what was asked for. */
+  refuses: 'and does it' | 'and does nothing' | undefined
   /** Asked for nothing: every read-back fails. */
   blind = false
   residualUntil: number | undefined
@@ -213,6 +215,8 @@ export class FakeVendor {
     if (fault === 'busy') throw new VendorTrouble({ kind: 'retry', reason: '429', after: 3_000 })
     if (fault === 'refused') throw new VendorTrouble({ kind: 'unknown', reason: '500' })
     if (fault === 'dropped-before') throw new VendorTrouble({ kind: 'unknown', reason: 'connection lost' })
+    if (this.refuses === 'and does it') perform()
+    if (this.refuses !== undefined) throw new VendorTrouble({ kind: 'final', reason: '404' })
     if (fault === 'late') this.#late.push({ at: this.#now() + TIMEOUT - 1, act: perform })
     else perform()
     if (fault !== 'none') throw new VendorTrouble({ kind: 'unknown', reason: 'no answer' })
