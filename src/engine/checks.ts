@@ -2,7 +2,10 @@ import { existsSync, statfsSync } from 'node:fs'
 import { messageOf } from '../event/error.ts'
 import { formatTime } from '../event/time.ts'
 import { MOST_FINDINGS } from '../privacy/privacy.ts'
+import type { Approvals } from '../response/approval.ts'
 import type { Dispatcher } from '../response/dispatcher.ts'
+import { missingMessengers } from '../response/escalation.ts'
+import type { Configured } from '../response/vendor.ts'
 import { stateIncomplete } from './detection/correlate-recovery.ts'
 import type { CorrelateWorker } from './detection/correlate-worker.ts'
 import type { MatchStage } from './detection/detection-stage.ts'
@@ -57,6 +60,16 @@ export function checksOf({ config, site, streams, bundles }: Parts, readers: Rea
   ]
 }
 
+/** Whom the policy has told through what is not there. */
+export function unheard(approvals: Approvals, responders: readonly Configured[]): Required<Finding> | undefined {
+  const missing = missingMessengers(approvals, responders)
+  if (missing.length === 0) return undefined
+  return {
+    detail: `approvals.yml has people told through ${missing.join(', ')}, and cordon.yml has no responder of that name that tells of incidents`,
+    remedy: 'add it under responders, or name another in approvals.yml: until then nobody hears through it',
+  }
+}
+
 /** What can keep a node from acting, or from showing what was done. */
 export function responseChecks({ site, ledger }: ResponseParts): readonly Check[] {
   const { policy, links } = site
@@ -71,7 +84,8 @@ export function responseChecks({ site, ledger }: ResponseParts): readonly Check[
     {
       name: 'policy',
       look: async () =>
-        when(policy.problem !== undefined, messageOf(policy.problem), 'mend the policy file: nothing is sent until it loads'),
+        when(policy.problem !== undefined, messageOf(policy.problem), 'mend the policy file: nothing is sent until it loads') ??
+        unheard(policy.current().approvals, site.responders),
     },
     {
       name: 'actions',

@@ -50,9 +50,16 @@ export function tellEverybody(
   return tellAlso(recording, effect, everybodyIn(approvals), responders)
 }
 
+/** What the approvals have people told through, and no responder can: those that there are act on something else than incidents. */
+export function missingMessengers(approvals: Approvals, responders: readonly Configured[]): readonly string[] {
+  const able = responders.flatMap(({ name, responder }) => (responder.target === 'incident' ? [name] : []))
+  const named = new Set([...everybodyIn(approvals), ...approvals.people.map(({ via }) => via)])
+  return [...named].filter((name) => !able.includes(name))
+}
+
 /** Tells of the incident of an effect through responders that it was not told through yet. The policy names them: that is their grant. */
 async function tellAlso(recording: Recording, effect: Effect, names: readonly string[], responders: readonly Configured[]): Promise<void> {
-  for (const configured of responders.filter(({ name }) => names.includes(name))) {
+  for (const configured of responders.filter(({ name, responder }) => names.includes(name) && responder.target === 'incident')) {
     const incident = effect.incident === undefined ? undefined : await recording.read.incident(effect.incident)
     if (incident === undefined) return
     const target = incidentTarget(incident)

@@ -89,6 +89,29 @@ describe('before the first start', () => {
     ])
   })
 
+  test('people whom the approvals have told through what does not tell', async () => {
+    const hook = { use: 'webhook', url: 'http://127.0.0.1:1/x', allow_private: true, secret: { env: 'CORDON_HOOK' } }
+    const config = configure(
+      JSON.stringify({
+        rules: ['builtin'],
+        responders: [
+          { ...hook, name: 'leads' },
+          { ...hook, name: 'bob' },
+        ],
+      }),
+    )
+    const said = async (approvals: object) => {
+      writeFileSync(at('policy/approvals.yml'), JSON.stringify(approvals))
+      return of(await examine(config, undefined), 'approvals').map(({ level, detail }) => `${level} ${detail.split(',')[0]}`)
+    }
+    const people = (via: string) => [{ name: 'bob', role: 'responder', via }]
+    expect(await said({ escalation: [{ after: '1m', tell: ['leads'] }], people: people('bob') })).toEqual([])
+    expect(await said({ escalation: [{ after: '1m', tell: ['leaders'] }], people: people('bob') })).toEqual([
+      'problem approvals.yml has people told through leaders',
+    ])
+    expect(await said({ people: people('rob') })).toEqual(['problem approvals.yml has people told through rob'])
+  })
+
   test('everything that is wrong, at once', async () => {
     const taken = createServer()
     const port = await new Promise<number>((resolve) =>

@@ -1,6 +1,8 @@
+import type { Configured } from '../../response/vendor.ts'
 import { formatDiagnostic } from '../../sigma/problems.ts'
+import { unheard } from '../checks.ts'
 import type { Config } from '../config.ts'
-import { connectResponders } from '../links.ts'
+import { configuredResponders, connectResponders } from '../links.ts'
 import { opinionOf } from '../opinion/opinion.ts'
 import { loadRules } from '../rules/rules.ts'
 import { readInventory } from '../site.ts'
@@ -22,8 +24,12 @@ export async function siteChecks(config: Config): Promise<readonly Diagnosis[]> 
     ...config.responders.map((entry) => responderCheck(config, entry)),
     attempt('responders', () => respondersCheck(config)),
   ])
-  const broken = found.flat().some(({ level, check }) => level === 'problem' && (check === 'policy' || check === 'inventory'))
-  return [...found.flat(), ...(broken ? [] : protectedCheck(config))]
+  const wrong = new Set(found.flat().flatMap(({ level, check }) => (level === 'problem' ? [check.split(' ')[0]] : [])))
+  return [
+    ...found.flat(),
+    ...(wrong.has('policy') || wrong.has('inventory') ? [] : protectedCheck(config)),
+    ...(wrong.has('policy') ? [] : approvalsCheck(config)),
+  ]
 }
 
 /** What decides about actions: the policy, the policy as code where one is configured, and whether anybody has to sign them. It asks nobody. */
@@ -101,6 +107,18 @@ function protectedCheck(config: Config): readonly Diagnosis[] {
     ...absent('group', groups, (name) => grouped.has(name)),
     ...absent('owner', owners, (name) => owning.has(name) || inventory.userNamed(name) !== undefined),
   ]
+}
+
+/** Whom the approvals have told. What is wrong with a responder itself is said of that. */
+function approvalsCheck(config: Config): readonly Diagnosis[] {
+  let responders: readonly Configured[]
+  try {
+    responders = configuredResponders(config)
+  } catch {
+    return []
+  }
+  const found = unheard(policyOf(config).approvals, responders)
+  return found === undefined ? [] : [problem('approvals', found.detail, found.remedy)]
 }
 
 /** The responders together: their names, and whether there are any. */
