@@ -24,7 +24,7 @@ export async function siteChecks(config: Config): Promise<readonly Diagnosis[]> 
     ...config.responders.map((entry) => responderCheck(config, entry)),
     attempt('responders', () => respondersCheck(config)),
   ])
-  const wrong = new Set(found.flat().flatMap(({ level, check }) => (level === 'problem' ? [check.split(' ')[0]] : [])))
+  const wrong = new Set(found.flat().flatMap(({ level, check }) => (level === 'problem' ? [check] : [])))
   return [
     ...found.flat(),
     ...(wrong.has('policy') || wrong.has('inventory') ? [] : protectedCheck(config)),
