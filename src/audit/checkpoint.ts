@@ -36,7 +36,8 @@ export const SEPARATOR = '\n'
 
 /**
  * The checkpoints of a file, in its order: notes, each followed by an empty line; or a node's log output, one JSON object a line, of
- * which those that carry a checkpoint count. A note at the end that is cut off is left out: it was being written.
+ * which those that carry a checkpoint count. What is no note is found as one that nobody signed. A note at the end that is cut off is
+ * left out: it was being written.
  */
 export function readCheckpoints(text: string, verifiers: readonly Verifier[]): readonly FoundCheckpoint[] {
   return (text.startsWith('{') ? notesInLog(text) : notesIn(text)).map(({ note, line }) => ({
@@ -51,22 +52,32 @@ interface FoundNote {
   readonly line: number
 }
 
+/** Signatures and the empty line behind them: the end of a note in a file of many. */
+const END = /^(?:— .*\n)+\n/gm
+
 function notesIn(text: string): readonly FoundNote[] {
   const notes: FoundNote[] = []
-  let [begin, signed] = [1, false]
-  let lines: string[] = []
-  const lasting = text.slice(0, text.lastIndexOf('\n') + 1).split('\n')
-  for (const [at, line] of lasting.entries()) {
-    if (signed && line === '') {
-      notes.push({ note: `${lines.join('\n')}\n`, line: begin })
-      ;[begin, signed, lines] = [at + 2, false, []]
-    } else {
-      lines.push(line)
-      signed = line.startsWith('— ')
-    }
+  let [from, line] = [0, 1]
+  const take = (to: number, note: string) => {
+    notes.push({ note, line })
+    line += text.slice(from, to).split('\n').length - 1
+    from = to
   }
+  for (const { 0: end, index } of text.matchAll(END)) take(index + end.length, text.slice(from, index + end.length - SEPARATOR.length))
+  const rest = text.slice(from)
+  if (rest !== '' && !isCutOff(rest, notes.at(-1)?.note)) take(text.length, rest)
   return notes
 }
+
+/** Notes are short, and those of one file begin alike. */
+function isCutOff(rest: string, before: string | undefined): boolean {
+  const [origin] = rest.split('\n', 1)
+  const known = before?.slice(0, before.indexOf('\n'))
+  return rest.length < LONGEST && (origin === known || (known?.startsWith(rest) ?? false))
+}
+
+/** Characters of a checkpoint. */
+const LONGEST = 1_024
 
 function notesInLog(text: string): readonly FoundNote[] {
   return text.split('\n').flatMap((json, at) => {

@@ -1,3 +1,6 @@
+/** Values beside the log were taken away, as many as the entry's `values` says, because they name a person. */
+export const ERASED = 'person.erased'
+
 /** What is to be found in the audit log: something that was decided or done, by whom, when and why. */
 export interface AuditFact {
   /** Names what happened: told twice, it is written once. */

@@ -85,11 +85,18 @@ export async function replaceFile(path: string, text: string): Promise<void> {
   await syncFolder(dirname(path))
 }
 
-/** Appends to a file, durably. */
-export async function appendTo(path: string, text: string): Promise<void> {
-  await withFile(path, 'a', async (file) => {
-    await file.writeFile(text)
-    await file.datasync()
+/** Appends to a file, durably; where that fails, such as on a full disk, nothing of it stays there. @returns where the file ends now */
+export async function appendTo(path: string, text: string): Promise<number> {
+  return withFile(path, 'a', async (file) => {
+    const { size } = await file.stat()
+    try {
+      await file.writeFile(text)
+      await file.datasync()
+      return size + Buffer.byteLength(text)
+    } catch (error) {
+      await file.truncate(size)
+      throw error
+    }
   })
 }
 

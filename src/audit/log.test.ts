@@ -1,7 +1,8 @@
 import { appendFileSync, chmodSync, existsSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
-import { parseEntry, parseLine } from './entry.ts'
-import { auditFiles, witnessFiles } from './files.ts'
+import { formatLine, parseEntry, parseLine } from './entry.ts'
+import { ERASED } from './fact.ts'
+import { type AuditFiles, auditFiles, witnessFiles } from './files.ts'
 import { Seals } from './seals.ts'
 import { copyOf, evidence, fact, facts, opened, scratch } from './testing.ts'
 import { verifyLog, verifyValues } from './verify.ts'
@@ -38,12 +39,17 @@ test('the log holds no name; the values beside it open it, and their erasure lea
   expect(readFileSync(auditFiles(at.folder).entries, 'utf8')).not.toContain('amara')
   const [first, second, third] = entriesOf(at.folder).map(({ sealed }) => sealed.by!)
   expect(first).not.toBe(second)
-  expect(log.erase((value) => value.includes('amara'), true)).toBe(2)
-  expect(log.erase((value) => value.includes('amara'))).toBe(2)
+  await log.erase(
+    (value) => value.includes('amara'),
+    (values) => ({ ...fact('erasure', 'ops'), what: ERASED, open: { values } }),
+  )
+  expect(entriesOf(at.folder).at(-1)).toMatchObject({ what: ERASED, open: { values: 2 } })
   await log.close()
   const seals = new Seals(auditFiles(at.folder).seals)
   expect([first, second, third].map((seal) => seals.opening(seal!)?.value)).toEqual([undefined, undefined, 'sven'])
   expect(await verifyValues(at.folder, seals)).toEqual([])
+  const opening = (seal: string) => (seal === third ? undefined : seals.opening(seal))
+  expect(await verifyValues(at.folder, { opening })).toMatchObject([{ kind: 'value', text: expect.stringMatching(/^3 values .* of 2 /) }])
   seals.end()
   expect(readFileSync(auditFiles(at.folder).seals).includes('amara')).toBe(false)
   expect((await verifyLog(at.folder, evidence(at.folder, at.witness))).findings).toEqual([])
@@ -103,6 +109,118 @@ test('without its state file a log finds the place to go on by itself', async ()
   await again.close()
   expect(entriesOf(at.folder).map(({ id }) => id)).toEqual(facts(0, 9).map(({ id }) => id))
   expect((await verifyLog(at.folder, evidence(at.folder, at.witness))).findings).toEqual([])
+})
+
+test('a log without what vouches for it is not as it was, and not gone on with', async () => {
+  const at = scratch()
+  const log = await opened(at)
+  await log.append(facts(0, 5))
+  await log.checkpoint()
+  await log.close()
+  const verifiers = [log.signer]
+  const note = readFileSync(auditFiles(at.folder).checkpoints)
+  const rewrite = ({ entries }: AuditFiles) => writeFileSync(entries, readFileSync(entries, 'utf8').replaceAll('effect.', 'effect-'))
+  const forge = ({ entries }: AuditFiles) => {
+    const lines = entriesOf(at.folder).map((entry) => formatLine({ ...entry, what: 'nothing' }).line)
+    writeFileSync(entries, lines.join(''))
+  }
+  const spoils: Record<string, (files: AuditFiles) => void> = {
+    deleted: ({ checkpoints }) => rmSync(checkpoints),
+    emptied: ({ checkpoints }) => truncateSync(checkpoints),
+    garbage: ({ checkpoints }) => writeFileSync(checkpoints, 'garbage'),
+    'lines of garbage': ({ checkpoints }) => writeFileSync(checkpoints, 'garbage\n\nand more\n\n'),
+    'garbage in front': ({ checkpoints }) => writeFileSync(checkpoints, Buffer.concat([Buffer.from('garbage\n'), note])),
+    'garbage behind': ({ checkpoints }) => appendFileSync(checkpoints, 'garbage\n'.repeat(200)),
+    'the last one cut off': ({ checkpoints }) => truncateSync(checkpoints, note.length - 10),
+    'the key gone': ({ key }) => rmSync(key),
+  }
+  for (const [name, spoil] of Object.entries(spoils)) {
+    for (const [also, alter] of Object.entries({ '': () => {}, ' and rewritten': rewrite, ' and forged': forge })) {
+      for (const withState of [true, false]) {
+        // Without its state, the last checkpoint is as gone as if it had not been: only a copy kept elsewhere knows of it.
+        if (name === 'the last one cut off' && !withState) continue
+        const folder = copyOf(at.folder, `${at.folder}-${name}${also}-${withState}`)
+        const files = auditFiles(folder)
+        spoil(files)
+        alter(files)
+        if (!withState) rmSync(files.state)
+        const { findings } = await verifyLog(folder, { verifiers })
+        if (name !== 'the key gone' || also !== '') expect(findings, folder).not.toEqual([])
+        // What stands in front of the latest checkpoint is for whoever verifies: a node reads what comes behind it.
+        if (name === 'garbage in front') continue
+        await expect(opened({ folder }), folder).rejects.toMatchObject({ code: 'AUDIT_DAMAGED' })
+      }
+    }
+  }
+})
+
+test('a checkpoint that was half written is cut off, and said', async () => {
+  const at = scratch()
+  const log = await opened(at)
+  await log.append(facts(0, 5))
+  await log.checkpoint()
+  const whole = statSync(auditFiles(at.folder).checkpoints).size
+  await log.append(facts(5, 6))
+  await log.checkpoint()
+  await log.close()
+  const { size } = statSync(auditFiles(at.folder).checkpoints)
+  for (let end = whole + 1; end < size; end += 13) {
+    const folder = copyOf(at.folder, `${at.folder}-${end}`)
+    const files = auditFiles(folder)
+    truncateSync(files.checkpoints, end)
+    // As it was before: it is written after the checkpoint.
+    rmSync(files.state)
+    expect((await verifyLog(folder, { verifiers: [log.signer] })).findings).toEqual([])
+    const again = await opened({ folder })
+    await again.append(facts(6, 7))
+    await again.checkpoint()
+    await again.close()
+    expect(entriesOf(folder).find(({ what }) => what === 'log.torn')?.open).toMatchObject({
+      file: 'checkpoints',
+      byte: whole,
+      bytes: end - whole,
+    })
+    expect(await verifyLog(folder, { verifiers: [log.signer] })).toMatchObject({ entries: 8, covered: 8, findings: [] })
+  }
+})
+
+test('a process that was killed between a checkpoint and its state goes on from the checkpoint', async () => {
+  const at = scratch()
+  const log = await opened(at)
+  await log.append(facts(0, 5))
+  await log.checkpoint()
+  const { state } = auditFiles(at.folder)
+  const before = readFileSync(state)
+  await log.append(facts(5, 8))
+  await log.checkpoint()
+  await log.close()
+  writeFileSync(state, before)
+  const again = await opened(at)
+  expect([again.size, again.unsigned, again.isNew]).toEqual([8, 0, false])
+  await again.append(facts(7, 9))
+  await again.checkpoint()
+  await again.close()
+  expect(await verifyLog(at.folder, { verifiers: [log.signer] })).toMatchObject({ entries: 9, covered: 9, findings: [] })
+})
+
+test('entries that are taken away from under a process are not signed', async () => {
+  const at = scratch()
+  for (const spoil of [
+    ({ entries }: AuditFiles) => rmSync(entries),
+    ({ entries }: AuditFiles) => writeFileSync(entries, ''),
+    ({ entries }: AuditFiles) => {
+      const copy = readFileSync(entries)
+      rmSync(entries)
+      writeFileSync(entries, copy)
+    },
+  ]) {
+    rmSync(at.folder, { recursive: true, force: true })
+    const log = await opened({ folder: at.folder })
+    await log.append(facts(0, 3))
+    spoil(auditFiles(at.folder))
+    await expect(log.checkpoint()).rejects.toMatchObject({ code: 'AUDIT_DAMAGED' })
+    await log.close()
+  }
 })
 
 test('a log that lost what a checkpoint covers is not gone on with', async () => {

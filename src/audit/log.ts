@@ -1,5 +1,5 @@
-import { existsSync } from 'node:fs'
-import { type FileHandle, mkdir, open, readFile } from 'node:fs/promises'
+import { existsSync, statSync } from 'node:fs'
+import { type FileHandle, mkdir, open, readFile, stat, truncate } from 'node:fs/promises'
 import { CordonError, messageOf } from '../event/error.ts'
 import { formatTime } from '../event/time.ts'
 import { SEPARATOR, signCheckpoint } from './checkpoint.ts'
@@ -7,7 +7,7 @@ import { formatLine, parseLine } from './entry.ts'
 import type { AuditFact } from './fact.ts'
 import { type AuditFiles, appendTo, auditFiles, linesOf, replaceFile, syncFolder } from './files.ts'
 import { formatVerifier, newKey, type Signer, signerOf } from './note.ts'
-import { damaged, type Found, recover, type State } from './recovery.ts'
+import { damaged, type Found, recover, type State, type Torn } from './recovery.ts'
 import { Seals } from './seals.ts'
 import { Witness } from './witness.ts'
 
@@ -34,13 +34,14 @@ export async function openAuditLog(options: AuditLogOptions): Promise<AuditLog> 
   const opened: (() => Promise<void> | void)[] = []
   try {
     await mkdir(files.folder, { recursive: true, mode: 0o700 })
-    const key = await keyOf(options.origin, files)
+    if (!existsSync(files.key) && isBegun(files)) throw damaged(files, `it was begun, and ${files.key} is gone`)
+    const signer = await signerIn(options.origin, files)
     const file = await open(files.entries, 'a+', 0o600)
     opened.push(() => file.close())
-    const found = await recover(files, key.signer)
+    const found = await recover(files, signer)
     const seals = new Seals(files.seals)
     opened.push(() => seals.end())
-    const log = new AuditLog(options, key, { files, file, seals }, found)
+    const log = new AuditLog(options, signer, { files, file, seals }, found)
     await log.begin(found)
     return log
   } catch (error) {
@@ -49,13 +50,16 @@ export async function openAuditLog(options: AuditLogOptions): Promise<AuditLog> 
   }
 }
 
+function isBegun({ entries, checkpoints }: AuditFiles): boolean {
+  return [entries, checkpoints].some((file) => (statSync(file, { throwIfNoEntry: false })?.size ?? 0) > 0)
+}
+
 /** The node's signing key, made at the first start. */
-async function keyOf(origin: string, files: AuditFiles): Promise<{ readonly signer: Signer; readonly isNew: boolean }> {
-  const isNew = !existsSync(files.key)
-  if (isNew) await replaceFile(files.key, newKey())
+async function signerIn(origin: string, files: AuditFiles): Promise<Signer> {
+  if (!existsSync(files.key)) await replaceFile(files.key, newKey())
   const signer = signerOf(origin, await readFile(files.key))
-  if (isNew) await replaceFile(files.publicKey, `${formatVerifier(signer)}\n`)
-  return { signer, isNew }
+  if (!existsSync(files.publicKey)) await replaceFile(files.publicKey, `${formatVerifier(signer)}\n`)
+  return signer
 }
 
 function unwritable({ folder }: AuditFiles, cause: unknown): CordonError {
@@ -71,7 +75,7 @@ function unwritable({ folder }: AuditFiles, cause: unknown): CordonError {
  */
 export class AuditLog {
   readonly signer: Signer
-  /** The signing key was made just now. */
+  /** There was no log in the folder: it begins now. */
   readonly isNew: boolean
   readonly witness: Witness | undefined
   readonly #options: AuditLogOptions
@@ -90,12 +94,12 @@ export class AuditLog {
 
   constructor(
     options: AuditLogOptions,
-    { signer, isNew }: { readonly signer: Signer; readonly isNew: boolean },
+    signer: Signer,
     { files, file, seals }: { readonly files: AuditFiles; readonly file: FileHandle; readonly seals: Seals },
     { frontier, bytes, recent, signed }: Found,
   ) {
     this.signer = signer
-    this.isNew = isNew
+    this.isNew = signed === undefined
     this.witness = options.witness === undefined ? undefined : new Witness(options.witness)
     this.#options = options
     this.#files = files
@@ -125,11 +129,16 @@ export class AuditLog {
     }
     if (this.#signed !== undefined && seen !== undefined && seen < this.#signed.size) await this.#attest(this.#signed)
     await syncFolder(this.#files.folder)
-    if (torn === undefined) return
-    await this.#file.truncate(this.#bytes)
-    const open = { byte: this.#bytes, bytes: torn.bytes, sha256: torn.digest }
-    const sealed = { by: this.#options.origin, why: 'half written when the process stopped: what it told comes again' }
-    await this.append([{ id: `torn ${torn.digest} ${this.#bytes}`, at: this.#options.now(), what: 'log.torn', open, sealed }])
+    for (const { file, byte } of torn) await truncate(this.#files[file], byte)
+    // A log that has begun has a checkpoint: one without any has lost it.
+    if (this.#signed === undefined) await this.checkpoint()
+    await this.append(torn.map((one) => this.#cutOff(one)))
+  }
+
+  #cutOff({ file, byte, bytes, digest: sha256 }: Torn): AuditFact {
+    const why = `the file of ${file} was half written when the process stopped: what it told comes again`
+    const sealed = { by: this.#options.origin, why }
+    return { id: `torn ${file} ${sha256} ${byte}`, at: this.#options.now(), what: 'log.torn', open: { file, byte, bytes, sha256 }, sealed }
   }
 
   /**
@@ -163,33 +172,48 @@ export class AuditLog {
    * latter fails, {@link Witness.problem} tells, and the next checkpoint makes up for it.
    *
    * @returns the note; undefined where there is nothing new
-   * @throws CordonError `AUDIT_UNWRITABLE`
+   * @throws CordonError `AUDIT_UNWRITABLE`; `AUDIT_DAMAGED` where the file of entries is not the one that was written to
    */
   checkpoint(): Promise<string | undefined> {
     return this.#inTurn(async () => {
-      if (this.unsigned === 0) return undefined
+      if (this.#signed !== undefined && this.unsigned === 0) return undefined
+      await this.#beInPlace()
       const { size } = this.#frontier
       const time = this.#options.now()
       const note = signCheckpoint({ origin: this.#options.origin, size, root: this.#frontier.root(), time }, this.signer)
-      await appendTo(this.#files.checkpoints, `${note}${SEPARATOR}`)
-      this.#signed = { size, bytes: this.#bytes, note }
+      const end = await appendTo(this.#files.checkpoints, `${note}${SEPARATOR}`)
+      this.#signed = { size, bytes: this.#bytes, note, end }
       const roots = this.#frontier.roots.map((root) => root.toString('base64'))
-      const state: State = { note, bytes: this.#bytes, roots, recent: this.#recent }
+      const state: State = { note, bytes: this.#bytes, end, roots, recent: this.#recent }
       await replaceFile(this.#files.state, `${JSON.stringify(state)}\n`)
       await this.#attest(this.#signed)
       return note
     })
   }
 
-  /** Takes values that name somebody away from beside the log, or only counts them. */
-  erase(names: (value: string) => boolean, dryRun = false): number {
-    return this.#seals.erase(names, dryRun)
+  /**
+   * Takes values that name somebody away from beside the log. The entry that says how many is there before they go: whatever else is
+   * gone, somebody has taken away.
+   *
+   * @throws CordonError `AUDIT_UNWRITABLE`: then nothing was taken away
+   */
+  async erase(names: (value: string) => boolean, tellOf: (values: number) => AuditFact): Promise<void> {
+    const found = this.#seals.naming(names)
+    await this.append([tellOf(found.length)])
+    this.#seals.remove(found)
   }
 
   async close(): Promise<void> {
     await this.#working.catch(() => {})
     await this.#file.close()
     this.#seals.end()
+  }
+
+  /** What was deleted, replaced or changed in length under a running process would else be signed as if it were on disk. */
+  async #beInPlace(): Promise<void> {
+    const [written, there] = await Promise.all([this.#file.stat(), stat(this.#files.entries).catch(() => undefined)])
+    if (there?.ino !== written.ino || there.dev !== written.dev || (!this.#dirty && there.size !== this.#bytes))
+      throw damaged(this.#files, 'its file of entries was deleted, replaced or cut while the node wrote it')
   }
 
   /** Brings the witness up to a checkpoint, as far as it can be reached. */

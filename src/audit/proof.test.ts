@@ -21,9 +21,9 @@ test('a proof shows its entry to whoever has the key, and nothing once any of it
     .map((line) => parseLine(line)!)
   const leaves = lines.map(({ hash }) => hash)
   const found = readCheckpoints(readFileSync(auditFiles(at.folder).checkpoints, 'utf8'), [log.signer])
-  const [older, newer] = found.map(({ checkpoint }) => checkpoint!) as [Checkpoint, Checkpoint]
+  const [, older, newer] = found.map(({ checkpoint }) => checkpoint!) as [Checkpoint, Checkpoint, Checkpoint]
   for (const [index, { leaf }] of lines.entries()) {
-    const proof = formatProof(leaf, index, leaves, newer, found[1]!.note)
+    const proof = formatProof(leaf, index, leaves, newer, found[2]!.note)
     expect(checkProof(proof, [log.signer])).toMatchObject({ entry: { index, id: `fact ${index}` }, checkpoint: { size: 13 } })
     expect(() => checkProof(proof, [signerOf('cordon/test', newKey())])).toThrow(expect.objectContaining({ code: 'AUDIT_PROOF' }))
     for (let byte = 0; byte < proof.length; byte++) {

@@ -47,21 +47,20 @@ export class Seals {
     return row === undefined ? undefined : { salt: Buffer.from(row.salt as Uint8Array), value: row.value as string }
   }
 
-  /**
-   * Takes values away for good, or only counts them.
-   *
-   * @returns how many
-   */
-  erase(names: (value: string) => boolean, dryRun = false): number {
+  /** The commitments to values that name somebody. */
+  naming(names: (value: string) => boolean): readonly string[] {
     const rows = this.#database.prepare('SELECT seal, value FROM seals').all()
-    const found = rows.filter(({ value }) => names(value as string))
-    if (dryRun || found.length === 0) return found.length
+    return rows.flatMap(({ seal, value }) => (names(value as string) ? [seal as string] : []))
+  }
+
+  /** Takes what was committed to away for good. */
+  remove(seals: readonly string[]): void {
+    if (seals.length === 0) return
     const remove = this.#database.prepare('DELETE FROM seals WHERE seal = ?')
     this.#together(() => {
-      for (const { seal } of found) remove.run(seal as string)
+      for (const seal of seals) remove.run(seal)
     })
     this.#database.exec('VACUUM; PRAGMA wal_checkpoint(TRUNCATE)')
-    return found.length
   }
 
   end(): void {

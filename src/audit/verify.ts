@@ -1,10 +1,11 @@
 import { readFile } from 'node:fs/promises'
-import type { Checkpoint, FoundCheckpoint } from './checkpoint.ts'
-import { readCheckpoints } from './checkpoint.ts'
+import { type Checkpoint, type FoundCheckpoint, openCheckpoint, readCheckpoints } from './checkpoint.ts'
 import { isWhole, parseEntry, parseLine } from './entry.ts'
+import { ERASED } from './fact.ts'
 import { auditFiles, linesOf } from './files.ts'
 import { Frontier } from './merkle.ts'
 import type { Verifier } from './note.ts'
+import { readState } from './recovery.ts'
 import { type Seals, sealOf } from './seals.ts'
 
 /** What a log is held against. */
@@ -62,9 +63,13 @@ interface Scan {
  */
 export async function verifyLog(folder: string, { verifiers, checkpoints: kept, hashes = '' }: Evidence): Promise<AuditReport> {
   const files = auditFiles(folder)
+  // In the opposite order of how a node, which may be at work, writes them.
+  const state = await latestIn(files.state, verifiers)
   const own = readCheckpoints(await readFile(files.checkpoints, 'utf8').catch(() => ''), verifiers)
   const elsewhere = kept === undefined ? [] : readCheckpoints(kept, verifiers)
-  const signed = [...own, ...elsewhere].flatMap(({ checkpoint }) => checkpoint ?? []).sort((a, b) => a.size - b.size || a.time - b.time)
+  const signed = [...own, ...state, ...elsewhere]
+    .flatMap(({ checkpoint }) => checkpoint ?? [])
+    .sort((a, b) => a.size - b.size || a.time - b.time)
   const scan = await scanOf(files.entries, new Set(signed.map(({ size }) => size)))
   const latest = signed.at(-1)
   const covered = latest?.size ?? 0
@@ -76,28 +81,47 @@ export async function verifyLog(folder: string, { verifiers, checkpoints: kept, 
     findings: [
       ...(first === undefined ? [] : [first]),
       ...ofCheckpoints(own, 'the log’s own checkpoints'),
-      ...ofCheckpoints(elsewhere, 'the checkpoints kept elsewhere'),
-      ...missingFrom(own, elsewhere),
+      ...(kept === undefined ? [] : ofCheckpoints(elsewhere, 'the checkpoints kept elsewhere')),
+      ...missingFrom(own, state, 'that its state file names'),
+      ...missingFrom(own, elsewhere, 'that was kept elsewhere'),
       ...forks(signed),
       ...(first === undefined ? tailOf(scan, covered) : []),
     ],
   }
 }
 
-/** Entries whose value beside the log is not what they committed to. What was erased is no finding. */
+/**
+ * Entries whose value beside the log is not what they committed to, and values that are gone though no entry says that they were erased.
+ *
+ * @throws what SQLite says of a database that cannot be read
+ */
 export async function verifyValues(folder: string, seals: Pick<Seals, 'opening'>): Promise<readonly AuditFinding[]> {
   const findings: AuditFinding[] = []
-  let index = 0
+  let [index, gone, erased] = [0, 0, 0]
   for await (const { text, from } of linesOf(auditFiles(folder).entries)) {
     const line = parseLine(text)
-    for (const [name, seal] of Object.entries((line && parseEntry(line.leaf)?.sealed) ?? {})) {
+    const entry = line && parseEntry(line.leaf)
+    if (entry?.what === ERASED) erased += Number(entry.open.values)
+    for (const [name, seal] of Object.entries(entry?.sealed ?? {})) {
       const opening = seals.opening(seal)
-      if (opening !== undefined && sealOf(opening) !== seal)
+      if (opening === undefined) gone++
+      else if (sealOf(opening) !== seal)
         findings.push({ kind: 'value', index, byte: from, exact: true, text: `the value of "${name}" is not what the entry committed to` })
     }
     index++
   }
+  if (gone > erased)
+    findings.push({
+      kind: 'value',
+      text: `${gone} values that entries committed to are gone, and entries say of ${erased} that they were erased`,
+    })
   return findings
+}
+
+/** The checkpoint that the writer goes on from: its last, so nothing but a rewritten file can lack it. */
+async function latestIn(path: string, verifiers: readonly Verifier[]): Promise<readonly FoundCheckpoint[]> {
+  const { note } = (await readState(path)) ?? {}
+  return note === undefined ? [] : [{ note, line: 1, checkpoint: openCheckpoint(note, verifiers) }]
 }
 
 async function scanOf(path: string, sizes: ReadonlySet<number>): Promise<Scan> {
@@ -180,6 +204,9 @@ function isTreeOf(leaves: readonly Buffer[], size: number, root: Buffer): boolea
 
 function ofCheckpoints(found: readonly FoundCheckpoint[], where: string): AuditFinding[] {
   const findings: AuditFinding[] = []
+  // A log begins with one.
+  if (found.every(({ checkpoint }) => checkpoint === undefined))
+    findings.push({ kind: 'checkpoint', text: `${where}: there is none that the key has signed` })
   let last = -1
   for (const { checkpoint, line } of found) {
     if (checkpoint === undefined) {
@@ -193,14 +220,11 @@ function ofCheckpoints(found: readonly FoundCheckpoint[], where: string): AuditF
 }
 
 /** A node writes its own checkpoint first: what only others have, somebody has taken away. */
-function missingFrom(own: readonly FoundCheckpoint[], elsewhere: readonly FoundCheckpoint[]): AuditFinding[] {
+function missingFrom(own: readonly FoundCheckpoint[], others: readonly FoundCheckpoint[], which: string): AuditFinding[] {
   const known = new Set(own.map(({ note }) => note))
-  return elsewhere
+  return others
     .filter(({ note, checkpoint }) => checkpoint !== undefined && !known.has(note))
-    .map(({ checkpoint }) => ({
-      kind: 'checkpoint',
-      text: `the log’s own checkpoints lack one of ${checkpoint!.size} entries that was kept elsewhere`,
-    }))
+    .map(({ checkpoint }) => ({ kind: 'checkpoint', text: `the log’s own checkpoints lack one of ${checkpoint!.size} entries ${which}` }))
 }
 
 /** Two checkpoints of one size and different roots: somebody who has the key has signed two histories. */

@@ -18,19 +18,21 @@ export const auditCommand: CommandFactory = (io, done) => {
       .addOption(configOption())
   reading('verify', 'Hold the log against its signed checkpoints. Offline. Exit 1 where anything is not as it was.')
     .option('--checkpoints <path>', 'checkpoints kept elsewhere: the witness’s folder, a file of them, or a node’s log output')
+    .option('--no-values', 'only the log: of a copy that was given away without the values beside it')
     .addOption(formatOption())
-    .action(async (options: AuditSource & NodeOptions) => {
+    .action(async (options: AuditSource & NodeOptions & { readonly values: boolean }) => {
       const { entries, covered, latest, findings } = await verifyAudit(options)
       if (wantsJson(io, options)) io.out(JSON.stringify({ entries, covered, signed: latest && formatTime(latest.time), findings }))
       else {
         const signed =
-          latest === undefined ? 'no checkpoint yet' : `${covered} covered by checkpoints, the latest of ${formatTime(latest.time)}`
+          latest === undefined ? 'covered by no checkpoint' : `${covered} covered by checkpoints, the latest of ${formatTime(latest.time)}`
         io.out(`${entries} entries, ${signed}`)
+        if (covered < entries) io.out(`${entries - covered} behind them are covered by none: nothing proves that they are as they were`)
         for (const { kind, text, index, byte, exact, before } of findings) {
           const which = exact === false ? `one of the entries ${index} to ${before! - 1}, from` : `entry ${index},`
           io.out(io.style('red', index === undefined ? `${kind}: ${text}` : `${kind}: ${which} byte ${byte}: ${text}`))
         }
-        if (findings.length === 0) io.out('all of it is as it was')
+        if (findings.length === 0) io.out(covered < entries ? 'what is covered is as it was' : 'all of it is as it was')
         if (options.checkpoints === undefined) io.err('held against its own checkpoints only: --checkpoints names those kept elsewhere')
         if (options.key === undefined) io.err('checked with the key in its own folder: --key names one kept elsewhere')
       }

@@ -187,6 +187,12 @@ class Reader implements LedgerReader {
     return rows.map((row) => row.id as string)
   }
 
+  async isAudited() {
+    const told = this.statement("SELECT seq FROM sqlite_sequence WHERE name = 'facts'").get()?.seq ?? 0
+    const oldest = this.statement('SELECT min(place) AS place FROM facts').get()?.place ?? Number.POSITIVE_INFINITY
+    return Number(told) > 0 && Number(oldest) > 1
+  }
+
   async unaudited(limit: number) {
     const rows = this.statement('SELECT place, document FROM facts ORDER BY place LIMIT ?').all(limit)
     return rows.map(({ place, document }): Unaudited => ({ place: place as number, fact: JSON.parse(document as string) as AuditFact }))

@@ -103,6 +103,8 @@ export interface Ledger extends LedgerReader {
    * processes too: `work` uses the transaction only, never the ledger, waits for nothing else, and may be run again from its beginning.
    */
   transaction<T>(work: (transaction: LedgerTransaction) => Promise<T>): Promise<T>
+  /** Whether something that waited for the audit log of this node has come there already. */
+  isAudited(): Promise<boolean>
   /** What keeps it from being written to, if anything does, with its remedy. */
   problem(): Promise<CordonError | undefined>
   close(): Promise<void>

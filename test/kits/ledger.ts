@@ -163,12 +163,14 @@ export function ledgerConformance(name: string, start: () => Promise<LedgerBench
 
       test('wait in the order of their commits until they are dropped, also for a node that is restarted', async () => {
         expect(await waiting()).toEqual([])
+        expect(await ledger.isAudited()).toBe(false)
         await add('1', '2')
         await add()
         await add('3')
         expect(await ledger.unaudited(100)).toMatchObject([{ fact: fact('1') }, { fact: fact('2') }, { fact: fact('3') }])
         const [first] = await ledger.unaudited(1)
         const taken = (await ledger.unaudited(100)).filter(({ place }) => place <= first!.place)
+        expect(await ledger.isAudited()).toBe(false)
         await ledger.transaction((transaction) => transaction.dropFacts(first!.place))
         await ledger.close()
         ledger = await bench.open()
@@ -179,6 +181,7 @@ export function ledgerConformance(name: string, start: () => Promise<LedgerBench
         expect(await waiting()).toEqual([])
         await add('5')
         expect(await waiting()).toEqual(['5'])
+        expect(await ledger.isAudited()).toBe(true)
       })
 
       test('are as durable as what they tell of, and gone where it is', async () => {

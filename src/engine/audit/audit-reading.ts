@@ -5,16 +5,19 @@ import { auditFiles, linesOf, witnessFiles } from '../../audit/files.ts'
 import { parseVerifier, type Verifier } from '../../audit/note.ts'
 import { checkProof, formatProof, grewFrom } from '../../audit/proof.ts'
 import { Seals } from '../../audit/seals.ts'
-import { type AuditReport, verifyLog, verifyValues } from '../../audit/verify.ts'
-import { CordonError } from '../../event/error.ts'
+import { type AuditFinding, type AuditReport, verifyLog, verifyValues } from '../../audit/verify.ts'
+import { CordonError, messageOf } from '../../event/error.ts'
 import { loadConfig } from '../config.ts'
 import { dataPaths } from '../data-folder.ts'
 
 /** Which log is read, and what it is held against. */
-export interface AuditSource {
-  /** A configuration, or the folder of a log itself, such as a copy. */
-  readonly config: string
-  readonly folder?: string | undefined
+export type AuditSource = Kept &
+  (
+    | { /** Of the node whose log it is. */ readonly config: string; readonly folder?: undefined }
+    | { /** Of a log itself, such as a copy. */ readonly folder: string }
+  )
+
+interface Kept {
   /** File with public keys, one a line. */
   readonly key?: string | undefined
   /** Checkpoints that were kept elsewhere: a witness's folder, a file of checkpoints, or a node's log output. */
@@ -28,19 +31,29 @@ export interface AuditView extends Omit<AuditEntry, 'sealed'> {
 }
 
 /** The folder of the log. @throws CordonError `AUDIT_MISSING` */
-export function auditFolder({ config, folder }: Pick<AuditSource, 'config' | 'folder'>): string {
-  const found = folder ?? dataPaths(loadConfig(config).data).audit
+export function auditFolder(source: AuditSource): string {
+  const found = source.folder ?? dataPaths(loadConfig(source.config).data).audit
   if (existsSync(auditFiles(found).entries)) return found
   throw new CordonError('AUDIT_MISSING', `there is no audit log in ${found}`, {
     hint: 'start a node with this configuration once, or name the folder of a log with --folder',
   })
 }
 
-/** Holds a log, and the values beside it, against its checkpoints. @throws CordonError `AUDIT_MISSING`, `KEY_INVALID`, `FILE_UNREADABLE` */
-export async function verifyAudit(source: AuditSource): Promise<AuditReport> {
+/**
+ * Holds a log, and the values beside it, against its checkpoints.
+ *
+ * @param values false: only the log, such as a copy that was given away without them
+ * @throws CordonError `AUDIT_MISSING`, `KEY_INVALID`, `FILE_UNREADABLE`
+ */
+export async function verifyAudit({ values = true, ...source }: AuditSource & { readonly values?: boolean }): Promise<AuditReport> {
   const folder = auditFolder(source)
   const report = await verifyLog(folder, { verifiers: keysOf(source, folder), ...keptElsewhere(source.checkpoints) })
-  return { ...report, findings: [...report.findings, ...(await withSeals(folder, (seals) => verifyValues(folder, seals)))] }
+  if (!values) return report
+  const findings = await withSeals(folder, (seals) => verifyValues(folder, seals)).catch((error: unknown): readonly AuditFinding[] => {
+    if (error instanceof CordonError && error.code === 'AUDIT_DAMAGED') return [{ kind: 'value', text: error.message }]
+    throw error
+  })
+  return { ...report, findings: [...report.findings, ...findings] }
 }
 
 /** The latest entries, the newest last. @throws CordonError `AUDIT_MISSING` */
@@ -68,7 +81,7 @@ export async function listAudit(source: AuditSource, limit: number): Promise<rea
  */
 export async function proveEntry(source: AuditSource, index: number): Promise<string> {
   const folder = auditFolder(source)
-  const found = readCheckpoints(readFileSync(auditFiles(folder).checkpoints, 'utf8'), keysOf(source, folder))
+  const found = readCheckpoints(readText(auditFiles(folder).checkpoints), keysOf(source, folder))
   const latest = found.findLast(({ checkpoint }) => checkpoint !== undefined)
   const { leaves, leaf } = await leavesOf(folder, index)
   if (latest?.checkpoint === undefined || index >= latest.checkpoint.size || leaf === undefined) {
@@ -89,7 +102,7 @@ export async function consistencyOf(source: AuditSource): Promise<readonly { rea
   const folder = auditFolder(source)
   const verifiers = keysOf(source, folder)
   const { leaves } = await leavesOf(folder)
-  const newest = readCheckpoints(readFileSync(auditFiles(folder).checkpoints, 'utf8'), verifiers).findLast(({ checkpoint }) => checkpoint)
+  const newest = readCheckpoints(readText(auditFiles(folder).checkpoints), verifiers).findLast(({ checkpoint }) => checkpoint)
   const kept = readCheckpoints(keptElsewhere(source.checkpoints).checkpoints ?? '', verifiers)
   return kept.flatMap(({ checkpoint }) =>
     checkpoint === undefined
@@ -139,10 +152,17 @@ async function withSeals<T>(folder: string, work: (seals: Pick<Seals, 'opening'>
   const file = auditFiles(folder).seals
   // A copy of the log may be without them: then nothing opens.
   if (!existsSync(file)) return work({ opening: () => undefined })
-  const seals = new Seals(file, { readOnly: true })
+  let seals: Seals | undefined
   try {
+    seals = new Seals(file, { readOnly: true })
     return await work(seals)
+  } catch (cause) {
+    if ((cause as { errcode?: number }).errcode === undefined) throw cause
+    throw new CordonError('AUDIT_DAMAGED', `the values beside the log cannot be read from ${file}: ${messageOf(cause)}`, {
+      hint: 'the log itself needs none of them; bring the file back from a backup',
+      cause,
+    })
   } finally {
-    seals.end()
+    seals?.end()
   }
 }

@@ -30,8 +30,8 @@ export function startAudit(parts: Pick<Parts, 'config' | 'paths' | 'observer' | 
     onOpen: (log) => {
       const key = formatVerifier(log.signer)
       if (!log.isNew) return []
-      observer.onNote('audit', `the key of this node's audit log was made; keep its public half elsewhere: ${key}`)
-      return [fact('key.created', { key: log.signer.id.toString('hex') }, { by: config.node, why: 'first start of the audit log' })]
+      observer.onNote('audit', `the audit log of this node begins; keep the public half of its key elsewhere: ${key}`)
+      return [fact('log.begun', { key: log.signer.id.toString('hex') }, { by: config.node, why: 'first start of the audit log' })]
     },
     onCheckpoint: (note) => observer.onNote(CHECKPOINT, note),
     onProblem: (problem) => observer.onError('audit', problem),
@@ -50,7 +50,7 @@ export function auditCheck(trail: Trail): Check {
   return {
     name: 'audit',
     look: async () => {
-      const problem = trail.problem() ?? trail.witnessProblem()
+      const problem = trail.problem() ?? trail.replaced() ?? trail.witnessProblem()
       return problem && { detail: problem.message, remedy: problem.hint ?? 'see the log' }
     },
   }

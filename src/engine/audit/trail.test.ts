@@ -101,6 +101,30 @@ test('whoever asks is answered when everything committed before is written, and 
   expect(report).toMatchObject({ entries: 5, covered: 5, findings: [] })
 })
 
+test('a log that is taken away between two lives, or in one, is missed', async () => {
+  await commit('a')
+  const first = trailOf()
+  await first.written()
+  expect(first.replaced()).toBeUndefined()
+  await first.stop()
+  const second = trailOf()
+  await second.written()
+  expect(second.replaced()).toBeUndefined()
+  rmSync(audit(), { recursive: true })
+  await commit('b')
+  await second.written()
+  // It shows at the next checkpoint, at the latest.
+  await second.stop()
+  expect(problems).toEqual(['AUDIT_DAMAGED'])
+  rmSync(audit(), { recursive: true, force: true })
+  const third = trailOf()
+  await commit('c')
+  await third.written()
+  expect(third.replaced()).toMatchObject({ code: 'AUDIT_REPLACED' })
+  expect(third.problem()).toBeUndefined()
+  expect(problems).toEqual(['AUDIT_DAMAGED', 'AUDIT_REPLACED'])
+})
+
 test('what the node tells while something else is written comes along the next time', async () => {
   const ids = Array.from({ length: 40 }, (_, n) => String(n))
   const trail = trailOf()

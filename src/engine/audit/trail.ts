@@ -33,6 +33,9 @@ export class Trail implements Audit {
   #ledger: Ledger | undefined
   #log: AuditLog | undefined
   #problem: CordonError | undefined
+  #replaced: CordonError | undefined
+  /** Nobody looked yet whether the log that was opened took the place of another. */
+  #isUnjudged = true
   #reopenAt = 0
   #own: AuditFact[] = []
   #signedAt = Date.now()
@@ -54,6 +57,11 @@ export class Trail implements Audit {
 
   problem(): CordonError | undefined {
     return this.#problem
+  }
+
+  /** The log began with this process, though there had been one. */
+  replaced(): CordonError | undefined {
+    return this.#replaced
   }
 
   /** What keeps the latest checkpoints from being kept elsewhere, too. */
@@ -96,8 +104,12 @@ export class Trail implements Audit {
   async #stop(): Promise<void> {
     this.#stopping.abort()
     await this.#running
+    this.#signedAt = 0
     await this.written().catch(() => {})
-    await this.#sign().catch(() => {})
+    await this.#close()
+  }
+
+  async #close(): Promise<void> {
     await this.#log?.close()
     this.#log = undefined
   }
@@ -105,9 +117,7 @@ export class Trail implements Audit {
   async #loop(): Promise<void> {
     const { signal } = this.#stopping
     while (!signal.aborted) {
-      await this.written()
-        .then(() => this.#signInTime())
-        .catch(() => {})
+      await this.written().catch(() => {})
       await sleep(LOOK, undefined, { signal, ref: false }).catch(() => {})
     }
   }
@@ -115,6 +125,7 @@ export class Trail implements Audit {
   async #drain(): Promise<void> {
     try {
       const log = await this.#opened()
+      await this.#noticeReplaced(log)
       // A copy: what is told while it is written waits for the next time.
       const own = [...this.#own]
       await log.append(own)
@@ -124,15 +135,36 @@ export class Trail implements Audit {
         this.#ports.probe('audit-appended')
         const { place } = waiting.at(-1)!
         await this.#ledger!.transaction((transaction) => transaction.dropFacts(place))
-        if (log.unsigned >= SIGN_AT) await this.#sign()
+        if (log.unsigned >= SIGN_AT) await this.#sign(log)
       }
+      if (log.unsigned >= SIGN_AT || Date.now() - this.#signedAt >= SIGN_AFTER) await this.#sign(log)
       this.#problem = undefined
     } catch (error) {
       const problem = error instanceof CordonError ? error : new CordonError('AUDIT_UNWRITABLE', messageOf(error), { cause: error })
       if (this.#problem?.message !== problem.message) this.#ports.onProblem(problem)
       this.#problem = problem
+      if (problem.code === 'AUDIT_DAMAGED' && this.#log !== undefined) {
+        this.#reopenAt = Date.now() + REOPEN_AFTER
+        await this.#close().catch(() => {})
+      }
       throw problem
     }
+  }
+
+  /** Whoever takes the whole log away leaves no trace in it; the ledger knows that there was one. To be asked before it drops anything. */
+  async #noticeReplaced(log: AuditLog): Promise<void> {
+    if (!this.#isUnjudged || this.#ledger === undefined) return
+    if (log.isNew && (await this.#ledger.isAudited())) {
+      this.#replaced = new CordonError(
+        'AUDIT_REPLACED',
+        'the audit log of this node begins anew, though there was one: it was moved away or deleted',
+        {
+          hint: 'if nobody meant to, find out who did, and bring it back from a backup; the copy of its checkpoints (audit.witness) says how far it went',
+        },
+      )
+      this.#ports.onProblem(this.#replaced)
+    }
+    this.#isUnjudged = false
   }
 
   async #waiting() {
@@ -149,15 +181,12 @@ export class Trail implements Audit {
     })
     this.#own = [...this.#ports.onOpen(log), ...this.#own]
     this.#log = log
+    this.#isUnjudged = true
     return log
   }
 
-  async #signInTime(): Promise<void> {
-    if ((this.#log?.unsigned ?? 0) >= SIGN_AT || Date.now() - this.#signedAt >= SIGN_AFTER) await this.#sign()
-  }
-
-  async #sign(): Promise<void> {
-    const note = await this.#log?.checkpoint()
+  async #sign(log: AuditLog): Promise<void> {
+    const note = await log.checkpoint()
     this.#signedAt = Date.now()
     if (note !== undefined) this.#ports.onCheckpoint(note)
   }

@@ -1,9 +1,10 @@
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { UNHEARD } from '../../../test/kits/observer.ts'
+import { auditFiles } from '../../audit/files.ts'
 import type { EventRecord } from '../../event/event.ts'
 import { EmbeddedStreams } from '../../streams/embedded.ts'
 import { loadConfig } from '../config.ts'
@@ -198,6 +199,32 @@ describe('beside a running node', () => {
     expect(brief(of(after, 'engine'))).toEqual(['warning engine'])
     expect(brief(of(after, 'source shop.orders'))).toEqual(['ok source shop.orders'])
     expect(statSync(at('data/ingest.db')).mtimeMs).toBe(changed)
+  })
+
+  test('its audit log, as it was and changed', async () => {
+    const file = configure('{rules: [builtin], listen: {ingest: {port: 0}, api: {port: 0}}}')
+    expect(of(await examine(file, undefined), 'audit log')).toEqual([])
+    engine = await startEngine(loadConfig(file), UNHEARD)
+    const { entries, seals } = auditFiles(at('data/audit'))
+    await expect.poll(() => statSync(entries, { throwIfNoEntry: false })?.size ?? 0).toBeGreaterThan(0)
+    expect(brief(of(await examine(file, undefined), 'audit log'))).toEqual(['ok audit log'])
+    await engine.stop()
+    engine = undefined
+    const written = readFileSync(entries, 'utf8')
+    expect(of(await examine(file, undefined), 'audit log')).toMatchObject([
+      { detail: expect.stringMatching(/^(\d+) entries, \1 of them covered/) },
+    ])
+    writeFileSync(entries, written.replace('"what":"', '"what":"un'))
+    expect(of(await examine(file, undefined), 'audit log')).toMatchObject([
+      { level: 'problem', detail: expect.stringMatching(/^entry 0 is /) },
+    ])
+    writeFileSync(entries, written)
+    rmSync(seals)
+    expect(of(await examine(file, undefined), 'audit log')).toMatchObject([
+      { level: 'problem', detail: expect.stringMatching(/values .* are gone/) },
+    ])
+    writeFileSync(seals, 'no database at all')
+    expect(of(await examine(file, undefined), 'audit log')).toMatchObject([{ level: 'problem', detail: expect.stringContaining(seals) }])
   })
 
   test('an API that does not answer is a problem', async () => {

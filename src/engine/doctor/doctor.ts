@@ -3,6 +3,7 @@ import type { Settings } from '../../settings/settings-file.ts'
 import { type Config, readConfig } from '../config.ts'
 import { dataPaths } from '../data-folder.ts'
 import { withStreams } from '../streams.ts'
+import { auditChecks } from './audit-checks.ts'
 import { clusterChecks } from './cluster-checks.ts'
 import { attempt, type Diagnosis, ok, problemsOf } from './diagnosis.ts'
 import { configuredSourceChecks } from './file-checks.ts'
@@ -31,6 +32,7 @@ export async function examine(configPath: string, token: string | undefined): Pr
     [ok('configuration', configPath)],
     siteChecks(config),
     attempt('data folder', () => folderChecks(config)),
+    auditChecks(config),
     attempt('engine', () => engineChecks(config, token)),
     configuredSourceChecks(config),
     clustersAndLogs(settings),

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
+import { type AuditFact, ERASED } from '../../audit/fact.ts'
 import { auditFiles } from '../../audit/files.ts'
 import { openAuditLog } from '../../audit/log.ts'
 import { Seals } from '../../audit/seals.ts'
@@ -61,11 +62,14 @@ export async function erasePerson(config: Config, name: string, by: string, { dr
     const subjects = store.forget((subject) => subject.startsWith('user ') && isNamedIn(subject), dryRun)
     store.close()
     if (subjects > 0) changed.set('posture', subjects)
-    const sealed = eraseSealed(paths, isNamedIn, dryRun)
+    const sealed = sealedNaming(paths, isNamedIn)
     if (sealed > 0) changed.set('audit', sealed)
-    const total = [...changed.values()].reduce((sum, count) => sum + count, 0)
-    if (!dryRun) createLog(config).onNote('privacy', `${by} erased a person, now ${person.pseudonym}: ${total} records changed`)
-    if (!dryRun) await tellAudit(config, by, person.pseudonym, total)
+    const rows = [...changed.values()].reduce((sum, count) => sum + count, 0)
+    if (!dryRun) {
+      createLog(config).onNote('privacy', `${by} erased a person, now ${person.pseudonym}: ${rows} records changed`)
+      const tellOf = (values: number) => fact(ERASED, { pseudonym: person.pseudonym, rows, values }, { by, why: 'asked to be erased' })
+      await eraseSealed(config, isNamedIn, tellOf)
+    }
     return { pseudonym: person.pseudonym, changed, ...others, left }
   } finally {
     unlock()
@@ -101,26 +105,36 @@ async function rewriteCluster(cluster: Elasticsearch, node: string, rewrite: Rew
   return { changed, inForce: ledger.inForce, unmerged }
 }
 
-/** Takes values out from beside the audit log, whose entries hold only commitments to them and stay as they are. */
-function eraseSealed(paths: DataPaths, names: (value: string) => boolean, dryRun: boolean): number {
-  const { seals: file } = auditFiles(paths.audit)
-  if (!existsSync(file)) return 0
-  const seals = new Seals(file)
-  try {
-    return seals.erase(names, dryRun)
-  } finally {
-    seals.end()
-  }
+/** Values beside the audit log, whose entries hold only commitments to them and stay as they are. */
+function sealedNaming(paths: DataPaths, names: (value: string) => boolean): number {
+  return withSeals(paths, (seals) => seals.naming(names).length) ?? 0
 }
 
 /** @throws CordonError `AUDIT_DAMAGED`, `AUDIT_UNWRITABLE`: the person is erased all the same */
-async function tellAudit(config: Config, by: string, pseudonym: string, rows: number): Promise<void> {
-  const log = await openAuditLog(auditLogOptions(config, dataPaths(config.data)))
+async function eraseSealed(config: Config, names: (value: string) => boolean, tellOf: (values: number) => AuditFact): Promise<void> {
+  const paths = dataPaths(config.data)
   try {
-    await log.append([fact('person.erased', { pseudonym, rows }, { by, why: 'asked to be erased' })])
-    await log.checkpoint()
+    const log = await openAuditLog(auditLogOptions(config, paths))
+    try {
+      await log.erase(names, tellOf)
+      await log.checkpoint()
+    } finally {
+      await log.close()
+    }
+  } catch (error) {
+    withSeals(paths, (seals) => seals.remove(seals.naming(names)))
+    throw error
+  }
+}
+
+function withSeals<T>(paths: DataPaths, work: (seals: Seals) => T): T | undefined {
+  const { seals: file } = auditFiles(paths.audit)
+  if (!existsSync(file)) return undefined
+  const seals = new Seals(file)
+  try {
+    return work(seals)
   } finally {
-    await log.close()
+    seals.end()
   }
 }
 

@@ -18,7 +18,8 @@ export interface Documents {
   offset: { readonly next: number }
   /** What one commit tells the audit log of a node, and which of them wait: those from `from` up to, but without, `to`. */
   facts: { readonly facts: readonly AuditFact[] }
-  outbox: { readonly from: number; readonly to: number }
+  /** Places of facts that wait for a node's audit log; `audited` once some have come there. */
+  outbox: { readonly from: number; readonly to: number; readonly audited?: true }
   /** Ids of other documents, and what their readers order by: see ledger-indexes.ts. */
   index: { readonly entries: Readonly<Record<string, number>> }
 }

@@ -135,6 +135,10 @@ export abstract class Reader implements LedgerReader {
     return facts.filter(({ place }) => place <= last)
   }
 
+  async isAudited() {
+    return (await this.outbox()).audited === true
+  }
+
   protected async outbox(): Promise<Documents['outbox']> {
     return (await this.read('outbox', identity(this.node))) ?? { from: 0, to: 0 }
   }

@@ -147,14 +147,14 @@ export class Transaction extends Reader implements LedgerTransaction {
 
   async addFacts(facts: readonly AuditFact[]) {
     if (facts.length === 0) return
-    const { from, to } = await this.outbox()
-    this.#put('facts', factsKey(this.node, to), { facts })
-    this.#put('outbox', identity(this.node), { from, to: to + 1 })
+    const outbox = await this.outbox()
+    this.#put('facts', factsKey(this.node, outbox.to), { facts })
+    this.#put('outbox', identity(this.node), { ...outbox, to: outbox.to + 1 })
   }
 
   async dropFacts(place: number) {
     const { to } = await this.outbox()
-    this.#put('outbox', identity(this.node), place + 1 < to ? { from: place + 1, to } : { from: 0, to: 0 })
+    this.#put('outbox', identity(this.node), { ...(place + 1 < to ? { from: place + 1, to } : { from: 0, to: 0 }), audited: true })
   }
 
   /**

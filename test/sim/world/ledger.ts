@@ -278,6 +278,10 @@ export class VirtualLedger extends Reader implements Ledger {
     return turn
   }
 
+  async isAudited() {
+    return false
+  }
+
   async problem() {
     return undefined
   }
