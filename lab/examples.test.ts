@@ -12,7 +12,12 @@ const ROOT = join(import.meta.dirname, '..')
 /** What `cordon replay` with the shipped rules prints. */
 async function replay(...args: string[]) {
   const lines: string[] = []
-  const io = { out: (line: string) => void lines.push(line), err: () => {}, terminal: false, style: (_: string, text: string) => text }
+  const io = {
+    out: (...more: readonly string[]) => void lines.push(...more),
+    err: () => {},
+    terminal: false,
+    style: (_: string, text: string) => text,
+  }
   expect(await main(['node', 'cordon', 'replay', '--rules', join(ROOT, 'rules'), ...args], io)).toBe(0)
   return lines.map((line) => JSON.parse(line) as { rule: { name: string }; group: unknown; lines: number[] })
 }

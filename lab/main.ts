@@ -39,7 +39,7 @@ async function lab(): Promise<0 | 3> {
     say('stopped; its data is removed')
     return 0
   } catch (error) {
-    process.stderr.write(`${formatError(error)}\n`)
+    process.stderr.write(`${formatError(error).join('\n')}\n`)
     return 3
   }
 }

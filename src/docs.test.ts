@@ -96,7 +96,12 @@ describe('what the pages show works', () => {
   test.each([...new Set(commands)])('cordon %s', async (command) => {
     const words = command.split(/\s+/)
     const help: string[] = []
-    const io = { out: (text: string) => void help.push(text), err: () => {}, terminal: false, style: (_: string, text: string) => text }
+    const io = {
+      out: (...lines: readonly string[]) => void help.push(...lines),
+      err: () => {},
+      terminal: false,
+      style: (_: string, text: string) => text,
+    }
     expect(await main(['node', 'cordon', ...words.slice(0, SUBCOMMANDS.includes(words[0]!) ? 2 : 1), '--help'], io)).toBe(0)
     const text = help.join('\n')
     for (const word of [words[0]!, ...words.filter((word) => word.startsWith('--'))]) expect(text).toContain(word)

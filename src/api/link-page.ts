@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { html } from 'hono/html'
 import type { LinkedQuestion } from '../engine/door/approval-links.ts'
+import { oneLine } from '../event/text.ts'
 
 const STYLE =
   'body{font:1rem/1.5 system-ui,sans-serif;max-width:40rem;margin:2rem auto;padding:0 1rem}dt{font-weight:bold}textarea{width:100%}button{font:inherit;padding:.5rem 1rem;margin-right:1rem}'
@@ -20,12 +21,12 @@ export function questionPage({ person, action }: LinkedQuestion) {
   const facts = Object.entries(target.facts)
   return page(
     'Cordon asks',
-    html`<h1>${verb} ${target.kind} ${target.id}?</h1>
+    html`<h1>${verb} ${target.kind} ${oneLine(target.id)}?</h1>
 <p>${person}, you are asked to decide. Nothing has been done yet.</p>
 <dl>
-<dt>Asked for by</dt><dd>${rule.title}, put in force by ${approval?.requester ?? 'unknown'}</dd>
-<dt>Why you are asked</dt><dd>${reason}</dd>
-<dt>What is known of the ${target.kind}</dt><dd>${facts.map(([name, value]) => html`${name}: ${value}<br>`)}</dd>
+<dt>Asked for by</dt><dd>${oneLine(rule.title)}, put in force by ${approval?.requester ?? 'unknown'}</dd>
+<dt>Why you are asked</dt><dd>${oneLine(reason)}</dd>
+<dt>What is known of the ${target.kind}</dt><dd>${facts.map(([name, value]) => html`${name}: ${oneLine(value)}<br>`)}</dd>
 <dt>Through</dt><dd>${responder}</dd>
 <dt>Until</dt><dd>${approval?.until ?? ''}</dd>
 </dl>

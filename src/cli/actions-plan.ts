@@ -43,7 +43,7 @@ function planText({ rule, since, events, alerts, today, would }: ActionPlan, io:
   io.out('If it was in force and granted what it asks for:')
   const acts = would.filter(({ verb }) => !TELLS.has(verb))
   const rows = daysOf(acts).map(({ day, counts }) => [day, ...COLUMNS.map(([outcome]) => String(counts[outcome]))])
-  io.out(table(['DAY', ...COLUMNS.map(([, title]) => title)], rows, '  nothing would have been done'))
+  io.out(...table(['DAY', ...COLUMNS.map(([, title]) => title)], rows, '  nothing would have been done'))
   for (const { at, reason } of limitsOf(acts)) io.out(`${formatTime(at)}  ${reason}`)
   for (const { at, outcome, verb, target, reason } of acts) {
     const why = outcome === 'done' ? '' : ` (${reason})`

@@ -44,7 +44,7 @@ export const actionsCommand: CommandFactory = (io) => {
             reason,
           ])
           io.out(
-            table(
+            ...table(
               ['ACTION', 'VERB', 'TARGET', 'STATE', 'RESPONDER', 'REASON'],
               rows,
               state === undefined ? 'no actions yet' : `no action is ${state}`,

@@ -3,7 +3,7 @@ import type { Io } from './io.ts'
 import { colourOf } from './table.ts'
 
 /** Why it fired, event by event. `line` is the event's place in the log. */
-export function alertText(alert: AlertView, io: Io): string {
+export function alertText(alert: AlertView, io: Io): string[] {
   const { rule, evidence, group, late, state, provisional } = alert
   const notes = [
     late && 'late',
@@ -26,7 +26,7 @@ export function alertText(alert: AlertView, io: Io): string {
         lines.push(`      ${selection === '' ? '' : `${selection}: `}${test}  ← ${value}`)
     }
   }
-  return lines.join('\n')
+  return lines
 }
 
 /** `device.id=laptop-7 gen_ai.agent.name=claude`: what an alert is about. */

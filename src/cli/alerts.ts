@@ -29,7 +29,7 @@ export const alertsCommand: CommandFactory = (io) => {
             groupText(alert.group),
           ])
           io.out(
-            table(
+            ...table(
               ['ALERT', 'TIME', 'LEVEL', 'RULE', 'ABOUT'],
               rows,
               level === undefined && rule === undefined ? 'no alerts yet' : 'no such alerts',
@@ -47,7 +47,7 @@ export const alertsCommand: CommandFactory = (io) => {
     .action((prefix: string, options: NodeOptions) =>
       onNode(options.config, async (node) => {
         const alert = await node.alert(prefix)
-        io.out(wantsJson(io, options) ? JSON.stringify(alert) : alertText(alert, io))
+        io.out(...(wantsJson(io, options) ? [JSON.stringify(alert)] : alertText(alert, io)))
       }),
     )
   return command

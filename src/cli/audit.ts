@@ -54,12 +54,12 @@ export const auditCommand: CommandFactory = (io, done) => {
           value(target),
           value(why),
         ])
-        io.out(table(['ENTRY', 'AT', 'WHAT', 'BY', 'TARGET', 'WHY'], rows, 'no entries yet'))
+        io.out(...table(['ENTRY', 'AT', 'WHAT', 'BY', 'TARGET', 'WHY'], rows, 'no entries yet'))
       }
     })
   reading('prove', 'Print the proof that an entry is in the log: it stands alone, and "audit check-proof" checks it.')
     .argument('<entry>', 'its number', entryNumber)
-    .action(async (entry: number, options: AuditSource) => io.out((await proveEntry(options, entry)).trimEnd()))
+    .action(async (entry: number, options: AuditSource) => io.out(...(await proveEntry(options, entry)).trimEnd().split('\n')))
   reading('consistency', 'Whether this log grew out of checkpoints that were kept elsewhere. Exit 1 where it did not.')
     .requiredOption('--checkpoints <path>', 'as for verify')
     .action(async (options: AuditSource) => {

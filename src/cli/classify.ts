@@ -10,7 +10,7 @@ export const classifyCommand: CommandFactory = (io, done) =>
     .action(async (file: string, { json = false }: { json?: boolean }) => {
       const found = await classifyFile(file)
       if (json) io.out(JSON.stringify(found))
-      else for (const line of textOf(found, file, io)) io.out(line)
+      else io.out(...textOf(found, file, io))
       done(found.records > 0 && found.unknown === 0 && found.unreadable.records === 0 ? EXIT.clean : EXIT.findings)
     })
 

@@ -18,13 +18,13 @@ export const doctorCommand: CommandFactory = (io, done) =>
       const status = count('problem') > 0 ? 'problems' : 'ok'
       if (json) io.out(JSON.stringify({ status, findings }))
       else {
-        for (const finding of findings) io.out(textOf(finding, io))
+        for (const finding of findings) io.out(...textOf(finding, io))
         io.err(`${count('problem')} problems, ${count('warning')} warnings, ${count('ok')} fine`)
       }
       done(status === 'ok' ? EXIT.clean : EXIT.findings)
     })
 
-function textOf({ check, level, detail, remedy }: Diagnosis, io: Io): string {
+function textOf({ check, level, detail, remedy }: Diagnosis, io: Io): string[] {
   const head = `${io.style(COLOURS[level], level.padEnd(7))}  ${io.style('bold', check)}: ${detail}`
-  return remedy === undefined ? head : `${head}\n         → ${remedy}`
+  return remedy === undefined ? [head] : [head, `         → ${remedy}`]
 }

@@ -40,7 +40,7 @@ export const incidentsCommand: CommandFactory = (io) => {
             item.title,
           ])
           io.out(
-            table(
+            ...table(
               ['INCIDENT', 'LAST ALERT', 'STATUS', 'SEVERITY', 'ALERTS', 'ABOUT', 'TITLE'],
               rows,
               status === undefined ? 'no incidents yet' : `no incident is ${status}`,
@@ -64,7 +64,8 @@ export const incidentsCommand: CommandFactory = (io) => {
           return
         }
         io.out(
-          `${io.style('bold', incident.title)}\n  incident ${incident.short}  ${incident.status}  severity ${incident.severity}  ${incident.entity.name}  opened ${incident.openedAt}`,
+          io.style('bold', incident.title),
+          `  incident ${incident.short}  ${incident.status}  severity ${incident.severity}  ${incident.entity.name}  opened ${incident.openedAt}`,
         )
         if (incident.message !== undefined) io.out(`  ${incident.message}`)
         for (const entry of incident.timeline) io.out(`  ${entry.at}  ${entry.text}`)
@@ -72,7 +73,7 @@ export const incidentsCommand: CommandFactory = (io) => {
         for (const { verb, target, reason } of incident.recommendations)
           io.out(`  ${verb}${target === '' ? '' : ` on ${target}`}: ${reason}`)
         io.out(alerts.length < incident.alerts ? `Alerts (${alerts.length} of ${incident.alerts}):` : 'Alerts:')
-        for (const alert of alerts) io.out(alertText(alert, io))
+        for (const alert of alerts) io.out(...alertText(alert, io))
         if (incident.effects.length > 0)
           io.out(`Actions: ${incident.effects.map((id) => id.slice(0, 8)).join(', ')} (cordon actions show ID, cordon actions undo ID)`)
       }),

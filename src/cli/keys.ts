@@ -58,7 +58,7 @@ export const keysCommand: CommandFactory = (io) => {
       if (wantsJson(io, options)) for (const key of keys) io.out(JSON.stringify(key))
       else {
         const rows = keys.map((key) => [key.id, key.name, key.role, key.created, standing(key, Date.now())])
-        io.out(table(['KEY', 'NAME', 'ROLE', 'CREATED', 'GOOD'], rows, 'no keys'))
+        io.out(...table(['KEY', 'NAME', 'ROLE', 'CREATED', 'GOOD'], rows, 'no keys'))
       }
     })
   command

@@ -65,14 +65,16 @@ export async function main(argv: readonly string[], io: Io = processIo()): Promi
     await program.parseAsync([...argv])
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.clean : EXIT.usage
-    io.err(formatError(error))
+    io.err(...formatError(error))
     return EXIT.usage
   }
   return code
 }
 
+const linesOf = (text: string) => text.trimEnd().split('\n')
+
 /** Commander exits the process by itself unless every command is told not to. */
 function throwOnExit(command: Command, io: Io): void {
-  command.exitOverride().configureOutput({ writeOut: (text) => io.out(text.trimEnd()), writeErr: (text) => io.err(text.trimEnd()) })
+  command.exitOverride().configureOutput({ writeOut: (text) => io.out(...linesOf(text)), writeErr: (text) => io.err(...linesOf(text)) })
   for (const child of command.commands) throwOnExit(child, io)
 }

@@ -20,7 +20,7 @@ export const nodesCommand: CommandFactory = (io) => {
       if (wantsJson(io, options)) for (const each of nodes) io.out(JSON.stringify(each))
       else {
         const rows = nodes.map(({ node, state, heard }) => [node, io.style(state === 'alive' ? 'green' : 'red', state), heard])
-        io.out(table(['NODE', 'STATE', 'HEARD'], rows, 'no ingest node was heard of yet'))
+        io.out(...table(['NODE', 'STATE', 'HEARD'], rows, 'no ingest node was heard of yet'))
       }
     })
   command

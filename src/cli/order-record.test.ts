@@ -23,8 +23,8 @@ afterEach(() => rmSync(folder, { recursive: true }))
 async function cordon(...words: string[]): Promise<string> {
   const [out, err]: [string[], string[]] = [[], []]
   const io = {
-    out: (line: string) => void out.push(line),
-    err: (line: string) => void err.push(line),
+    out: (...lines: readonly string[]) => void out.push(...lines),
+    err: (...lines: readonly string[]) => void err.push(...lines),
     terminal: true,
     style: (_: string, text: string) => text,
   }

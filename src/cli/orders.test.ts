@@ -27,8 +27,8 @@ async function nodeWithAnIncident() {
   const cordon = async (...words: string[]) => {
     const lines: string[] = []
     const io = {
-      out: (line: string) => void lines.push(line),
-      err: (line: string) => void lines.push(line),
+      out: (...more: readonly string[]) => void lines.push(...more),
+      err: (...more: readonly string[]) => void lines.push(...more),
       terminal: true,
       style: (_: string, text: string) => text,
     }

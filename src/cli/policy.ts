@@ -40,7 +40,7 @@ export const policyCommand: CommandFactory = (io, done) => {
       const { text, unsaid, left } = egressOf(loadConfig(config), rule, format, Date.now())
       for (const { text, why, where } of left) io.err(`${where.file}:${where.line}:${where.column} left out: ${text}: ${why}`)
       for (const entry of unsaid) io.err(`left out: destination.domain: ${entry}: ${format} knows no names`)
-      io.out(text)
+      io.out(...text.split('\n'))
     })
   return command
 }

@@ -55,7 +55,7 @@ export const replayCommand: CommandFactory = (io, done) =>
       const input = inputOf(named, options, command)
       const rules = loadRules([...options.rules, ...(options.lists ?? [])])
       const errors = rules.diagnostics.filter(({ severity }) => severity === 'error')
-      for (const error of errors) io.err(formatDiagnostic(error))
+      for (const error of errors) io.err(...formatDiagnostic(error))
 
       const ndjson = options.format === undefined ? !io.terminal : options.format === 'ndjson'
       const result = await input.replay(rules, {
@@ -68,7 +68,7 @@ export const replayCommand: CommandFactory = (io, done) =>
         onProgress: (read) => io.err(`${read} ${input.unit} read …`),
       })
 
-      for (const alert of result.alerts) io.out(ndjson ? alertJson(alert, input) : alertText(alert, input, io))
+      for (const alert of result.alerts) io.out(...(ndjson ? [alertJson(alert, input)] : alertText(alert, input, io)))
       io.err(`${result.read} ${input.unit}, ${result.events} events, ${result.bad} skipped, ${result.alerts.length} alerts`)
       if (options.strict && result.bad > 0) done(EXIT.usage)
       else if (errors.length > 0) done(EXIT.rules)
@@ -139,7 +139,7 @@ function alertJson(alert: Alert, { unit }: Input): string {
   })
 }
 
-function alertText(alert: Alert, { unit }: Input, io: Io): string {
+function alertText(alert: Alert, { unit }: Input, io: Io): string[] {
   const group = Object.entries(alert.group).map(([field, value]) => `${field}=${value}`)
   const head = `${isTimeless(alert) ? 'no time' : formatTime(alert.time)} ${io.style('bold', alert.rule.level)} ${alert.rule.title}${alert.late ? ' (late)' : ''}`
   const facts = alert.evidence.flatMap(({ eventId, line, facts: parts }) => {
@@ -147,7 +147,7 @@ function alertText(alert: Alert, { unit }: Input, io: Io): string {
     return parts.flatMap((part) => part.facts.map(({ test, value }) => `    ${where}: ${test}  ← ${value}`))
   })
   const all = unit === 'lines' ? `lines ${inputLines(alert.evidence).join(', ')}` : `events ${eventIds(alert.evidence).join(', ')}`
-  return [head, `  ${[...group, all].join(' ')}`, ...facts].join('\n')
+  return [head, `  ${[...group, all].join(' ')}`, ...facts]
 }
 
 function inputLines(evidence: Alert['evidence']): number[] {

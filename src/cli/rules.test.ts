@@ -26,8 +26,8 @@ async function cordon(...words: string[]) {
   const out: string[] = []
   const err: string[] = []
   const io = {
-    out: (line: string) => void out.push(line),
-    err: (line: string) => void err.push(line),
+    out: (...lines: readonly string[]) => void out.push(...lines),
+    err: (...lines: readonly string[]) => void err.push(...lines),
     terminal: true,
     style: (_: string, text: string) => text,
   }

@@ -25,7 +25,7 @@ export const rulesCommand: CommandFactory = (io, done) => {
         io.out(JSON.stringify({ bundle, by, at: formatTime(at), rules: list, refused: rules.refused }))
       } else {
         io.out(describe(active))
-        for (const line of errorsOf(active.rules)) io.out(line)
+        io.out(...errorsOf(active.rules))
       }
     })
   command
@@ -46,9 +46,9 @@ export const rulesCommand: CommandFactory = (io, done) => {
         if (active !== undefined) io.out(`now         ${describe(active)}`)
         const news = active?.bundle !== bundle
         if (news) io.out(`these files ${bundle}: ${count(rules)}`)
-        if (news) for (const line of changeLines(review.changes, io)) io.out(line)
-        for (const line of errorsOf(rules)) io.out(line)
-        if (refusal !== undefined) io.out(formatError(refusal))
+        if (news) io.out(...changeLines(review.changes, io))
+        io.out(...errorsOf(rules))
+        if (refusal !== undefined) io.out(...formatError(refusal))
         else if (!news) io.out('these files are active already')
         else if (!dryRun) {
           await review.activate(ordering(config, options, 'rules:activate').name)
@@ -69,7 +69,7 @@ function count({ detections, correlations, refused }: RuleSet): string {
 }
 
 function errorsOf({ diagnostics }: RuleSet): string[] {
-  return diagnostics.filter(({ severity }) => severity === 'error').map(formatDiagnostic)
+  return diagnostics.filter(({ severity }) => severity === 'error').flatMap(formatDiagnostic)
 }
 
 function changeLines({ added, removed, changed, restarted, outdated }: RuleChanges, io: Io): string[] {
@@ -83,10 +83,10 @@ function changeLines({ added, removed, changed, restarted, outdated }: RuleChang
       ({ title, beside }) =>
         `  "${title}" has other parameters: its windows begin anew, and the old ones go on beside them for ${lasting(beside)}`,
     ),
-    ...outdated.map(
-      ({ title, id, verbs, changes }) =>
-        `  the grant of ${verbs.join(', ')} to "${title}" will ask for approval: ${changes.join('; ')}\n    renew it with: cordon policy grant ${id}`,
-    ),
+    ...outdated.flatMap(({ title, id, verbs, changes }) => [
+      `  the grant of ${verbs.join(', ')} to "${title}" will ask for approval: ${changes.join('; ')}`,
+      `    renew it with: cordon policy grant ${id}`,
+    ]),
   ]
 }
 

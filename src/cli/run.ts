@@ -23,7 +23,7 @@ export const runCommand: CommandFactory = (io) =>
         io.err('stopped before it had started')
         return
       }
-      for (const diagnostic of engine.rules?.diagnostics ?? []) if (diagnostic.severity === 'error') io.err(formatDiagnostic(diagnostic))
+      for (const diagnostic of engine.rules?.diagnostics ?? []) if (diagnostic.severity === 'error') io.err(...formatDiagnostic(diagnostic))
       announce(engine, io)
       await whenAborted(stopping)
       io.err('stopping …')

@@ -11,7 +11,7 @@ export const testCommand: CommandFactory = (io, done) =>
     .action(async (paths: string[]) => {
       const rules = loadRules(paths)
       const errors = rules.diagnostics.filter(({ severity }) => severity === 'error')
-      for (const error of errors) io.err(formatDiagnostic(error))
+      for (const error of errors) io.err(...formatDiagnostic(error))
       const results = await runRuleTests(rules)
       for (const { rule, test, problems } of results) {
         const mark = problems.length === 0 ? io.style('green', 'ok') : io.style('red', 'FAILED')

@@ -12,7 +12,7 @@ export const topicsCommand: CommandFactory = (io, done) =>
     .action(async ({ config, check = false }: { config: string; check?: boolean }) => {
       const { created, problems } = await prepareStreams(loadConfig(config), { create: !check })
       for (const topic of created) io.out(`created ${topic}`)
-      for (const problem of problems) io.out(formatError(problem))
+      for (const problem of problems) io.out(...formatError(problem))
       if (problems.length === 0) io.err('the topics are as they should be')
       done(problems.length === 0 ? EXIT.clean : EXIT.findings)
     })

@@ -20,14 +20,14 @@ export const validateCommand: CommandFactory = (io, done) =>
     .action(async (paths: string[], { config }: { config?: string }) => {
       const { responders, problems, others } = checkResponderFiles(paths)
       const rules = loadRules(others, Date.now())
-      for (const diagnostic of rules.diagnostics) io.out(formatDiagnostic(diagnostic))
+      for (const diagnostic of rules.diagnostics) io.out(...formatDiagnostic(diagnostic))
       for (const { where, code, message, hint } of problems) {
-        io.out(finding(where === undefined ? '' : `${where.file}:${where.line}:${where.column} `, 'error', code, message, hint))
+        io.out(...finding(where === undefined ? '' : `${where.file}:${where.line}:${where.column} `, 'error', code, message, hint))
       }
       const decisions = await decisionsOf(config)
       for (const { check, level, detail, remedy } of decisions) {
         const [place, text] = /^(\S+:\d+:\d+ )?(.*)$/s.exec(detail)!.slice(1)
-        io.out(finding(place ?? '', level === 'problem' ? 'error' : level, check, text!, remedy))
+        io.out(...finding(place ?? '', level === 'problem' ? 'error' : level, check, text!, remedy))
       }
       const wrong = rules.diagnostics.filter(({ severity }) => severity === 'error').length
       const refused = decisions.filter(({ level }) => level === 'problem').length
@@ -41,8 +41,9 @@ export const validateCommand: CommandFactory = (io, done) =>
     })
 
 /** In the form of a rule's diagnostics. @param place with a blank behind it, or empty */
-function finding(place: string, severity: string, what: string, text: string, hint: string | undefined): string {
-  return `${place}${severity} ${what}: ${text}${hint === undefined ? '' : `\n  hint: ${hint}`}`
+function finding(place: string, severity: string, what: string, text: string, hint: string | undefined): string[] {
+  const head = `${place}${severity} ${what}: ${text}`
+  return hint === undefined ? [head] : [head, `  hint: ${hint}`]
 }
 
 /** What is amiss with what decides about actions in a configuration. @throws CordonError as `loadConfig` */

@@ -1,7 +1,7 @@
 import type { AlertRevision } from '../detectors/alert.ts'
+import { oneLine } from '../event/text.ts'
 import { formatTime } from '../event/time.ts'
 import type { IncidentBrief } from '../responders/responder.ts'
-import { oneLine } from '../responders/template.ts'
 import type { Effect, EffectState } from '../response/effect.ts'
 import { nounOf } from '../response/words.ts'
 import { entityName, type Incident, shortId } from './incident.ts'

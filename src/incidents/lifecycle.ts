@@ -1,6 +1,7 @@
 import type { AlertRevision, Entity } from '../detectors/alert.ts'
 import { identity } from '../event/id.ts'
-import { compileTemplate, oneLine } from '../responders/template.ts'
+import { oneLine } from '../event/text.ts'
+import { compileTemplate } from '../responders/template.ts'
 import { type Rule, TELLING_VERBS } from '../sigma/ast.ts'
 import { entityName, higher, type Incident, type Recommendation, type TimelineEntry } from './incident.ts'
 

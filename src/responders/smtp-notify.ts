@@ -3,12 +3,12 @@ import MailComposer from 'nodemailer/lib/mail-composer'
 import SMTPConnection from 'nodemailer/lib/smtp-connection'
 import { z } from 'zod'
 import { CordonError } from '../event/error.ts'
+import { oneLine } from '../event/text.ts'
 import { formatTime } from '../event/time.ts'
 import { dial } from './dial.ts'
 import { classify, VendorError } from './failure.ts'
 import type { ApprovalLink, ConnectedResponder, Failure, IncidentBrief, Observation, Responder, ResponderContext } from './responder.ts'
 import { excerpt, readSecret, secretRef } from './secret.ts'
-import { oneLine } from './template.ts'
 
 const config = z
   .strictObject({

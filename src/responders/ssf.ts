@@ -3,12 +3,12 @@ import { SignJWT } from 'jose'
 import { z } from 'zod'
 import { CordonError } from '../event/error.ts'
 import { getText, isObject, type JsonObject, parseForeignJson } from '../event/json.ts'
+import { oneLine } from '../event/text.ts'
 import { type Endpoint, endpoint } from './endpoint.ts'
 import { statusFailure, VendorError } from './failure.ts'
 import type { HttpResponse } from './http.ts'
 import type { Failure, IncidentBrief, Observation, Plan, PolledStream, ResponderContext, Target } from './responder.ts'
 import { excerpt, readSecret, type SecretRef, secretRef } from './secret.ts'
-import { oneLine } from './template.ts'
 
 /** What the configuration of every responder says of the stream that its security events go through. */
 export const ssfStream = {

@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { type CordonError, messageOf } from '../event/error.ts'
 import type { Json } from '../event/json.ts'
-import { compileTemplate, fillTemplate, oneLine } from './template.ts'
+import { compileTemplate, fillTemplate } from './template.ts'
 
 test('places values, by flat names', () => {
   const template = compileTemplate('{{rule.title}} on {{ device.name }}!')
@@ -45,15 +45,6 @@ test('a key named __proto__ stays a key', () => {
   const filled = fillTemplate(JSON.parse('{"__proto__":{"x":"{{a}}"}}'), { a: '1' }) as Record<string, unknown>
   expect(JSON.stringify(filled)).toBe('{"__proto__":{"x":"1"}}')
   expect(Object.getPrototypeOf(filled)).toBe(Object.prototype)
-})
-
-test('oneLine leaves no character that could start another line or move a cursor', () => {
-  fc.assert(
-    fc.property(fc.string({ unit: 'binary' }), (text) => {
-      expect(compileTemplate('{{a}}').render({ a: text }, oneLine)).not.toMatch(/[\p{Cc}\u2028\u2029]/u)
-    }),
-  )
-  expect(oneLine('a\r\nb\u001b[2Jc')).toBe('a b [2Jc')
 })
 
 test('compiling never throws anything but its own error', () => {

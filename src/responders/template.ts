@@ -6,9 +6,6 @@ import { isObject, type Json, type JsonObject, setOwn } from '../event/json.ts'
 export type TemplateData = Readonly<Record<string, string>>
 export type Escape = (value: string) => string
 
-/** One line of plain text: what terminals, subject lines and log lines can take. */
-export const oneLine: Escape = (value) => value.replaceAll(/[\p{Cc}\p{Zl}\p{Zp}]+/gu, ' ')
-
 export interface Template {
   /** The names that it uses. */
   readonly names: readonly string[]

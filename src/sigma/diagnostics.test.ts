@@ -185,7 +185,9 @@ describe('every code has a text that provokes it, alone, where the mark stands',
       { now: NOW },
     )
     const found = diagnostics.filter((diagnostic) => diagnostic.code === code)
-    expect(diagnostics.map(formatDiagnostic).filter((line) => ![code, ...also].some((known) => line.includes(`${known}: `)))).toEqual([])
+    expect(
+      diagnostics.map((each) => formatDiagnostic(each)[0]!).filter((line) => ![code, ...also].some((known) => line.includes(`${known}: `))),
+    ).toEqual([])
     expect(found).toMatchObject([
       { severity: severityOf(code), where: { file: `${file}.yml`, line: before.length, column: before.at(-1)!.length + 1 } },
     ])
@@ -226,10 +228,11 @@ test('the reference documents every code, and no other', () => {
 
 test('a diagnostic reads as file, line, column, severity, code, message, hint', () => {
   const where = { file: 'rules/a.yml', line: 3, column: 7 }
-  expect(formatDiagnostic({ severity: 'error', code: 'X-Y', message: 'wrong', hint: 'do this', where })).toBe(
-    'rules/a.yml:3:7 error X-Y: wrong\n  hint: do this',
-  )
-  expect(formatDiagnostic({ severity: 'warning', code: 'X-Y', message: 'odd', hint: undefined, where })).toBe(
+  expect(formatDiagnostic({ severity: 'error', code: 'X-Y', message: 'wrong', hint: 'do this', where })).toEqual([
+    'rules/a.yml:3:7 error X-Y: wrong',
+    '  hint: do this',
+  ])
+  expect(formatDiagnostic({ severity: 'warning', code: 'X-Y', message: 'odd', hint: undefined, where })).toEqual([
     'rules/a.yml:3:7 warning X-Y: odd',
-  )
+  ])
 })

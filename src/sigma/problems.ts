@@ -2,10 +2,10 @@ import { CordonError, type Position } from '../event/error.ts'
 import type { Diagnostic } from './ast.ts'
 import { type Code, type ErrorCode, severityOf, type WarningCode } from './codes.ts'
 
-/** A diagnostic as a person reads it: `file:line:col severity CODE: message`, and the hint on a line of its own. */
-export function formatDiagnostic({ severity, code, message, hint, where }: Diagnostic): string {
+/** A diagnostic as a person reads it, line by line: `file:line:col severity CODE: message`, and the hint. */
+export function formatDiagnostic({ severity, code, message, hint, where }: Diagnostic): string[] {
   const line = `${where.file}:${where.line}:${where.column} ${severity} ${code}: ${message}`
-  return hint === undefined ? line : `${line}\n  hint: ${hint}`
+  return hint === undefined ? [line] : [line, `  hint: ${hint}`]
 }
 
 /** Anything that has a place in a file: a YAML node, or a position itself. */

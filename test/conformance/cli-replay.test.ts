@@ -325,3 +325,21 @@ function otlp(...names: string[]): object {
   const scopeLogs = [{ scope: { name: 'com.anthropic.claude_code.events' }, logRecords }]
   return { resourceLogs: [{ resource: { attributes: [attribute('service.name', 'claude-code')] }, scopeLogs }] }
 }
+
+it('shows what an event brings along to begin a line or to steer the terminal, and styles by itself alone', () => {
+  const rule = place.write('any/any.yml', 'title: Any\nlogsource: {category: any}\ndetection: {s: {message: "*"}, condition: s}\n')
+  const replayed = (message: string) =>
+    place.spawn(`replay --logsource any --format text --rules ${rule} -`, JSON.stringify({ message }), { FORCE_COLOR: '1' }).out
+  const calm = replayed('calm')
+  expect(calm[0]).toContain('\u001b[1m')
+  for (const [hostile, shown] of [
+    ['\u001b[1mbold\u001b[22m', String.raw`\u001b[1mbold\u001b[22m`],
+    ['a\nline 2: well', String.raw`a\nline 2: well`],
+    ['a\r\u001b[2K', String.raw`a\u000d\u001b[2K`],
+    ['\u001b]0;title\u0007', String.raw`\u001b]0;title\u0007`],
+    ['\u009b8m', String.raw`\u009b8m`],
+    ['exe.\u202etxt\u2028', String.raw`exe.\u202etxt\u2028`],
+  ] as const) {
+    expect(replayed(hostile)).toEqual(calm.map((line) => line.replace('calm', () => shown)))
+  }
+})

@@ -45,8 +45,8 @@ export class Workplace {
     const out: string[] = []
     const err: string[] = []
     const io: Io = {
-      out: (text) => void out.push(...text.split('\n')),
-      err: (text) => void err.push(text),
+      out: (...lines) => void out.push(...lines),
+      err: (...lines) => void err.push(...lines),
       terminal: false,
       style: (_, text) => text,
     }
@@ -60,8 +60,9 @@ export class Workplace {
   }
 
   /** The command as other programs run it. */
-  spawn(args: string, input = ''): Outcome {
-    const child = spawnSync(process.execPath, [CORDON, ...words(args)], { cwd: this.folder, input, encoding: 'utf8' })
+  spawn(args: string, input = '', env: NodeJS.ProcessEnv = {}): Outcome {
+    const options = { cwd: this.folder, input, env: { ...process.env, ...env }, encoding: 'utf8' } as const
+    const child = spawnSync(process.execPath, [CORDON, ...words(args)], options)
     return { code: child.status, out: child.stdout.split('\n').slice(0, -1), err: child.stderr }
   }
 

@@ -40,7 +40,12 @@ const NOBODY_LISTENS = '127.0.0.1:9'
 /** Runs a command on the one configuration, and answers its exit code and what it said on standard output. */
 async function cordon(...args: readonly string[]): Promise<{ readonly code: number; readonly out: string }> {
   const out: string[] = []
-  const io = { out: (text: string) => void out.push(text), err: () => {}, terminal: false, style: (_: unknown, text: string) => text }
+  const io = {
+    out: (...lines: readonly string[]) => void out.push(...lines),
+    err: () => {},
+    terminal: false,
+    style: (_: unknown, text: string) => text,
+  }
   return { code: await main(['node', 'cordon', ...args, '--config', FILE], io), out: out.join('\n') }
 }
 

@@ -67,7 +67,7 @@ function rulesCheck({ rules: roots }: Config): readonly Diagnosis[] {
   return [
     ok('rules', `${detections.length} detection rules, ${correlations.length} correlation rules`),
     ...told.map((diagnostic) => {
-      const [line = '', hint] = formatDiagnostic(diagnostic).split('\n  hint: ')
+      const [line = '', hint] = formatDiagnostic(diagnostic)
       return (diagnostic.severity === 'error' ? problem : warning)('rules', line, hint ?? remedy)
     }),
     ...(rest > 0 ? [warning('rules', `and ${rest} more errors and warnings`, remedy)] : []),
