@@ -47,7 +47,8 @@ export function statusFailure(response: HttpResponse, reason: string): Failure {
 /** RFC 9110 section 10.2.3, seconds or an HTTP date, as milliseconds from now. */
 function retryAfter(header: string | undefined): number | undefined {
   if (header === undefined) return undefined
-  if (/^\d{1,9}$/.test(header)) return Number(header) * 1000
-  const date = Date.parse(header)
+  if (/^\d+$/.test(header)) return Number(header) * 1000
+  // A date begins with the day of the week; what else there is of digits and signs is nothing that was meant.
+  const date = /^[A-Z][a-z]+,? /.test(header) ? Date.parse(header) : Number.NaN
   return Number.isNaN(date) ? undefined : Math.max(0, date - Date.now())
 }

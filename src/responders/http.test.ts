@@ -4,6 +4,7 @@ import { inspect } from 'node:util'
 import { afterEach, expect, test } from 'vitest'
 import { CordonError } from '../event/error.ts'
 import { refusedAddress } from './address.ts'
+import { statusFailure } from './failure.ts'
 import { createHttpClient, type HttpRequest, neverSent, type Resolver } from './http.ts'
 
 const SECRET = 'canary-7f3a9c'
@@ -52,6 +53,16 @@ test('every status resolves, with headers and body as they came', async () => {
     const answer = await privateClient(host).request(get(host))
     expect(answer).toMatchObject({ status, headers: { 'retry-after': '7' }, body: status === 204 ? '' : '{"a":1}' })
   }
+})
+
+test('whatever a server asks for in Retry-After is read: seconds of any number of digits, a date; nothing else', () => {
+  const read = (header: string) => statusFailure({ status: 429, headers: { 'retry-after': header }, body: '' }, 'busy')
+  expect(read('7')).toEqual({ kind: 'retry', reason: 'busy', after: 7_000 })
+  expect(read('99999999999')).toMatchObject({ after: 99_999_999_999_000 })
+  expect(read('9'.repeat(400))).toMatchObject({ after: Number.POSITIVE_INFINITY })
+  expect(read('Wed, 01 Jan 3000 00:00:00 GMT')).toMatchObject({ after: expect.closeTo(Date.UTC(3000, 0, 1) - Date.now(), -4) })
+  expect(read('Thu, 01 Jan 1970 00:00:00 GMT')).toMatchObject({ after: 0 })
+  for (const header of ['', '-1', '1.5', 'soon', '0x10']) expect(read(header)).toEqual({ kind: 'retry', reason: 'busy' })
 })
 
 test('a body is sent as it is, and a redirect is not followed', async () => {

@@ -82,6 +82,30 @@ describe('a request', () => {
     expect(await only(site)).toMatchObject({ state: 'CONFIRMED', attempts: 3 })
   })
 
+  test('that the vendor puts off for long is told to on-call once, and given up in time, whatever the vendor asks for', async () => {
+    for (const [busyFor, until] of [
+      [6 * HOUR, '2026-03-01T16:00:00.000Z'],
+      [32 * 365 * 24 * HOUR, 'after 2026-03-02T10:00:00.000Z, when it is given up'],
+      [Number.POSITIVE_INFINITY, 'after 2026-03-02T10:00:00.000Z, when it is given up'],
+    ] as const) {
+      const { site, rule, mdm } = setUp()
+      Object.assign(mdm, { busyFor, faults: Array.from({ length: 100 }, () => 'busy' as const) })
+      await site.alert(alertOn('d1', rule))
+      await site.run()
+      expect(await only(site)).toMatchObject({ state: 'RETRY_AT', reason: `429; it takes no call until ${until}` })
+      expect(site.notices('EFFECT_OVERDUE')).toHaveLength(1)
+      const [incident] = await site.ledger.incidents({ limit: 1 })
+      expect(incident?.timeline.map(({ text }) => text)).toContain(
+        `Quarantine of device d1 is put off by mdm: 429; it takes no call until ${until}.`,
+      )
+      await site.passTo(START + 25 * HOUR)
+      expect(await only(site)).toMatchObject({ state: 'DEAD' })
+      expect(mdm.requests).toHaveLength(busyFor === 6 * HOUR ? 4 : 1)
+      expect(site.notices('EFFECT_OVERDUE')).toHaveLength(1)
+      expect(site.notices('EFFECT_DEAD')).toHaveLength(1)
+    }
+  })
+
   test('is given up after a day of failures, and on-call hears of it', async () => {
     const { site, rule, mdm, pager } = setUp()
     mdm.faults = Array.from({ length: 5_000 }, () => 'dropped-before' as const)

@@ -78,7 +78,7 @@ export interface Effect {
   readonly expiry?: Expiry
   /** When it is undone, or renewed. Milliseconds since the epoch. */
   readonly expires?: number
-  /** When on-call was told that the confirmation is overdue. */
+  /** When on-call was told that the confirmation is overdue, or that the vendor puts it off. */
   readonly overdue?: number
   /** When the dispatcher looks at it again, {@link NEVER} if only an outside cause can move it. Milliseconds since the epoch. */
   readonly dueAt: number

@@ -2,7 +2,7 @@ import type { Failure, Observation, Responder } from '../responders/responder.ts
 import { isAlone } from './approval.ts'
 import { type Effect, isTelling, NEVER, neverSent } from './effect.ts'
 import type { Policy } from './policy.ts'
-import { backOff, failedOnceMore, isGivenUp } from './retry.ts'
+import { failedOnceMore, isGivenUp, reasonToWait, retryAt } from './retry.ts'
 import { amend, apply, type EffectChanges, type EffectEvent } from './transitions.ts'
 
 /** What a decision about an outcome goes by, besides the effect. */
@@ -180,22 +180,20 @@ function wait(effect: Effect, failure: Failure, terms: Terms): Effect {
       ? kept(effect, failure.reason, terms)
       : ended(effect, 'fail', `given up, and it is not known whether it is in force: ${failure.reason}`, terms)
   }
+  const retry = { ...terms, after: afterOf(failure) }
   return amend(effect, {
     lease: undefined,
     failing,
-    reason: failure.reason,
-    dueAt: terms.now + backOff(failing, terms.random, afterOf(failure)),
+    reason: reasonToWait(failing, retry, failure.reason),
+    dueAt: retryAt(failing, retry),
   })
 }
 
 /** Sends again later, because it is known not to be there. */
 function again(effect: Effect, event: 'retry' | 'absent', failure: Failure, terms: Terms): Effect {
   const failing = failedOnceMore(effect, terms.now)
-  return apply(effect, event, failure.reason, {
-    lease: undefined,
-    failing,
-    dueAt: terms.now + backOff(failing, terms.random, afterOf(failure)),
-  })
+  const retry = { ...terms, after: afterOf(failure) }
+  return apply(effect, event, reasonToWait(failing, retry, failure.reason), { lease: undefined, failing, dueAt: retryAt(failing, retry) })
 }
 
 function afterOf(failure: Failure): number {

@@ -25,7 +25,7 @@ import {
 } from './outcomes.ts'
 import type { Policy } from './policy.ts'
 import { AUTOMATIC, type Recording, type RecordingPorts, record } from './recording.ts'
-import { isGivenUp } from './retry.ts'
+import { isGivenUp, isPutOff } from './retry.ts'
 import { amend, apply, callOff, type EffectChanges, isEnding, wantsUndo } from './transitions.ts'
 import { type Link, type Outcome, type Reading, Vendor } from './vendor.ts'
 import { inWords, nounOf } from './words.ts'
@@ -175,7 +175,7 @@ export class Runner {
       await recording.effect(effect, ended(effect, 'reject', `${by}: ${reason}`, this.#terms()))
       return undefined
     }
-    const fresh = { failing: undefined, awaits: undefined, reversal: undefined }
+    const fresh = { failing: undefined, awaits: undefined, reversal: undefined, overdue: undefined }
     return recording.effect(effect, apply(effect, 'undo', `${by}: ${reason}`, { ...this.#lease(), ...fresh }))
   }
 
@@ -319,9 +319,14 @@ export class Runner {
     })
   }
 
-  /** Tells on-call, once, that an accepted effect is not confirmed in time; and looks in time to be able to. */
+  /** Tells on-call, once, that an accepted effect is not confirmed in time, or that a vendor puts it off; and looks in time to be able to. */
   async #overdue(recording: Recording, effect: Effect): Promise<Effect> {
     const { attempt, overdue, state, residualUntil } = effect
+    if (overdue === undefined && isPutOff(effect, recording.now)) {
+      const what = state === 'REVERTING' ? `The undo of ${nounOf(effect)}` : nounOf(effect)
+      await recording.warn('EFFECT_OVERDUE', effect, `${what} is put off by ${effect.responder}: ${effect.reason}.`)
+      return amend(effect, { overdue: recording.now })
+    }
     if (state !== 'SENT' || attempt === undefined || overdue !== undefined || residualUntil !== undefined) return effect
     const due = attempt.at + this.#link.responder.confirmWithin
     if (recording.now < due) return amend(effect, { dueAt: Math.min(effect.dueAt, due) })

@@ -134,6 +134,8 @@ export class FakeVendor {
   refuses: 'and does it' | 'and does nothing' | undefined
   /** Asked for nothing: every read-back fails. */
   blind = false
+  /** What it asks for where it is busy. Milliseconds. */
+  busyFor = 3_000
   residualUntil: number | undefined
   /** Targets that somebody else has touched, and undos of Cordon's that reached them all the same. */
   readonly touched = new Set<string>()
@@ -212,7 +214,7 @@ export class FakeVendor {
       this.acts.push({ key, target, act })
       effect()
     }
-    if (fault === 'busy') throw new VendorTrouble({ kind: 'retry', reason: '429', after: 3_000 })
+    if (fault === 'busy') throw new VendorTrouble({ kind: 'retry', reason: '429', after: this.busyFor })
     if (fault === 'refused') throw new VendorTrouble({ kind: 'unknown', reason: '500' })
     if (fault === 'dropped-before') throw new VendorTrouble({ kind: 'unknown', reason: 'connection lost' })
     if (this.refuses === 'and does it') perform()
