@@ -13,10 +13,13 @@ const door = openDoor(
   (token) => principals.find(({ name }) => name === token),
   (reason, who) => void refused.push(who === undefined ? reason : `${reason} ${who}`),
 )
+const errors: unknown[] = []
+const onError = (error: unknown) => void errors.push(error)
 const nothing = async () => []
 const one = async (): Promise<never> => ({}) as never
 const app = createApi({
   door,
+  onError,
   health: async () => ({ status: 'ok', checks: [] }),
   metrics: async () => '',
   operations: {
@@ -76,6 +79,7 @@ test('which paths there are, only holders of a key learn', async () => {
 test('a route that declares nothing is refused to everybody', async () => {
   const other = createApi({
     door,
+    onError,
     health: one,
     metrics: async () => '',
     operations: undefined,
@@ -107,11 +111,55 @@ test('a refusal says who, and never the key', async () => {
   expect(refused).toEqual(['token', 'host'])
 })
 
+test('what is sent wrongly is told so, and is no fault of ours', async () => {
+  errors.length = 0
+  const send = async (path: string, body: string | ReadableStream, type = 'application/json') => {
+    const headers = { host: 'localhost', authorization: 'Bearer responder', ...(type === '' ? {} : { 'content-type': type }) }
+    const init = { method: 'POST', headers, body, ...(typeof body === 'string' ? {} : { duplex: 'half' as const }) }
+    const answer = await app.request(path, init)
+    return [answer.status, ((await answer.json()) as { error?: string }).error]
+  }
+  const path = '/v1/actions/0123abcd/undo'
+  const good = JSON.stringify({ reason: 'a test' })
+  expect(await send(path, good)).toEqual([200, undefined])
+  expect(await send(path, good, 'application/json; charset=utf-8')).toEqual([200, undefined])
+  for (const broken of ['{', '', 'reason=a']) expect(await send(path, broken)).toEqual([400, expect.stringMatching(/JSON/)])
+  for (const type of ['text/plain', 'application/x-www-form-urlencoded', 'multipart/form-data', 'application/jsonp', ''])
+    expect((await send(path, good, type))[0]).toBe(415)
+  expect(await send(path, JSON.stringify({ reason: 'x', why: 'y' }))).toEqual([400, 'Unrecognized key: "why"'])
+  expect(await send(path, '{"reason":" "}')).toEqual([400, expect.stringMatching(/^reason: /)])
+  expect(await send('/v1/actions/0/undo', good)).toEqual([400, expect.stringMatching(/^id: /)])
+  const large = JSON.stringify({ reason: 'x'.repeat(100_000) })
+  expect((await send(path, large))[0]).toBe(413)
+  expect((await send(path, new Blob([large]).stream()))[0]).toBe(413)
+  expect((await send('/hooks/mdm', 'x'.repeat(5_000_000)))[0]).toBe(413)
+  expect(errors).toEqual([])
+})
+
+test('a fault of ours is told in the log, and not to whoever asked', async () => {
+  errors.length = 0
+  const fault = new Error('the secret of the house')
+  const other = createApi({
+    door,
+    onError,
+    health: () => Promise.reject(fault),
+    metrics: async () => '',
+    operations: undefined,
+    webhooks: undefined,
+    links: undefined,
+    streams: undefined,
+  })
+  const answer = await other.request('/health', { headers: { host: 'localhost', authorization: 'Bearer viewer' } })
+  expect([answer.status, await answer.text()]).toEqual([500, expect.not.stringContaining('secret')])
+  expect(errors).toEqual([fault])
+})
+
 test('a webhook that is forged, or of no incident that there is, is refused and counted; where nothing can be kept the vendor keeps it', async () => {
   const post = async (webhooks: Webhooks) => {
     refused.length = 0
     const api = createApi({
       door,
+      onError,
       health: one,
       metrics: async () => '',
       operations: undefined,

@@ -1,6 +1,9 @@
 import { createRoute, OpenAPIHono, z } from '@hono/zod-openapi'
+import type { MiddlewareHandler } from 'hono'
 import { bodyLimit } from 'hono/body-limit'
+import { HTTPException } from 'hono/http-exception'
 import type { Principal } from '../access/principal.ts'
+import { reason } from '../access/reason.ts'
 import type { ApprovalLinks } from '../engine/door/approval-links.ts'
 import type { Door } from '../engine/door/door.ts'
 import type { SignalStreams } from '../engine/door/signal-streams.ts'
@@ -35,9 +38,12 @@ export interface Vitals {
   readonly health: () => Promise<{ readonly status: 'ok' | 'degraded'; readonly checks: readonly object[] }>
   /** In Prometheus' text form. */
   readonly metrics: () => Promise<string>
+  /** Told of what nobody expected while a request was answered. */
+  readonly onError: (error: unknown) => void
 }
 
 const RECEIPT_BYTES = 4 * 1024 * 1024
+const ORDER_BYTES = 64 * 1024
 
 const limit = z.coerce.number().int().min(1).max(1_000).default(100)
 const time = z.iso
@@ -49,16 +55,24 @@ const text = (description: string) => ({ description, content: { 'text/plain': {
 const error = (description: string) => json(z.object({ error: z.string(), hint: z.string().optional() }), description)
 const documents = (name: string) => ({ 200: json(z.object({ items: z.array(z.looseObject({})) }), `The ${name}, newest first`) })
 const document = (name: string) => ({ 200: json(z.looseObject({}), `The ${name}`), 404: error(`No ${name} has this id`) })
-const reason = z.string().trim().min(1).max(2_000).describe('why, for the record')
-const order = z.strictObject({ reason })
+const why = reason.describe('why, for the record')
+const order = z.strictObject({ reason: why })
 const decision = z.strictObject({
-  reason,
+  reason: why,
   digest: z
     .string()
     .regex(/^[0-9a-f]{64}$/)
     .describe('of what was shown, as the action has it: an approval is for that, and for nothing else'),
 })
 const approval = decision.extend({ break_glass: z.boolean().default(false).describe('alone, in an emergency: everybody is told') })
+/** What an order is read by: as much of it as an order can have, and only where it says that it is JSON. */
+const orderly: MiddlewareHandler[] = [
+  bodyLimit({ maxSize: ORDER_BYTES }),
+  async (c, next) => {
+    if (/^application\/json(;|$)/i.test(c.req.header('content-type') ?? '')) return next()
+    return c.json({ error: 'an order is JSON', hint: 'send it with the header content-type: application/json' }, 415)
+  },
+]
 const body = <T extends z.ZodType>(schema: T) => ({ required: true, content: { 'application/json': { schema } } })
 const done = {
   200: json(z.looseObject({}), 'The action as it is now'),
@@ -72,11 +86,11 @@ const id = z.object({ id: z.string().min(4).max(64) })
  * The HTTP interface of a node: health and metrics. Every route declares what it asks of whoever calls it (`asks`), and the guard turns
  * away whoever does not have it.
  */
-function createVitals({ door, health, metrics }: Vitals): OpenAPIHono<ApiEnv> {
+function createVitals({ door, health, metrics, onError }: Vitals): OpenAPIHono<ApiEnv> {
   const app = new OpenAPIHono<ApiEnv>({
     defaultHook: (result, c) => {
       if (!result.success)
-        return c.json({ error: result.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`).join('; ') }, 400)
+        return c.json({ error: result.error.issues.map(({ path, message }) => [...path, message].join(': ')).join('; ') }, 400)
     },
   })
   app.use(guard(app, door))
@@ -104,7 +118,13 @@ function createVitals({ door, health, metrics }: Vitals): OpenAPIHono<ApiEnv> {
   )
   app.notFound((c) => c.json({ error: 'no such path' }, 404))
   app.onError((error, c) => {
-    if (!(error instanceof CordonError)) return c.json({ error: 'internal error; the log has the details' }, 500)
+    // Of the framework itself: a body that is too large, or no JSON.
+    if (error instanceof HTTPException)
+      return c.json({ error: error.message || (error.status === 413 ? 'the body is too large' : 'refused') }, error.status)
+    if (!(error instanceof CordonError)) {
+      onError(error)
+      return c.json({ error: 'internal error; the log has the details' }, 500)
+    }
     return c.json({ error: error.message, ...(error.hint === undefined ? {} : { hint: error.hint }) }, statusOf(error))
   })
   return app
@@ -187,12 +207,13 @@ function addOperations(app: OpenAPIHono<ApiEnv>, operations: ApiOperations): voi
       ...asks('actions:approve'),
       method: 'post',
       path: '/v1/actions/{id}/approve',
+      middleware: orderly,
       request: { params: id, body: body(approval) },
       responses: done,
     }),
     async (c) => {
-      const { reason, digest, break_glass: breakGlass } = c.req.valid('json')
-      const answer = { principal: c.get('principal'), reason, digest, breakGlass }
+      const { break_glass: breakGlass, ...given } = c.req.valid('json')
+      const answer = { principal: c.get('principal'), ...given, breakGlass }
       return c.json(plain(await operations.approve(c.req.valid('param').id, answer)), 200)
     },
   )
@@ -201,6 +222,7 @@ function addOperations(app: OpenAPIHono<ApiEnv>, operations: ApiOperations): voi
       ...asks('actions:approve'),
       method: 'post',
       path: '/v1/actions/{id}/reject',
+      middleware: orderly,
       request: { params: id, body: body(decision) },
       responses: done,
     }),
@@ -218,6 +240,7 @@ function addOperations(app: OpenAPIHono<ApiEnv>, operations: ApiOperations): voi
         ...asks(permission),
         method: 'post',
         path: `/v1/incidents/{id}/${name}`,
+        middleware: orderly,
         request: { params: id, body: body(order) },
         responses: { ...document('incident'), 409: error('It is resolved already') },
       }),
@@ -233,6 +256,7 @@ function addOperations(app: OpenAPIHono<ApiEnv>, operations: ApiOperations): voi
         ...asks('actions:operate'),
         method: 'post',
         path: `/v1/actions/{id}/${name}`,
+        middleware: orderly,
         request: { params: id, body: body(order) },
         responses: done,
       }),

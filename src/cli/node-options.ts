@@ -1,12 +1,13 @@
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import type { Permission, Principal } from '../access/principal.ts'
+import { reason } from '../access/reason.ts'
 import { type Config, loadConfig } from '../engine/config.ts'
 import { whoOrders } from '../engine/door/orders.ts'
 import { type Operations, withOperations } from '../engine/operations.ts'
 import { duration } from '../settings/duration.ts'
 import type { Io } from './io.ts'
 
-const LONGEST_REASON = 2_000
+const SHORTEST_ID = 4
 
 /** What the commands share that read or order a node. */
 export interface NodeOptions {
@@ -24,9 +25,9 @@ export const configOption = () => new Option('-c, --config <file>', 'configurati
 export const keyOption = () =>
   new Option('--key-file <file>', 'API key of whoever gives the order; else the one in CORDON_KEY, else the account that runs the command')
 /** Why somebody gives an order. */
-export const reasonOption = () => new Option('--reason <text>', 'why, for the record').argParser(reason).makeOptionMandatory()
+export const reasonOption = () => new Option('--reason <text>', 'why, for the record').argParser(words).makeOptionMandatory()
 /** Why, where an order does not insist on it. */
-export const whyOption = () => new Option('--reason <text>', 'why, for the record').argParser(reason).default('no reason given')
+export const whyOption = () => new Option('--reason <text>', 'why, for the record').argParser(words).default('no reason given')
 export const formatOption = () => new Option('--format <format>', 'default: text on a terminal, json in a pipe').choices(['text', 'json'])
 export const limitOption = () => new Option('-n, --limit <count>', 'how many, the newest first').default(50).argParser(positiveInteger)
 
@@ -67,11 +68,16 @@ export function lengthOfTime(text: string): number {
   return parsed.data
 }
 
-/** As the API takes it. */
-function reason(text: string): string {
-  const why = text.trim()
-  if (why === '' || why.length > LONGEST_REASON) throw new InvalidArgumentError(`expected words, at most ${LONGEST_REASON} characters`)
-  return why
+function words(text: string): string {
+  const parsed = reason.safeParse(text)
+  if (!parsed.success) throw new InvalidArgumentError('expected words, at most 2000 characters')
+  return parsed.data
+}
+
+/** As many characters as the API asks for: an order is not for whatever begins with one that was typed too early. */
+function idPrefix(text: string): string {
+  if (text.length < SHORTEST_ID) throw new InvalidArgumentError(`expected ${SHORTEST_ID} characters of it at least`)
+  return text
 }
 
 function positiveInteger(text: string): number {
@@ -85,7 +91,7 @@ export function orderCommand(parent: Command, name: string, description: string)
   return parent
     .command(name)
     .description(description)
-    .argument('<id>', 'its id, or the beginning of it')
+    .argument('<id>', 'its id, or the beginning of it', idPrefix)
     .addOption(reasonOption())
     .addOption(configOption())
     .addOption(keyOption())

@@ -1,5 +1,5 @@
 import { existsSync, statfsSync } from 'node:fs'
-import { messageOf } from '../event/error.ts'
+import { messageOf, saidOf } from '../event/error.ts'
 import { formatTime } from '../event/time.ts'
 import { MOST_FINDINGS } from '../privacy/privacy.ts'
 import type { Approvals } from '../response/approval.ts'
@@ -38,11 +38,11 @@ export function checksOf({ config, site, streams, bundles }: Parts, readers: Rea
     {
       name: 'inventory',
       look: async () =>
-        when(inventory.problem !== undefined, messageOf(inventory.problem), 'mend the inventory: the last good one is in force'),
+        when(inventory.problem !== undefined, saidOf(inventory.problem), 'mend the inventory: the last good one is in force'),
     },
     {
       name: 'labels',
-      look: async () => when(labels.problem !== undefined, messageOf(labels.problem), 'mend the label file: the last good one is in force'),
+      look: async () => when(labels.problem !== undefined, saidOf(labels.problem), 'mend the label file: the last good one is in force'),
     },
     {
       name: 'streams',
@@ -84,7 +84,7 @@ export function responseChecks({ site, ledger }: ResponseParts): readonly Check[
     {
       name: 'policy',
       look: async () =>
-        when(policy.problem !== undefined, messageOf(policy.problem), 'mend the policy file: nothing is sent until it loads') ??
+        when(policy.problem !== undefined, saidOf(policy.problem), 'mend the policy file: nothing is sent until it loads') ??
         unheard(policy.current().approvals, site.responders),
     },
     {

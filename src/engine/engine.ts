@@ -224,7 +224,12 @@ async function startListeners(
       tell(reason, who)
     })
   }
-  const vitals = { door: doorOf('api', keys.principal), health: () => healthOf(checks), metrics: () => metrics.text() }
+  const vitals = {
+    door: doorOf('api', keys.principal),
+    health: () => healthOf(checks),
+    metrics: () => metrics.text(),
+    onError: (error: unknown) => observer.onError('api', error),
+  }
   const start = async (name: 'ingest' | 'api', app: Parameters<typeof listen>[0]): Promise<string> => {
     try {
       const listener = await listen(scrubbingErrors(app, privacy), config.listen[name], `listen.${name}.port`)

@@ -1,5 +1,5 @@
 import pino from 'pino'
-import { CordonError, messageOf } from '../event/error.ts'
+import { CordonError, saidOf } from '../event/error.ts'
 import { withoutSecrets } from '../event/secrets.ts'
 import type { Config } from './config.ts'
 import type { EngineObserver } from './observer.ts'
@@ -26,10 +26,7 @@ export function createLog(config: Config, file?: string): EngineObserver {
     onAlert: ({ id, rev, state, rule, group, late }) =>
       log.info({ event: 'alert', alert: id, rev, state, rule: rule.id, level: rule.level, group, late }, rule.title),
     onError: (where, error) =>
-      log.error(
-        { event: 'error', where, ...(error instanceof CordonError ? { code: error.code, hint: error.hint } : {}) },
-        messageOf(error),
-      ),
+      log.error({ event: 'error', where, ...(error instanceof CordonError ? { code: error.code, hint: error.hint } : {}) }, saidOf(error)),
     onNote: (where, text) => log.info({ event: 'note', where }, text),
     onChange(change) {
       if (change.kind === 'notice')

@@ -1,5 +1,6 @@
 import { type Inventory, namesOfDevice, namesOfUser } from '../context/inventory.ts'
 import type { AlertRevision } from '../detectors/alert.ts'
+import { saidOf } from '../event/error.ts'
 import { alertsWorker } from '../response/alerts-worker.ts'
 import { Dispatcher } from '../response/dispatcher.ts'
 import type { Asset, Fleet } from '../response/guards.ts'
@@ -18,6 +19,9 @@ export interface ResponseStage {
   /** Carries out what the ledger says. */
   readonly dispatcher: Dispatcher
 }
+
+/** Milliseconds. */
+const TELL_AGAIN_AFTER = 60_000
 
 /** The ledger's record, which tells the metrics and the log what changes. */
 export function recordingOf({ ledger, metrics, observer }: ResponseParts): RecordingPorts {
@@ -52,7 +56,7 @@ export function createResponse(parts: ResponseParts, recording: RecordingPorts):
     unsigned: config.trust.keys === undefined,
     random: Math.random,
     probe,
-    onError: (error) => observer.onError('dispatcher', error),
+    onError: onceAMinute((error) => observer.onError('dispatcher', error)),
   })
   const worker = alertsWorker({
     ...recording,
@@ -129,5 +133,16 @@ function assetOf(inventory: Inventory, id: string): Asset | undefined {
     known: { 'device.mdm.id': mdm, 'device.name': name },
     addresses,
     ...(owner === undefined ? {} : { owner }),
+  }
+}
+
+/** What stays wrong is tried again each second: of the same thing the log has a line a minute. */
+function onceAMinute(tell: (error: unknown) => void): (error: unknown) => void {
+  let told: { readonly text: string; readonly at: number } | undefined
+  return (error) => {
+    const [text, now] = [saidOf(error), Date.now()]
+    if (told?.text === text && now - told.at < TELL_AGAIN_AFTER) return
+    told = { text, at: now }
+    tell(error)
   }
 }

@@ -25,6 +25,12 @@ export class CordonError extends Error {
   }
 }
 
+/** The message of anything that was thrown, behind its place where it has one: `file:line:column message`. */
+export function saidOf(error: unknown): string {
+  const where = error instanceof CordonError ? error.where : undefined
+  return where === undefined ? messageOf(error) : `${where.file}:${where.line}:${where.column} ${messageOf(error)}`
+}
+
 /** The message of anything that was thrown. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error)

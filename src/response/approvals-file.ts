@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { PERSON_NAME, ROLES } from '../access/principal.ts'
+import { PERMISSIONS, PERSON_NAME, ROLES } from '../access/principal.ts'
 import { duration } from '../settings/duration.ts'
 import type { Settings } from '../settings/settings-file.ts'
 import { VERBS } from '../sigma/ast.ts'
@@ -7,7 +7,11 @@ import { type Approvals, DEFAULT_TERMS, NO_APPROVALS } from './approval.ts'
 
 const CLASSES = ['notify', 'record', 'contain', 'revoke', 'destroy'] as const
 const time = duration.refine((length) => length > 0, 'must be longer than nothing, such as 15m')
-const approvers = z.array(z.enum(ROLES)).min(1)
+const may = ROLES.filter((role) => PERMISSIONS[role].includes('actions:approve'))
+const approvers = z
+  .array(z.enum(ROLES))
+  .min(1)
+  .refine((roles) => roles.every((role) => may.includes(role)), `names a role that may approve nothing: ${may.join(' and ')} may`)
 
 /** The shape of approvals.yml. */
 export const approvalsFile = z.strictObject({
@@ -28,7 +32,10 @@ export const approvalsFile = z.strictObject({
         }),
     )
     .nullable()
-    .default([]),
+    .default([])
+    .refine((terms) => terms === null || new Set(terms.map(({ verb, class: kind }) => verb ?? `class ${kind}`)).size === terms.length, {
+      message: 'one verb or class is there twice: only the first would count',
+    }),
   people: z
     .array(
       z.strictObject({

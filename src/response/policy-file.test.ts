@@ -121,3 +121,30 @@ test('only the rules named in limits.yml may be granted quarantine', () => {
   expect(problemOf({ grants, limits: 'quarantine_rules: [r2]' })).toContain('may not be granted')
   expect(parse({ grants, limits: 'quarantine_rules: [r1]' }).grants[0]?.verbs).toEqual(['notify', 'quarantine_device'])
 })
+
+test('what would mean something else than it says is refused in words', () => {
+  const said = (files: Partial<Record<'limits' | 'approvals' | 'grants', string>>) => {
+    const file = (name: 'limits' | 'approvals' | 'grants') =>
+      files[name] === undefined ? undefined : { file: `${name}.yml`, text: files[name] }
+    try {
+      parsePolicy({ grants: file('grants'), limits: file('limits'), protected: undefined, approvals: file('approvals') })
+      return undefined
+    } catch (error) {
+      return (error as Error).message
+    }
+  }
+  const limit = (most: string, per = '1h') => said({ limits: `limits: [{verb: quarantine_device, most: ${most}, per: ${per}}]` })
+  expect(limit('1%')).toBeUndefined()
+  expect(limit('100%')).toBeUndefined()
+  expect(limit('0')).toBeUndefined()
+  for (const share of ['0%', '0.0%', '101%']) expect(limit(share)).toMatch(/above 0% and at most 100%/)
+  for (const share of ['one', '1/100', '-1%']) expect(limit(share)).toMatch(/expected a number, or a share/)
+  expect(limit('1', '9999999d')).toMatch(/longer than 36500d/)
+  expect(limit('1', '1y')).toMatch(/whole number and its unit/)
+  const terms = (text: string) => said({ approvals: `approvals: [${text}]` })
+  expect(terms('{class: contain, approvers: [responder], ttl: 1h}, {class: revoke, approvers: [analyst], ttl: 1h}')).toBeUndefined()
+  expect(terms('{class: contain, approvers: [responder], ttl: 1h}, {class: contain, approvers: [analyst], ttl: 1h}')).toMatch(/twice/)
+  expect(terms('{class: contain, approvers: [responder, admin], ttl: 1h}')).toMatch(/may approve nothing: analyst and responder may/)
+  expect(said({ approvals: 'break_glass: {approvers: [viewer], ttl: 1h}' })).toMatch(/may approve nothing/)
+  expect(said({ grants: 'grants: []\n---\ngrants: []\n' })).toMatch(/second document begins here/)
+})

@@ -25,9 +25,14 @@ const text = z.string().min(1)
 const verb = z.enum(VERBS)
 const period = duration.refine((length) => length > 0, 'must be longer than nothing, such as 1h')
 
+const SHARE = 'expected a number, or a share of the fleet such as 1%'
 const most = z
-  .union([z.int().min(0), z.string().regex(/^\d{1,3}(\.\d+)?\s*%$/)], 'expected a number, or a share of the fleet such as 1%')
+  .union([z.int().min(0), z.string().regex(/^\d+(\.\d+)?\s*%$/, SHARE)], SHARE)
   .transform((value) => (typeof value === 'number' ? value : { share: Number.parseFloat(value) / 100 }))
+  .refine(
+    (value) => typeof value === 'number' || (value.share > 0 && value.share <= 1),
+    'a share is above 0% and at most 100%; 0 allows none',
+  )
 
 const pin = z.strictObject({
   kind: z.enum(['rule', 'filter', 'list']),

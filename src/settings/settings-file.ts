@@ -17,6 +17,7 @@ export interface Mistakes {
 }
 
 const MOST_SLIPS = 3
+const ONE_DOCUMENT = 'a second document begins here (---): a file of settings has one'
 
 /** A mistake at its place. */
 export interface Problem {
@@ -42,7 +43,11 @@ export function readSettings<T>(file: string, text: string, schema: z.ZodType<T>
   const at = (path: readonly PropertyKey[]) => position(offsetOf(document, path))
   const notYaml = (problems: readonly Problem[]) => refuse(mistakes.notYaml, problems, 'check the indentation, quotes and brackets there')
   // One slip makes the parser stumble again and again: what comes after the first few says nothing.
-  notYaml(document.errors.slice(0, MOST_SLIPS).map((error) => ({ where: position(error.pos[0]), message: error.message })))
+  notYaml(
+    document.errors
+      .slice(0, MOST_SLIPS)
+      .map((error) => ({ where: position(error.pos[0]), message: error.code === 'MULTIPLE_DOCS' ? ONE_DOCUMENT : error.message })),
+  )
   const parsed = schema.safeParse(plain(document, (message) => notYaml([{ where: at([]), message }])))
   if (!parsed.success) {
     const found = parsed.error.issues.map((issue) => ({ where: at(placeOf(issue)), message: wordsOf(issue) }))

@@ -81,6 +81,9 @@ function start(changes: Partial<Responder> = {}, approvals: Partial<Approvals> =
     door: openDoor([], holderOf, () => {}),
     health: async () => ({ status: 'ok', checks: [] }),
     metrics: async () => '',
+    onError: (error) => {
+      throw error
+    },
     operations: new Operations({ ...site.ports, policy: () => site.policy, responders: links }),
     webhooks: undefined,
     links: linked,

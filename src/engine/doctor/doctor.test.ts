@@ -90,6 +90,28 @@ describe('before the first start', () => {
     ])
   })
 
+  test('grants to rules that there are not, and grants that nobody has pinned', async () => {
+    mkdirSync(at('rules'))
+    writeFileSync(
+      at('rules/one.yml'),
+      'title: One\nid: 7c7e6a5e-1111-4222-8333-444444444444\nlogsource: {category: test}\ndetection: {s: {x: 1}, condition: s}\n',
+    )
+    const grant = (rule: string, hash?: string) => ({
+      ...{ rule, verbs: ['notify'], mode: 'enforce' },
+      pinned: hash === undefined ? [] : [{ kind: 'rule', id: rule, title: 'One', hash }],
+    })
+    const known = '7c7e6a5e-1111-4222-8333-444444444444'
+    const said = async (...grants: object[]) => {
+      writeFileSync(at('policy/grants.yml'), JSON.stringify({ grants }))
+      return of(await examine(configure('{rules: [./rules]}'), undefined), 'grants').map(({ level, detail }) => `${level} ${detail}`)
+    }
+    expect(await said(grant(known, 'a'.repeat(64)))).toEqual([])
+    expect(await said(grant(known))).toEqual([
+      expect.stringMatching(/^warning .*grants\.yml:1:\d+ the grant of notify .* gives nothing yet/),
+    ])
+    expect(await said(grant('One', 'a'.repeat(64)))).toEqual([expect.stringMatching(/to "One" is to a rule that there is not$/)])
+  })
+
   test('people whom the approvals have told through what does not tell', async () => {
     const hook = { use: 'webhook', url: 'http://127.0.0.1:1/x', allow_private: true, secret: { env: 'CORDON_HOOK' } }
     const config = configure(

@@ -28,7 +28,7 @@ export async function siteChecks(config: Config): Promise<readonly Diagnosis[]> 
   return [
     ...found.flat(),
     ...(wrong.has('policy') || wrong.has('inventory') ? [] : protectedCheck(config)),
-    ...(wrong.has('policy') ? [] : approvalsCheck(config)),
+    ...(wrong.has('policy') ? [] : [...approvalsCheck(config), ...grantsCheck(config)]),
   ]
 }
 
@@ -107,6 +107,19 @@ function protectedCheck(config: Config): readonly Diagnosis[] {
     ...absent('group', groups, (name) => grouped.has(name)),
     ...absent('owner', owners, (name) => owning.has(name) || inventory.userNamed(name) !== undefined),
   ]
+}
+
+/** Grants that give nothing, and names of rules that nothing has: a slip, or what is long gone. */
+function grantsCheck(config: Config): readonly Diagnosis[] {
+  const { detections, correlations } = loadRules(config.rules, Date.now())
+  const known = new Set([...detections, ...correlations].map(({ id }) => id))
+  return policyOf(config).grants.flatMap(({ rule, verbs, pinned, where: { file, line, column } }) => {
+    const what = `${file}:${line}:${column} the grant of ${verbs.join(', ')} to "${rule}"`
+    if (!known.has(rule))
+      return [warning('grants', `${what} is to a rule that there is not`, 'write the id of the rule, or take the grant out')]
+    if (pinned.length > 0) return []
+    return [warning('grants', `${what} gives nothing yet: nobody has pinned the rule as it is`, `cordon policy grant ${rule}`)]
+  })
 }
 
 /** Whom the approvals have told. What is wrong with a responder itself is said of that. */

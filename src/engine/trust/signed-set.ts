@@ -53,10 +53,17 @@ export function trustedKeys({ trust }: Pick<Config, 'trust'>): readonly Verifier
       hint: 'trust.keys names a file with a public key a line, as "cordon sign" prints it',
     })
   }
-  return keys
-    .split('\n')
-    .filter((line) => line.trim() !== '' && !line.startsWith('#'))
-    .map(parseVerifier)
+  const file = trust.keys
+  return keys.split('\n').flatMap((text, at) => {
+    if (text.trim() === '' || text.startsWith('#')) return []
+    try {
+      return [parseVerifier(text)]
+    } catch (cause) {
+      if (!(cause instanceof CordonError)) throw cause
+      const { code, message, hint } = cause
+      throw new CordonError(code, message, { ...(hint && { hint }), where: { file, line: at + 1, column: 1 }, cause })
+    }
+  })
 }
 
 export const POLICY_SIGNATURE = 'policy.sig'
