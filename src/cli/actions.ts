@@ -75,6 +75,8 @@ export const actionsCommand: CommandFactory = (io) => {
         if (action.secondsToConfirmed !== null)
           io.out(`  ${action.secondsToAccepted} s from event to accepted, ${action.secondsToConfirmed} s to confirmed`)
         if (action.proof !== undefined) io.out(`  proof: ${action.proof}`)
+        if (action.undoRequested !== undefined)
+          io.out(`  undo      asked for by ${action.undoRequested.by}: ${action.undoRequested.reason}`)
         if (action.approval !== undefined) for (const line of askedOf(action.approval)) io.out(line)
       }),
     )

@@ -1,9 +1,15 @@
 import { Command, Option } from 'commander'
+import type { AlertView } from '../engine/operations.ts'
 import { LEVELS, type Level } from '../sigma/ast.ts'
 import { alertText, groupText } from './alert-text.ts'
 import type { CommandFactory } from './io.ts'
 import { configOption, formatOption, limitOption, type NodeOptions, onNode, wantsJson } from './node-options.ts'
 import { colourOf, table } from './table.ts'
+
+/** What its rule groups by; of one event, the entities that it names. */
+function aboutOf({ group, entities }: AlertView): string {
+  return groupText(group) || entities.map(({ kind, id }) => `${kind} ${id}`).join(', ')
+}
 
 export const alertsCommand: CommandFactory = (io) => {
   const command = new Command('alerts').description('What the rules found.')
@@ -26,7 +32,7 @@ export const alertsCommand: CommandFactory = (io) => {
             alert.time,
             io.style(colourOf(alert.rule.level), alert.rule.level),
             alert.rule.title,
-            groupText(alert.group),
+            aboutOf(alert),
           ])
           io.out(
             ...table(
