@@ -117,6 +117,8 @@ export async function dropReplaced(store: Elasticsearch, index: string): Promise
   await store.request(what, (client, options) => client.indices.forcemerge({ index, max_num_segments: 1 }, options), MERGING)
   // A shard keeps the commit before its newest, with the files of that, until there is another.
   await flush()
+  // Nor does a searcher that was opened before let go of the files that it reads, until there is another: an idle shard opens none.
+  await refresh(store, index)
   return true
 }
 
