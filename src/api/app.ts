@@ -89,8 +89,7 @@ const id = z.object({ id: z.string().min(4).max(64) })
 function createVitals({ door, health, metrics, onError }: Vitals): OpenAPIHono<ApiEnv> {
   const app = new OpenAPIHono<ApiEnv>({
     defaultHook: (result, c) => {
-      if (!result.success)
-        return c.json({ error: result.error.issues.map(({ path, message }) => [...path, message].join(': ')).join('; ') }, 400)
+      if (!result.success) return c.json({ error: result.error.issues.map(wordsOf).join('; ') }, 400)
     },
   })
   app.use(guard(app, door))
@@ -328,6 +327,11 @@ const STATUS: Readonly<Record<string, 403 | 404 | 409>> = {
   LEDGER_CONFLICT: 409,
 }
 const statusOf = ({ code }: CordonError) => STATUS[code] ?? 400
+
+/** An issue of what was sent as a whole has no path. */
+function wordsOf({ path, message }: z.core.$ZodIssue): string {
+  return path.length === 0 ? message : `${path.join('.')}: ${message}`
+}
 
 /** A document as an answer. Its type is the engine's and no concern of the HTTP schema, which lets any object pass. */
 function plain(document: object): Record<string, unknown> {

@@ -52,6 +52,9 @@ interface FoundNote {
   readonly line: number
 }
 
+/** No checkpoint is as long, in characters or bytes: what is, was not left by a process that was killed while it wrote one. */
+export const LONGEST_NOTE = 1_024
+
 /** Signatures and the empty line behind them: the end of a note in a file of many. */
 const END = /^(?:— .*\n)+\n/gm
 
@@ -73,11 +76,8 @@ function notesIn(text: string): readonly FoundNote[] {
 function isCutOff(rest: string, before: string | undefined): boolean {
   const [origin] = rest.split('\n', 1)
   const known = before?.slice(0, before.indexOf('\n'))
-  return rest.length < LONGEST && (origin === known || (known?.startsWith(rest) ?? false))
+  return rest.length < LONGEST_NOTE && (origin === known || (known?.startsWith(rest) ?? false))
 }
-
-/** Characters of a checkpoint. */
-const LONGEST = 1_024
 
 function notesInLog(text: string): readonly FoundNote[] {
   return text.split('\n').flatMap((json, at) => {

@@ -1,7 +1,7 @@
 import { open, readFile, stat } from 'node:fs/promises'
 import { CordonError } from '../event/error.ts'
 import { digest } from '../event/id.ts'
-import { openCheckpoint, readCheckpoints, SEPARATOR } from './checkpoint.ts'
+import { LONGEST_NOTE, openCheckpoint, readCheckpoints, SEPARATOR } from './checkpoint.ts'
 import { isIntact, isWhole, type Line, parseEntry, parseLine } from './entry.ts'
 import { type AuditFiles, linesOf } from './files.ts'
 import { Frontier } from './merkle.ts'
@@ -39,9 +39,6 @@ export interface Torn {
   readonly digest: string
 }
 
-/** A process that is killed leaves less than a checkpoint behind the last whole one. */
-const LONGEST_NOTE = 1_024
-
 /**
  * Reads what the latest checkpoint does not cover, or all of it where nothing says where that begins. What no checkpoint covers and is
  * not whole may stand at the end only, as a process leaves it that was killed while it wrote.
@@ -73,12 +70,10 @@ export async function recover(files: AuditFiles, verifier: Verifier): Promise<Fo
       if (ended && line !== undefined && isIntact(line)) throw damaged(files, `entry ${frontier.size} at byte ${tornAt} is not what it was`)
     }
   }
-  const cut = await bytesOf(files.checkpoints, signed?.end ?? 0)
-  if (cut.length >= LONGEST_NOTE) throw damaged(files, `its file of checkpoints holds what is none, from byte ${signed?.end ?? 0}`)
-  const torn = [
-    tornOf('entries', tornAt ?? end, await bytesOf(files.entries, tornAt ?? end, end)),
-    tornOf('checkpoints', signed?.end ?? 0, cut),
-  ]
+  const whole = signed?.end ?? 0
+  const cut = await bytesOf(files.checkpoints, whole)
+  if (cut.length >= LONGEST_NOTE) throw damaged(files, `its file of checkpoints holds what is none, from byte ${whole}`)
+  const torn = [tornOf('entries', tornAt ?? end, await bytesOf(files.entries, tornAt ?? end, end)), tornOf('checkpoints', whole, cut)]
   return { frontier, bytes, recent, signed, torn: torn.filter(({ bytes: left }) => left > 0) }
 }
 

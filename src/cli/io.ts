@@ -1,7 +1,7 @@
 import { randomInt } from 'node:crypto'
 import { styleText } from 'node:util'
 import type { Command } from 'commander'
-import { CordonError } from '../event/error.ts'
+import { CordonError, formatPlace } from '../event/error.ts'
 import { withoutSecrets } from '../event/secrets.ts'
 import { visible } from '../event/text.ts'
 
@@ -68,7 +68,7 @@ export function formatSkipped(file: string, { line, code, reason }: { line: numb
 export function formatError(error: unknown): string[] {
   if (!(error instanceof CordonError))
     return `cordon: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`.split('\n')
-  const where = error.where === undefined ? '' : `${error.where.file}:${error.where.line}:${error.where.column} `
+  const where = error.where === undefined ? '' : `${formatPlace(error.where)} `
   // A message that names several mistakes has a line for each.
   const lines = `cordon: ${where}error ${error.code}: ${error.message}`.split('\n')
   return error.hint === undefined ? lines : [...lines, `  hint: ${error.hint}`]

@@ -2,6 +2,7 @@ import { Command, Option } from 'commander'
 import { loadConfig } from '../engine/config.ts'
 import { egressOf } from '../engine/egress/egress.ts'
 import { orderGrant, reviewGrant } from '../engine/rules/grants.ts'
+import { formatPlace } from '../event/error.ts'
 import { type CommandFactory, EXIT } from './io.ts'
 import { configOption, keyOption, type OrderOptions, ordering, whyOption } from './node-options.ts'
 
@@ -38,7 +39,7 @@ export const policyCommand: CommandFactory = (io, done) => {
     .addOption(configOption())
     .action(({ config, rule, format }: { config: string; rule: string; format: 'nftables' | 'squid' }) => {
       const { text, unsaid, left } = egressOf(loadConfig(config), rule, format, Date.now())
-      for (const { text, why, where } of left) io.err(`${where.file}:${where.line}:${where.column} left out: ${text}: ${why}`)
+      for (const { text, why, where } of left) io.err(`${formatPlace(where)} left out: ${text}: ${why}`)
       for (const entry of unsaid) io.err(`left out: destination.domain: ${entry}: ${format} knows no names`)
       io.out(...text.split('\n'))
     })

@@ -5,6 +5,7 @@ import type { Diagnosis } from '../engine/doctor/diagnosis.ts'
 import { decisionChecks } from '../engine/doctor/site-checks.ts'
 import { checkResponderFiles } from '../engine/responder-files.ts'
 import { loadRules } from '../engine/rules/rules.ts'
+import { formatPlace } from '../event/error.ts'
 import { formatDiagnostic } from '../sigma/problems.ts'
 import { type CommandFactory, EXIT } from './io.ts'
 
@@ -22,7 +23,7 @@ export const validateCommand: CommandFactory = (io, done) =>
       const rules = loadRules(others, Date.now())
       for (const diagnostic of rules.diagnostics) io.out(...formatDiagnostic(diagnostic))
       for (const { where, code, message, hint } of problems) {
-        io.out(...finding(where === undefined ? '' : `${where.file}:${where.line}:${where.column} `, 'error', code, message, hint))
+        io.out(...finding(where === undefined ? '' : `${formatPlace(where)} `, 'error', code, message, hint))
       }
       const decisions = await decisionsOf(config)
       for (const { check, level, detail, remedy } of decisions) {

@@ -1,10 +1,9 @@
 import { z } from 'zod'
-import { CordonError } from '../event/error.ts'
+import { CordonError, telling } from '../event/error.ts'
 import { rememberAddress } from '../event/secrets.ts'
 import { accessOf, type Endpoint } from '../responders/endpoint.ts'
 import { createHttpClient } from '../responders/http.ts'
 import { RESPONDERS } from '../responders/index.ts'
-import type { ConnectedResponder } from '../responders/responder.ts'
 import type { Configured, Link } from '../response/vendor.ts'
 import type { Config } from './config.ts'
 import { responderNamed, responderNames } from './responder-files.ts'
@@ -32,20 +31,12 @@ export function connectResponders(config: Pick<Config, 'responders' | 'responder
   return settled(config).map(({ name, responder, settings }) => ({
     name,
     responder,
-    connected: connected(name, () => responder.connect(settings)),
+    connected: telling(
+      ({ message }) => ({ message: `responder ${name}: ${message}` }),
+      () => responder.connect(settings),
+    ),
     http: createHttpClient(accessOf(settings)),
   }))
-}
-
-/** What is wrong with credentials is said of the responder that they are for. */
-function connected(name: string, connect: () => ConnectedResponder): ConnectedResponder {
-  try {
-    return connect()
-  } catch (cause) {
-    if (!(cause instanceof CordonError)) throw cause
-    const { code, message, hint, where } = cause
-    throw new CordonError(code, `responder ${name}: ${message}`, { ...(hint && { hint }), ...(where && { where }), cause })
-  }
 }
 
 function settled(config: Pick<Config, 'responders' | 'responder_files'>): readonly Settled[] {

@@ -25,10 +25,27 @@ export class CordonError extends Error {
   }
 }
 
-/** The message of anything that was thrown, behind its place where it has one: `file:line:column message`. */
+/** `file:line:column`, as editors and people take it. */
+export function formatPlace({ file, line, column }: Position): string {
+  return `${file}:${line}:${column}`
+}
+
+/** The message of anything that was thrown, behind its place where it has one. */
 export function saidOf(error: unknown): string {
   const where = error instanceof CordonError ? error.where : undefined
-  return where === undefined ? messageOf(error) : `${where.file}:${where.line}:${where.column} ${messageOf(error)}`
+  return where === undefined ? messageOf(error) : `${formatPlace(where)} ${messageOf(error)}`
+}
+
+/** What `work` returns; else its error, told with more of what it is about. */
+export function telling<T>(about: (error: CordonError) => { readonly message?: string; readonly where?: Position }, work: () => T): T {
+  try {
+    return work()
+  } catch (cause) {
+    if (!(cause instanceof CordonError)) throw cause
+    const { code, hint } = cause
+    const { message = cause.message, where = cause.where } = about(cause)
+    throw new CordonError(code, message, { ...(hint === undefined ? {} : { hint }), ...(where === undefined ? {} : { where }), cause })
+  }
 }
 
 /** The message of anything that was thrown. */

@@ -174,26 +174,24 @@ function kept(effect: Effect, reason: string, terms: Terms): Effect {
 
 /** Looks again later, in the same state. */
 function wait(effect: Effect, failure: Failure, terms: Terms): Effect {
-  const failing = failedOnceMore(effect, terms.now)
-  if (isGivenUp(failing, terms.now)) {
-    return effect.state === 'REVERTING'
-      ? kept(effect, failure.reason, terms)
-      : ended(effect, 'fail', `given up, and it is not known whether it is in force: ${failure.reason}`, terms)
-  }
-  const retry = { ...terms, after: afterOf(failure) }
-  return amend(effect, {
-    lease: undefined,
-    failing,
-    reason: reasonToWait(failing, retry, failure.reason),
-    dueAt: retryAt(failing, retry),
-  })
+  const next = later(effect, failure, terms)
+  if (!isGivenUp(next.failing, terms.now)) return amend(effect, next)
+  return effect.state === 'REVERTING'
+    ? kept(effect, failure.reason, terms)
+    : ended(effect, 'fail', `given up, and it is not known whether it is in force: ${failure.reason}`, terms)
 }
 
 /** Sends again later, because it is known not to be there. */
 function again(effect: Effect, event: 'retry' | 'absent', failure: Failure, terms: Terms): Effect {
+  const { reason, ...changes } = later(effect, failure, terms)
+  return apply(effect, event, reason, changes)
+}
+
+/** After one more failure: when to come back to it, and what is said of it until then. */
+function later(effect: Effect, failure: Failure, terms: Terms) {
   const failing = failedOnceMore(effect, terms.now)
   const retry = { ...terms, after: afterOf(failure) }
-  return apply(effect, event, reasonToWait(failing, retry, failure.reason), { lease: undefined, failing, dueAt: retryAt(failing, retry) })
+  return { lease: undefined, failing, reason: reasonToWait(failing, retry, failure.reason), dueAt: retryAt(failing, retry) }
 }
 
 function afterOf(failure: Failure): number {

@@ -1,6 +1,6 @@
 import { type Document, isNode, LineCounter, parseDocument } from 'yaml'
 import type { z } from 'zod'
-import { CordonError, messageOf, type Position } from '../event/error.ts'
+import { CordonError, formatPlace, messageOf, type Position } from '../event/error.ts'
 
 /** What a file says, and where it says it: for checks that come after its shape was found right. */
 export interface Settings<T> {
@@ -64,7 +64,7 @@ export function readSettings<T>(file: string, text: string, schema: z.ZodType<T>
 export function refuse(code: string, problems: readonly Problem[], hint?: string): void {
   const [first, ...others] = problems
   if (first === undefined) return
-  const rest = others.map(({ where, message }) => `\n${where.file}:${where.line}:${where.column} ${message}`)
+  const rest = others.map(({ where, message }) => `\n${formatPlace(where)} ${message}`)
   const advice = first.hint ?? hint
   throw new CordonError(code, first.message + rest.join(''), { where: first.where, ...(advice === undefined ? {} : { hint: advice }) })
 }

@@ -1,10 +1,10 @@
-import { CordonError, type Position } from '../event/error.ts'
+import { CordonError, formatPlace, type Position } from '../event/error.ts'
 import type { Diagnostic } from './ast.ts'
 import { type Code, type ErrorCode, severityOf, type WarningCode } from './codes.ts'
 
 /** A diagnostic as a person reads it, line by line: `file:line:col severity CODE: message`, and the hint. */
 export function formatDiagnostic({ severity, code, message, hint, where }: Diagnostic): string[] {
-  const line = `${where.file}:${where.line}:${where.column} ${severity} ${code}: ${message}`
+  const line = `${formatPlace(where)} ${severity} ${code}: ${message}`
   return hint === undefined ? [line] : [line, `  hint: ${hint}`]
 }
 

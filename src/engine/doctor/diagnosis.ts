@@ -1,4 +1,4 @@
-import { CordonError, messageOf, type Position } from '../../event/error.ts'
+import { CordonError, formatPlace, messageOf, type Position } from '../../event/error.ts'
 
 export const LEVELS = ['ok', 'warning', 'problem'] as const
 
@@ -31,7 +31,7 @@ export function problemsOf(check: string, error: unknown, placeOf?: PlaceOf): re
   if (!(error instanceof CordonError)) return [problem(check, messageOf(error), 'see the message; docs/reference/errors.md')]
   const { code, message, hint } = error
   const where = error.where ?? placeOf?.(error)
-  const place = where === undefined ? '' : `${where.file}:${where.line}:${where.column} `
+  const place = where === undefined ? '' : `${formatPlace(where)} `
   const [first, ...others] = message.split(/\n(?=\S+:\d+:\d+ )/)
   const remedy = hint ?? `docs/reference/errors.md has ${code}`
   return [`${place}${code}: ${first}`, ...others].map((detail) => problem(check, detail, remedy))

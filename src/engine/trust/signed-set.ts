@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { openNote, parseVerifier, type Signer, signNote, type Verifier } from '../../audit/note.ts'
-import { CordonError } from '../../event/error.ts'
+import { CordonError, telling } from '../../event/error.ts'
 import { digest } from '../../event/id.ts'
 import { canonicalJson } from '../../event/json.ts'
 import type { Config } from '../config.ts'
@@ -56,13 +56,13 @@ export function trustedKeys({ trust }: Pick<Config, 'trust'>): readonly Verifier
   const file = trust.keys
   return keys.split('\n').flatMap((text, at) => {
     if (text.trim() === '' || text.startsWith('#')) return []
-    try {
-      return [parseVerifier(text)]
-    } catch (cause) {
-      if (!(cause instanceof CordonError)) throw cause
-      const { code, message, hint } = cause
-      throw new CordonError(code, message, { ...(hint && { hint }), where: { file, line: at + 1, column: 1 }, cause })
-    }
+    const where = { file, line: at + 1, column: 1 }
+    return [
+      telling(
+        () => ({ where }),
+        () => parseVerifier(text),
+      ),
+    ]
   })
 }
 
