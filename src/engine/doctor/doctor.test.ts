@@ -112,6 +112,14 @@ describe('before the first start', () => {
     expect(await said(grant('One', 'a'.repeat(64)))).toEqual([expect.stringMatching(/to "One" is to a rule that there is not$/)])
   })
 
+  test('grants are not judged where the rules cannot be read, and nothing else is kept from being', async () => {
+    writeFileSync(at('policy/grants.yml'), 'grants: [{rule: r, verbs: [notify], mode: enforce}]')
+    const found = await examine(configure('{rules: [./nowhere]}'), undefined)
+    expect(brief(found)).toContain('problem rules')
+    expect(of(found, 'grants')).toEqual([])
+    expect(of(found, 'policy')).toMatchObject([{ level: 'ok' }])
+  })
+
   test('people whom the approvals have told through what does not tell', async () => {
     const hook = { use: 'webhook', url: 'http://127.0.0.1:1/x', allow_private: true, secret: { env: 'CORDON_HOOK' } }
     const config = configure(

@@ -1,4 +1,7 @@
+import { formatPlace } from '../../event/error.ts'
+import type { Policy } from '../../response/policy.ts'
 import type { Configured } from '../../response/vendor.ts'
+import type { RuleSet } from '../../sigma/ast.ts'
 import { formatDiagnostic } from '../../sigma/problems.ts'
 import { unheard } from '../checks.ts'
 import type { Config } from '../config.ts'
@@ -17,18 +20,25 @@ const TOLD_DIAGNOSTICS = 10
 
 /** What the organisation wrote down: rules, policy, inventory, and the vendors that it acts through. */
 export async function siteChecks(config: Config): Promise<readonly Diagnosis[]> {
+  let rules = undefined as RuleSet | undefined
   const found = await Promise.all([
-    attempt('rules', () => rulesCheck(config)),
+    attempt('rules', () => {
+      rules = loadRules(config.rules, Date.now())
+      return rulesCheck(rules)
+    }),
     decisionChecks(config),
     attempt('inventory', () => inventoryCheck(config)),
     ...config.responders.map((entry) => responderCheck(config, entry)),
     attempt('responders', () => respondersCheck(config)),
   ])
   const wrong = new Set(found.flat().flatMap(({ level, check }) => (level === 'problem' ? [check] : [])))
+  if (wrong.has('policy')) return found.flat()
+  const policy = policyOf(config)
   return [
     ...found.flat(),
-    ...(wrong.has('policy') || wrong.has('inventory') ? [] : protectedCheck(config)),
-    ...(wrong.has('policy') ? [] : [...approvalsCheck(config), ...grantsCheck(config)]),
+    ...(wrong.has('inventory') ? [] : protectedCheck(config, policy)),
+    ...approvalsCheck(config, policy),
+    ...(rules === undefined ? [] : grantsCheck(policy, rules)),
   ]
 }
 
@@ -59,8 +69,7 @@ function signatureCheck(config: Config): Diagnosis {
   )
 }
 
-function rulesCheck({ rules: roots }: Config): readonly Diagnosis[] {
-  const { detections, correlations, diagnostics } = loadRules(roots, Date.now())
+function rulesCheck({ detections, correlations, diagnostics }: RuleSet): readonly Diagnosis[] {
   const remedy = 'cordon validate says it again, with a hint for each'
   const told = diagnostics.toSorted((a, b) => Number(b.severity === 'error') - Number(a.severity === 'error')).slice(0, TOLD_DIAGNOSTICS)
   const rest = diagnostics.length - told.length
@@ -84,9 +93,9 @@ function inventoryCheck({ inventory }: Config): readonly Diagnosis[] {
 }
 
 /** A name that nothing has protects nothing: a slip, or what is long gone. */
-function protectedCheck(config: Config): readonly Diagnosis[] {
+function protectedCheck(config: Config, policy: Policy): readonly Diagnosis[] {
   if (config.inventory === undefined) return []
-  const { devices, groups, owners } = policyOf(config).protected
+  const { devices, groups, owners } = policy.protected
   const inventory = readInventory(config.inventory)
   const { devices: known, users } = inventory
   const named = (names: readonly (string | undefined)[]) => new Set(names.map((name) => name?.toLowerCase()))
@@ -110,11 +119,10 @@ function protectedCheck(config: Config): readonly Diagnosis[] {
 }
 
 /** Grants that give nothing, and names of rules that nothing has: a slip, or what is long gone. */
-function grantsCheck(config: Config): readonly Diagnosis[] {
-  const { detections, correlations } = loadRules(config.rules, Date.now())
+function grantsCheck(policy: Policy, { detections, correlations }: RuleSet): readonly Diagnosis[] {
   const known = new Set([...detections, ...correlations].map(({ id }) => id))
-  return policyOf(config).grants.flatMap(({ rule, verbs, pinned, where: { file, line, column } }) => {
-    const what = `${file}:${line}:${column} the grant of ${verbs.join(', ')} to "${rule}"`
+  return policy.grants.flatMap(({ rule, verbs, pinned, where }) => {
+    const what = `${formatPlace(where)} the grant of ${verbs.join(', ')} to "${rule}"`
     if (!known.has(rule))
       return [warning('grants', `${what} is to a rule that there is not`, 'write the id of the rule, or take the grant out')]
     if (pinned.length > 0) return []
@@ -123,14 +131,14 @@ function grantsCheck(config: Config): readonly Diagnosis[] {
 }
 
 /** Whom the approvals have told. What is wrong with a responder itself is said of that. */
-function approvalsCheck(config: Config): readonly Diagnosis[] {
+function approvalsCheck(config: Config, policy: Policy): readonly Diagnosis[] {
   let responders: readonly Configured[]
   try {
     responders = configuredResponders(config)
   } catch {
     return []
   }
-  const found = unheard(policyOf(config).approvals, responders)
+  const found = unheard(policy.approvals, responders)
   return found === undefined ? [] : [problem('approvals', found.detail, found.remedy)]
 }
 
