@@ -62,9 +62,11 @@ const about = async (device: string): Promise<ActionView | undefined> =>
   (await site.actions()).find(({ responder, target }) => responder === 'app' && target.id === device)
 const stateOf = (device: string) => async () => (await about(device))?.state
 const becomes = (device: string, state: string) => expect.poll(stateOf(device), { timeout: 10_000, interval: 20 }).toBe(state)
+/** Resolves when events about these devices wait: an action is SENT a moment earlier, when its attempt is recorded. */
 const happens = async (...devices: readonly string[]) => {
   await site.post(devices.map(bad))
-  for (const device of devices) await becomes(device, 'SENT')
+  const waits = { state: 'SENT', times: { accepted: expect.any(String) } }
+  for (const device of devices) await expect.poll(() => about(device), { timeout: 10_000, interval: 20 }).toMatchObject(waits)
 }
 const fetched = async (request: object = AT_ONCE) => (await receiver.poll(stream, request)).events
 const devices = async (request: object = AT_ONCE) => (await fetched(request)).map(({ subject }) => subject.id).sort()

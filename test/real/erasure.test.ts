@@ -35,7 +35,13 @@ afterAll(async () => {
 const CORDON = join(resolve(import.meta.dirname, '../..'), 'bin', 'cordon.mjs')
 const PREFIX = 'site-'
 const DAY = 86_400_000
-const ANA = /anaquita(?!2)/i
+const ANA = /anaquita/i
+/**
+ * What a file that names her shows. Files are compressed: what a name has in common with another that came before may be left out. The one
+ * who is not to be erased has `an` in common with her, and nothing of what is looked for, which no compression can make of it.
+ */
+const ANA_IN_A_FILE = /aquita/i
+const OTHER = 'anna'
 
 function site(): string {
   return writePersonSite(folder, {
@@ -89,7 +95,7 @@ function filesNaming(): readonly string[] {
   return readdirSync(data, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile() && entry.parentPath.includes('indices'))
     .map(({ parentPath, name }) => join(parentPath, name))
-    .filter((file) => existsSync(file) && ANA.test(readFileSync(file, 'latin1')))
+    .filter((file) => existsSync(file) && ANA_IN_A_FILE.test(readFileSync(file, 'latin1')))
     .map((file) => relative(data, file))
 }
 
@@ -101,7 +107,7 @@ describe.skipIf(server === undefined)(`a person is erased from Elasticsearch, an
     await prepareStreams(loadConfig(path), { create: true })
     // The third has a field of our name, and so is kept as one text.
     const odd = event('bo', { cordon: { by: 'anaquita' }, message: 'a line\nanaquita' })
-    await record(path, client, [event('anaquita'), event('anaquita2'), odd], 3)
+    await record(path, client, [event('anaquita'), event(OTHER), odd], 3)
     const before = await documents(client)
     expect(before).toMatch(ANA)
     expect(filesNaming()).not.toEqual([])
@@ -109,6 +115,7 @@ describe.skipIf(server === undefined)(`a person is erased from Elasticsearch, an
     const tried = await erase(true)
     expect(await documents(client)).toBe(before)
     const done = await erase(false)
+    expect(filesNaming()).toEqual([])
     expect(done.changed).toEqual(tried.changed)
     expect([...done.changed.values()].every((count) => count > 0)).toBe(true)
     const [index] = [...done.changed].find(([where]) => where.startsWith(`${PREFIX}events-`))!
@@ -116,13 +123,7 @@ describe.skipIf(server === undefined)(`a person is erased from Elasticsearch, an
     expect(done).toMatchObject({ inForce: 0, unmerged: [] })
     const after = await documents(client)
     expect(after).not.toMatch(ANA)
-    for (const name of ['anaquita2', 'bo', done.pseudonym]) expect(after).toContain(name)
-    // Elasticsearch deletes files that it does not need any more when it comes to it: at the next commit, where it was busy at this one.
-    const looked = async () => {
-      await client.indices.flush({ index: `${PREFIX}*`, force: true, wait_if_ongoing: true })
-      return filesNaming().join('\n')
-    }
-    await expect.poll(looked, { timeout: 90_000, interval: 2_000 }).toBe('')
+    for (const name of [OTHER, 'bo', done.pseudonym]) expect(after).toContain(name)
 
     const { entries, until: end } = done.left.get('events')!
     expect(entries).toBe(2)

@@ -111,14 +111,8 @@ export async function dropReplaced(store: Elasticsearch, index: string): Promise
       (copy.retention_leases?.leases ?? []).every(({ retaining_seq_no }) => retaining_seq_no > (newest.get(shard) ?? -1)),
     )
   for (const end = Date.now() + SETTLING; !(await isSettled()); await sleep(LOOK_AGAIN)) if (Date.now() > end) return false
-  const flush = () =>
-    store.request(what, (client, options) => client.indices.flush({ index, wait_if_ongoing: true, force: true }, options), FLUSHING)
-  await flush()
+  await store.request(what, (client, options) => client.indices.flush({ index, wait_if_ongoing: true, force: true }, options), FLUSHING)
   await store.request(what, (client, options) => client.indices.forcemerge({ index, max_num_segments: 1 }, options), MERGING)
-  // A shard keeps the commit before its newest, with the files of that, until there is another.
-  await flush()
-  // Nor does a searcher that was opened before let go of the files that it reads, until there is another: an idle shard opens none.
-  await refresh(store, index)
   return true
 }
 
