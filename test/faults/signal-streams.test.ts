@@ -60,13 +60,13 @@ async function receiversKey(name: string): Promise<string> {
 /** What is done about a device through the stream. */
 const about = async (device: string): Promise<ActionView | undefined> =>
   (await site.actions()).find(({ responder, target }) => responder === 'app' && target.id === device)
-const stateOf = (device: string) => async () => (await about(device))?.state
-const becomes = (device: string, state: string) => expect.poll(stateOf(device), { timeout: 10_000, interval: 20 }).toBe(state)
+const stateOf = async (device: string) => (await about(device))?.state
+const becomes = (device: string, state: string, more: object = {}) =>
+  expect.poll(() => about(device), { timeout: 10_000, interval: 20 }).toMatchObject({ state, ...more })
 /** Resolves when events about these devices wait: an action is SENT a moment earlier, when its attempt is recorded. */
 const happens = async (...devices: readonly string[]) => {
   await site.post(devices.map(bad))
-  const waits = { state: 'SENT', times: { accepted: expect.any(String) } }
-  for (const device of devices) await expect.poll(() => about(device), { timeout: 10_000, interval: 20 }).toMatchObject(waits)
+  for (const device of devices) await becomes(device, 'SENT', { times: { accepted: expect.any(String) } })
 }
 const fetched = async (request: object = AT_ONCE) => (await receiver.poll(stream, request)).events
 const devices = async (request: object = AT_ONCE) => (await fetched(request)).map(({ subject }) => subject.id).sort()
@@ -90,7 +90,7 @@ test('a receiver finds its stream by the issuer, waits for an event, and what it
       claims: { current_status: 'not-compliant', initiating_entity: 'policy' },
     },
   ])
-  expect(await stateOf('d-1')()).toBe('SENT')
+  expect(await stateOf('d-1')).toBe('SENT')
 
   expect(await fetched({ ...AT_ONCE, ack: [events[0]!.jti] })).toEqual([])
   await becomes('d-1', 'CONFIRMED')
@@ -100,7 +100,7 @@ test('a receiver finds its stream by the issuer, waits for an event, and what it
   const [again] = await fetched({})
   expect(again).toMatchObject({ subject: { id: 'd-1' }, claims: { previous_status: 'not-compliant', current_status: 'compliant' } })
   expect(again!.jti).not.toBe(events[0]!.jti)
-  expect(await stateOf('d-1')()).toBe('REVERTING')
+  expect(await stateOf('d-1')).toBe('REVERTING')
   await receiver.poll(stream, { maxEvents: 0, ack: [again!.jti] })
   await becomes('d-1', 'REVERTED')
 })
@@ -116,7 +116,7 @@ test('what is not acknowledged is offered again, to the letter, also by a node t
   expect([others, acknowledged.includes(left!.jti)]).toEqual([[], false])
   expect(await receiver.poll(stream, { maxEvents: 0 })).toEqual({ events: [], more: true })
   for (const { subject } of first.events) await becomes(subject.id!, 'CONFIRMED')
-  expect(await stateOf(left!.subject.id!)()).toBe('SENT')
+  expect(await stateOf(left!.subject.id!)).toBe('SENT')
 })
 
 test('an event that the receiver refuses has not happened, and its reason is told; what it says of strange events is of no consequence', async () => {
@@ -127,7 +127,7 @@ test('an event that the receiver refuses has not happened, and its reason is tol
   expect(left.map(({ jti }) => jti)).toEqual([other!.jti])
   await becomes(one!.subject.id!, 'DEAD')
   expect((await about(one!.subject.id!))?.reason).toContain('invalid_key no such kid')
-  expect(await stateOf(other!.subject.id!)()).toBe('SENT')
+  expect(await stateOf(other!.subject.id!)).toBe('SENT')
 })
 
 test('while actions are stopped nothing is handed over; what was is still acknowledged', async () => {
@@ -167,7 +167,7 @@ test('only the key of the stream’s own receiver fetches from it', async () => 
     expect((await receiver.ask(stream.delivery.endpoint_url, wrong)).status).toBe(400)
   await revokeKeys(dataPaths(site.config.data).tokens, 'receiver-app', Date.now())
   await expect.poll(async () => (await receiver.ask(stream.delivery.endpoint_url, AT_ONCE)).status, { timeout: 5_000 }).toBe(401)
-  expect(await stateOf('d-1')()).toBe('SENT')
+  expect(await stateOf('d-1')).toBe('SENT')
 })
 
 test('a node stops although receivers wait, and is one issuer only', async () => {

@@ -112,6 +112,7 @@ export async function dropReplaced(store: Elasticsearch, index: string): Promise
     )
   for (const end = Date.now() + SETTLING; !(await isSettled()); await sleep(LOOK_AGAIN)) if (Date.now() > end) return false
   await store.request(what, (client, options) => client.indices.flush({ index, wait_if_ongoing: true, force: true }, options), FLUSHING)
+  // Merging commits what it made and lets go of what that replaces: nothing is left to be flushed or refreshed after it.
   await store.request(what, (client, options) => client.indices.forcemerge({ index, max_num_segments: 1 }, options), MERGING)
   return true
 }
